@@ -136,6 +136,7 @@ struct netdev {
     bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
+    void *ip;               /* net/ip's part; NULL: none */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */

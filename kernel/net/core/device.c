@@ -67,6 +67,20 @@ static void devices_teardown(struct net_ns *ns, void *part)
 NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_setup,
                            devices_teardown};
 
+/* Before all other parts: what they keep for devices goes with these, but for lo. */
+static u32 devices_first_offset;
+
+static void devices_first_teardown(struct net_ns *ns, void *part)
+{
+    struct net_devices *d = devices_of(ns);
+    struct netdev *dev, *next;
+
+    list_for_each_safe (dev, next, &d->devs, node)
+        if (!(dev->flags & NETDEV_LOOPBACK))
+            devices_remove(dev);
+}
+NET_PART("99", devices_first) = {0, &devices_first_offset, NULL, devices_first_teardown};
+
 static struct netdev *devices_named(struct net_devices *d, const char *name)
 {
     struct netdev *dev;
@@ -196,6 +210,16 @@ static int devices_tell(struct netdev *dev, enum net_device_event event)
             return err;
     }
     return 0;
+}
+
+void net_config_lock(struct net_ns *ns)
+{
+    mutex_lock(&devices_of(ns)->config);
+}
+
+void net_config_unlock(struct net_ns *ns)
+{
+    mutex_unlock(&devices_of(ns)->config);
 }
 
 int net_device_up(struct netdev *dev)

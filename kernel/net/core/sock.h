@@ -293,6 +293,9 @@ struct socket_family {
 struct socket_proto {
     u8 type, protocol; /* the first of its type is what protocol 0 means */
     struct socket *(*create)(struct net_ns *ns, int family);
+    /* Instead: of any protocol but 0. */
+    struct socket *(*create_any)(struct net_ns *ns, int family, int protocol);
+    bool named_only; /* protocol 0 never means it */
 };
 #define SOCKET_PROTO(id) TABLE_ENTRY(struct socket_proto, socket_protos, #id)
 

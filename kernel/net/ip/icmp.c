@@ -25,7 +25,7 @@ static void icmp_receive(struct packet *p, const struct ip_info *h)
         packet_free(p);
         return;
     }
-    if (at[0] != ICMP_ECHO || at[1] || ip_kind_of(p->dev->ns, &h->to, p->dev) != IP_LOCAL) {
+    if (at[0] != ICMP_ECHO || at[1] || ip_kind_of(p->dev->ns, &h->to) != IP_LOCAL) {
         packet_free(p);
         return;
     }

@@ -131,8 +131,7 @@ struct ip_end inet_peer(struct inet_sock *s)
     return peer;
 }
 
-/* May s have this address for its own? */
-static int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
+int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
 {
     const struct ip_addr *a = &end->addr;
 
@@ -289,6 +288,16 @@ int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_
     return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
 }
 
+int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+                      const struct socket_message *m, struct inet_way *way)
+{
+    struct inet_way near;
+    int err = inet_reach(s, local, to, &near);
+
+    /* Its own addresses are judged the same way. */
+    return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+}
+
 /* A datagram of IPv4 that fits is not cut by others, one that does not fit is cut here, unless
  * IP_MTU_DISCOVER says otherwise (ip(7)). */
 static bool inet_whole(const struct inet_sock *s, const struct inet_way *way, bool v4, s16 said,
@@ -360,7 +369,9 @@ static struct socket *inet_create(struct net_ns *ns, int family, int type, int p
     {
         if (p->type != type)
             continue;
-        if (!protocol || protocol == p->protocol)
+        if (p->create_any && protocol)
+            return p->create_any(ns, family, protocol);
+        if (!p->create_any && (protocol ? protocol == p->protocol : !p->named_only))
             return p->create(ns, family);
         known = true;
     }

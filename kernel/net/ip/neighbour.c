@@ -48,7 +48,7 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
 {
     bool known = neighbour_known(n), same = known && !memcmp(n->link, link, NEIGHBOUR_LINK);
 
-    if (known && !same && now - n->updated < LOCK_TIME)
+    if (n->fixed || (known && !same && now - n->updated < LOCK_TIME))
         return 0;
     if (!same) {
         memcpy(n->link, link, NEIGHBOUR_LINK);
@@ -64,12 +64,23 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
 /* Once in a while is enough while it is reachable. */
 bool neighbour_confirmed(struct neighbour *n, u64 now)
 {
-    if (!neighbour_known(n))
+    if (!neighbour_known(n) || n->fixed)
         return false;
     if (n->state == NEIGHBOUR_REACHABLE && n->deadline > now + REACHABLE_TIME - SECOND)
         return false;
     neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
     return true;
+}
+
+u32 neighbour_fix(struct neighbour *n, const u8 *link, bool fixed, u64 now)
+{
+    bool known = neighbour_known(n);
+
+    memcpy(n->link, link, NEIGHBOUR_LINK);
+    n->updated = now;
+    n->fixed = fixed;
+    neighbour_enter(n, fixed ? NEIGHBOUR_REACHABLE : NEIGHBOUR_STALE, 0);
+    return known ? 0 : NEIGHBOUR_SEND;
 }
 
 u32 neighbour_time(struct neighbour *n, u64 now)

@@ -59,7 +59,7 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
     case IP_MULTICAST:
         return output_group(ns, p, path, h);
     default:
-        return neighbour_output(&ip_ns_of(ns)->neighbours, path->dev, &path->next, p);
+        return neighbour_output(ip_neighbours(ns), path->dev, &path->next, p);
     }
 }
 
@@ -102,6 +102,16 @@ int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
     return output_send(ns, p, path, h);
 }
 
+int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *path,
+                   const struct ip_info *h)
+{
+    p->protocol = ip_is_v4(&h->to) ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
+    if (p->len <= path->mtu)
+        return output_send(ns, p, path, h);
+    packet_free(p);
+    return -EMSGSIZE;
+}
+
 int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 device)
 {
     struct ip_flow f = {.to = h->to, .from = h->from, .device = device, .protocol = h->protocol};
@@ -120,5 +130,5 @@ int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 
 void ip_path_confirm(struct net_ns *ns, const struct ip_path *path)
 {
     if (path->kind == IP_UNICAST)
-        neighbour_confirm(&ip_ns_of(ns)->neighbours, path->dev, &path->next);
+        neighbour_confirm(ip_neighbours(ns), path->dev, &path->next);
 }

@@ -433,4 +433,4 @@ static const struct inet_proto tcp_proto = {
     .connected = tcp_connected,
 };
 
-SOCKET_PROTO(tcp) = {SOCK_STREAM, IPPROTO_TCP, tcp_create};
+SOCKET_PROTO(tcp) = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .create = tcp_create};
