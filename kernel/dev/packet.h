@@ -34,6 +34,7 @@
  */
 #pragma once
 
+#include "dev/packet_words.h"
 #include "lib/errno.h"
 #include "lib/list.h"
 #include "lib/log.h"
@@ -58,14 +59,6 @@ struct packet_frag {
 enum packet_flags {
     PACKET_CSUM_PARTIAL = 1 << 0, /* csum_start and csum_offset are to be done */
     PACKET_CSUM_VALID = 1 << 1,   /* received: the device has checked the transport's */
-};
-enum packet_gso {
-    PACKET_GSO_NONE = 0,
-    PACKET_GSO_TCP4 = 1,
-    PACKET_GSO_UDP = 3,
-    PACKET_GSO_TCP6 = 4,
-    PACKET_GSO_UDP_L4 = 5,
-    PACKET_GSO_ECN = 0x80
 };
 /* Whom a received frame was sent to, by its link address. */
 enum packet_kind { PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHER };
@@ -131,6 +124,11 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __
 /* Makes the first n bytes linear: a pointer to them; NULL: it has not so many, or they do not fit
  * in head. */
 u8 *packet_need(struct packet *p, u32 n) __must_check;
+/* n bytes of p from offset, which it has, to out. */
+void packet_copy(const struct packet *p, u32 offset, u32 n, void *out);
+/* Appends n bytes of `from`, which it has, from offset on: linear bytes are copied, pages shared.
+ * -EMSGSIZE: too many fragments, no space for linear bytes; some may have been appended. */
+int packet_add_slice(struct packet *p, const struct packet *from, u32 offset, u32 n) __must_check;
 /* Cuts all but the first len bytes. */
 void packet_trim(struct packet *p, u32 len);
 /* The internet checksum (RFC 1071) of n bytes from offset, added to `sum` and not folded. */

@@ -65,6 +65,11 @@ class Wire:
         except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
             return False
 
+    def drain(self):
+        """Takes what has come until nothing comes."""
+        while self.receive(0.2) is not None:
+            pass
+
     def receive(self, seconds):
         """A frame that is no question for HERE, or None."""
         self.socket.settimeout(max(seconds, 0.001))

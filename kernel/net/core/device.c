@@ -210,6 +210,15 @@ void up_netdev_remove(struct netdev *dev)
     devices_remove(dev);
 }
 
+void up_netdev_changed(struct netdev *dev)
+{
+    struct net_devices *d = devices_of(dev->ns);
+
+    mutex_lock(&d->config);
+    (void)devices_tell(dev, NET_DEVICE_CHANGED);
+    mutex_unlock(&d->config);
+}
+
 const struct net_link *net_link_of(const struct netdev *dev)
 {
     const struct net_link *l;

@@ -28,10 +28,11 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __mu
 int net_device_up(struct netdev *dev) __must_check;
 void net_device_down(struct netdev *dev);
 
-enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
+enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE, NET_DEVICE_CHANGED };
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
  * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
- * then it goes down again, and all listeners are called for that. Context: may sleep; config is
+ * then it goes down again, and all listeners are called for that. CHANGED: its link came or went,
+ * up or not. Context: may sleep; config is
  * held. */
 struct net_device_hook {
     int (*event)(struct netdev *dev, enum net_device_event event);
