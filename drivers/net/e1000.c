@@ -2,7 +2,7 @@
  *
  * Intel's 8254x (QEMU's and Bochs' e1000) and 82574 (QEMU's e1000e): one pair of queues, an
  * interrupt by the pin or a message, with MSI-X one for the queues and one for the link. Checksums
- * both ways, segments of TCP; groups by the device's hash; tags are software's.
+ * both ways, segments of TCP over IPv4 (8254x); groups by the device's hash; tags are software's.
  *
  * The hard handler masks the device; the queues' thread looks until the ring is empty and lets it
  * interrupt again: causes that came meanwhile are kept by the device and interrupt then. The
@@ -321,8 +321,8 @@ static void e1000_identity(struct e1000 *e)
     dev->min_mtu = MTU_MIN;
     dev->max_mtu = E1000_MTU_MAX;
     dev->mtu = MTU_DEFAULT;
-    dev->features =
-        NETDEV_FRAGS | NETDEV_CSUM | NETDEV_TSO4 | (e->model->is_82574 ? NETDEV_TSO6 : 0);
+    /* QEMU's 82574 makes IP fragments of what it should cut (as of 7.2). */
+    dev->features = NETDEV_FRAGS | NETDEV_CSUM | (e->model->is_82574 ? 0 : NETDEV_TSO4);
     if (e1000_hw_address(&e->regs, e->model, dev->addr)) {
         memcpy(dev->addr, &random, NETDEV_ADDR); /* one of its own: local, unicast */
         dev->addr[0] = (u8)((dev->addr[0] & ~1U) | 2U);
@@ -417,7 +417,7 @@ static int e1000_probe(struct device *dev, const struct device_id *id)
     e->queue.driver = e;
     mutex_init(&e->run, RANK_DRIVER, 15, "e1000 run");
     spinlock_init(&e->stats_lock, RANK_DEV, 2, "e1000 stats");
-    netdev_watch_init(&e->watch, e1000_look);
+    netdev_watch_init(&e->watch, NETDEV_STUCK_NS, e1000_look);
     err = pci_enable(e->pci);
     if (!err)
         err = pci_map_bar_range(e->pci, 0, 0, E1000_REGISTERS, IO_UNCACHED, &e->regs);

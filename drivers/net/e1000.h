@@ -24,7 +24,7 @@
 /* What a model has. */
 struct e1000_model {
     const char *name;
-    bool is_82574; /* its EEPROM, its MSI-X, segments of IPv6 */
+    bool is_82574; /* its EEPROM, its MSI-X; no segments */
 };
 
 struct e1000_rx {

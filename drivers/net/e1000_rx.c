@@ -117,7 +117,7 @@ int e1000_rx_open(struct e1000 *e)
     struct e1000_rx *rx = &e->rx;
 
     ASSERT_HELD(&e->run);
-    rx->pool.dma = &e->pci->dev;
+    netdev_pool_init(&rx->pool, &e->pci->dev, NETDEV_BUFFER);
     rx->buffers = kcalloc(E1000_RX_RING, sizeof(*rx->buffers));
     if (!rx->buffers)
         return -ENOMEM;

@@ -88,7 +88,7 @@ static int e1000_tx_segments_locked(struct e1000 *e, struct packet *p) REQUIRES(
 {
     struct segment_plan s;
     int err = netdev_segments(p, &s);
-    u32 command = TX_DEXT | TX_TSE | TX_CONTEXT_TCP;
+    u32 command = TX_DEXT | TX_TSE | TX_CONTEXT_TCP | TX_CONTEXT_IP;
     union e1000_tx_desc c;
 
     ASSERT_HELD(&e->queue.lock);
@@ -101,7 +101,7 @@ static int e1000_tx_segments_locked(struct e1000 *e, struct packet *p) REQUIRES(
                                           .sum = (u8)(s.transport + 16),
                                           .header = (u8)s.header,
                                           .mss = s.size}};
-    c.context.command = command | (s.v6 ? 0 : TX_CONTEXT_IP) | s.payload;
+    c.context.command = command | s.payload;
     segment_for_device(&s, packet_data(p));
     e1000_tx_context_locked(e, &c);
     return 0;
@@ -175,7 +175,7 @@ static int e1000_tx_add_locked(struct e1000 *e, struct packet *p) REQUIRES(e->qu
     if (p->gso) {
         err = e1000_tx_segments_locked(e, p);
         command |= TX_TSE;
-        options = TX_SUM | (p->gso == PACKET_GSO_TCP6 ? 0 : TX_SUM_IP);
+        options = TX_SUM | TX_SUM_IP;
     } else if (p->flags & PACKET_CSUM_PARTIAL) {
         e1000_tx_sum_locked(e, p);
         options = TX_SUM;
@@ -217,7 +217,7 @@ int e1000_transmit(struct netdev_queue *q, struct packet *p, bool more)
     u32 needs = e1000_tx_needs(p);
     int err = -EBUSY;
 
-    ASSERT_HELD(&q->lock);
+    ASSERT_HELD(&e->queue.lock);
     if (READ_ONCE(e->gone) || !e->tx.sent)
         return -EIO;
     if (needs > E1000_TX_RING || p->len < ETHERNET_HEADER)

@@ -386,7 +386,7 @@ static int rtl_probe(struct device *dev, const struct device_id *id)
     r->queue.driver = r;
     mutex_init(&r->run, RANK_DRIVER, 15, "rtl8139 run");
     spinlock_init(&r->stats_lock, RANK_DEV, 2, "rtl8139 stats");
-    netdev_watch_init(&r->watch, rtl_look);
+    netdev_watch_init(&r->watch, NETDEV_STUCK_NS, rtl_look);
     err = pci_enable(pci);
     if (!err)
         err = pci_map_bar_range(pci, BAR, 0, RTL_BYTES, IO_UNCACHED, &r->regs);

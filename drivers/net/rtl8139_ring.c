@@ -87,7 +87,7 @@ void rtl_rx_reset(struct rtl *r)
 int rtl_rx_open(struct rtl *r)
 {
     ASSERT_HELD(&r->run);
-    r->pool.dma = &r->pci->dev;
+    netdev_pool_init(&r->pool, &r->pci->dev, NETDEV_BUFFER);
     r->buffers = kcalloc(RTL_RING, sizeof(*r->buffers));
     if (!r->buffers)
         return -ENOMEM;
@@ -198,7 +198,7 @@ int rtl_transmit(struct netdev_queue *q, struct packet *p, bool more)
     u32 needs = p->nr_frags + 1U;
     int err = -EBUSY;
 
-    ASSERT_HELD(&q->lock);
+    ASSERT_HELD(&r->queue.lock);
     if (READ_ONCE(r->gone) || !r->sends)
         return -EIO;
     if (p->len < ETHERNET_HEADER)

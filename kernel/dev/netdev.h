@@ -31,7 +31,8 @@
  * they are.
  *
  * Locks: config (mutex, RANK_DRIVER 20) over open, stop and set_*; a queue's lock (spinlock,
- * RANK_NET 4) over transmit: below it come a driver's own spinlocks of RANK_DEV.
+ * RANK_NET 4) over transmit and, where the driver likes, its ring: below it come a driver's own
+ * spinlocks of RANK_DEV.
  */
 #pragma once
 

@@ -31,7 +31,7 @@ static void pool_keep(struct netdev_pool *pool, struct page *page)
     pool->kept[(pool->first + pool->nr++) % NETDEV_KEPT] = page;
 }
 
-static bool pool_half(struct netdev_pool *pool, struct page **page, u32 *offset)
+static bool pool_take(struct netdev_pool *pool, struct page **page, u32 *offset)
 {
     if (pool->half) {
         *page = pool->half;
@@ -45,11 +45,19 @@ static bool pool_half(struct netdev_pool *pool, struct page **page, u32 *offset)
     if (!*page)
         return false;
     page_get(*page);
-    page_get(*page);
     pool_keep(pool, *page);
-    pool->half = *page;
     *offset = 0;
+    if (pool->size == NETDEV_BUFFER) {
+        page_get(*page);
+        pool->half = *page;
+    }
     return true;
+}
+
+void netdev_pool_init(struct netdev_pool *pool, struct device *dma, u32 size)
+{
+    ASSERT(size == NETDEV_BUFFER || size == PAGE_SIZE);
+    *pool = (struct netdev_pool){.dma = dma, .size = size};
 }
 
 bool netdev_buffer_fill(struct netdev_pool *pool, struct netdev_buffer *b)
@@ -58,9 +66,9 @@ bool netdev_buffer_fill(struct netdev_pool *pool, struct netdev_buffer *b)
     u32 offset;
     dma_addr_t addr;
 
-    if (!pool_half(pool, &page, &offset))
+    if (!pool_take(pool, &page, &offset))
         return false;
-    addr = dma_map_page(pool->dma, page, offset, NETDEV_BUFFER, DMA_FROM_DEVICE);
+    addr = dma_map_page(pool->dma, page, offset, pool->size, DMA_FROM_DEVICE);
     if (!dma_ok(addr)) {
         page_put(page);
         return false;
@@ -76,9 +84,9 @@ static bool buffer_copy(struct netdev_pool *pool, struct netdev_buffer *b, struc
 
     if (!to)
         return false;
-    dma_sync_for_cpu(pool->dma, b->addr, NETDEV_BUFFER, DMA_FROM_DEVICE);
+    dma_sync_for_cpu(pool->dma, b->addr, pool->size, DMA_FROM_DEVICE);
     memcpy(to, (u8 *)page_virt(b->page) + b->offset + at, n);
-    dma_sync_for_device(pool->dma, b->addr, NETDEV_BUFFER, DMA_FROM_DEVICE);
+    dma_sync_for_device(pool->dma, b->addr, pool->size, DMA_FROM_DEVICE);
     return true;
 }
 
@@ -92,7 +100,7 @@ bool netdev_buffer_receive(struct netdev_pool *pool, struct netdev_buffer *b, st
     if (p->nr_frags == PACKET_FRAGS || n > PACKET_LEN_MAX - p->len ||
         !netdev_buffer_fill(pool, &fresh))
         return false;
-    dma_unmap(pool->dma, b->addr, NETDEV_BUFFER, DMA_FROM_DEVICE);
+    dma_unmap(pool->dma, b->addr, pool->size, DMA_FROM_DEVICE);
     p->frags[p->nr_frags++] = (struct packet_frag){b->page, b->offset + at, n};
     p->len += n;
     *b = fresh;
@@ -103,7 +111,7 @@ void netdev_buffer_free(struct netdev_pool *pool, struct netdev_buffer *b)
 {
     if (!b->page)
         return;
-    dma_unmap(pool->dma, b->addr, NETDEV_BUFFER, DMA_FROM_DEVICE);
+    dma_unmap(pool->dma, b->addr, pool->size, DMA_FROM_DEVICE);
     page_put(b->page);
     b->page = NULL;
 }

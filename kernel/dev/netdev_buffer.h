@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a network device receives into: halves of pages, which become fragments of packets. A pool
+ * What a network device receives into: pages or halves of them, which become fragments of packets.
+ * A pool
  * remembers the pages that it gave out and gives those again to which nobody else has a reference
  * any more, so that a stream of frames that are soon consumed allocates and clears nothing.
  *
@@ -16,8 +17,8 @@
 #include "dev/dma.h"
 #include "dev/packet.h"
 
-#define NETDEV_BUFFER 2048 /* bytes: two in a page */
-#define NETDEV_KEPT 128    /* pages that a pool remembers, those in the ring included */
+#define NETDEV_BUFFER 2048U /* bytes of a half */
+#define NETDEV_KEPT 128     /* pages that a pool remembers, those in the ring included */
 
 struct netdev_buffer {
     struct page *page; /* a reference; NULL: it has no memory */
@@ -27,11 +28,13 @@ struct netdev_buffer {
 
 struct netdev_pool {
     struct device *dma;             /* for which it maps */
+    u32 size;                       /* bytes of a buffer: NETDEV_BUFFER or PAGE_SIZE */
     struct page *half;              /* its second half is free; a reference */
     struct page *kept[NETDEV_KEPT]; /* a reference each, the oldest at `first` */
     u32 first, nr;
 };
 
+void netdev_pool_init(struct netdev_pool *pool, struct device *dma, u32 size);
 /* Gives b, which has none, memory. False: there is none. Context: never sleeps, as all below. */
 bool netdev_buffer_fill(struct netdev_pool *pool, struct netdev_buffer *b) __must_check;
 /* The device has written n bytes at `at` in b, and b is not in its ring: they become the end of p;

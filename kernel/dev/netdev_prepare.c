@@ -72,6 +72,8 @@ static int netdev_prepare_whole(struct netdev *dev, struct packet *p)
 int netdev_prepare(struct netdev *dev, struct packet *p)
 {
     p->dev = dev;
+    if (p->gso && (!p->gso_size || !(p->flags & PACKET_CSUM_PARTIAL)))
+        return -EINVAL;
     if (p->gso)
         return netdev_cuts(dev, p) ? netdev_prepare_whole(dev, p) : -EXDEV;
     if (p->len > READ_ONCE(dev->mtu) + dev->header)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The watch over a network device that may stop sending. netdev_watch.h has the rules.
+ * The watch over what a network device sends. netdev_watch.h has the rules.
  */
 #include "dev/netdev_watch.h"
 #include "lib/list.h"
@@ -19,10 +19,11 @@ static void netdev_watch_run(struct work *work)
     w->look(w);
 }
 
-void netdev_watch_init(struct netdev_watch *w, void (*look)(struct netdev_watch *w))
+void netdev_watch_init(struct netdev_watch *w, u64 ns, void (*look)(struct netdev_watch *w))
 {
     timer_init(&w->timer, netdev_watch_fire);
     work_init(&w->work, netdev_watch_run);
+    w->ns = ns;
     w->look = look;
 }
 

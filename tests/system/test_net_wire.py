@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, put
 from engine_fixture import BUSYBOX
 from suite import expect, expect_in, main
-from wire import ALL, ARP, HERE, IPV4, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, ip, ipv4
+from wire import ALL, ARP, HERE, IPV4, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, ip, ipv4, segment
 
 THERE, DONE = "10.0.0.2", "10.0.0.99"
 # The machine has an address; it stays until it has heard of DONE.
@@ -254,9 +254,31 @@ def test_a_flood_leaves_the_machine_to_its_work():
     expect(known <= 512, True, f"{known} neighbours are remembered")
 
 
+def expect_segments(machine, size=1400, whole=41234):
+    """What `debug selftest netdev_wire` sends: one large packet of each kind, cut by the card or before it."""
+    pattern = bytes((i * 13 + i // 256) % 256 for i in range(whole))
+    for port in (5001, 5004, 5005):
+        got = b""
+        while len(got) < whole:
+            end = time.monotonic() + 20
+            while not machine.wire.segments and time.monotonic() < end:
+                machine.wire.receive(1)
+            expect(bool(machine.wire.segments), True, f"segments for {port}: {len(got)} bytes came")
+            frame = machine.wire.segments.pop(0)
+            found = segment(frame)
+            expect(found is not None, True, f"sums of a segment at {len(got)}: {frame[:64].hex()}")
+            expect((found[0], found[1] in (None, len(got)), len(found[2])), (port, True, min(size, whole - len(got))))
+            flags = frame[47 if port == 5001 else 67]
+            if found[1] is not None:
+                expect(flags, 0x19 if len(got) + len(found[2]) == whole else 0x10, "TCP's flags")
+            got += found[2]
+        expect(got == pattern, True, f"the payload for {port}")
+
+
 def hardware_answers(card, options=()):
     """Pings of all sizes, a burst, what is wrong, the link down and up; then unbound and bound again."""
-    with Machine(card=card, options=options, unbind=True) as m:
+    with Machine(after="debug selftest netdev_wire", card=card, options=options, unbind=True) as m:
+        expect_segments(m)
         for number, size in enumerate((0, 17, 117, 118, 119, 1000, 1471, 1472)):
             payload = bytes((number * 31 + i) % 256 for i in range(size))
             expect_answer(m.ping(number, payload), number, payload)
@@ -281,6 +303,10 @@ def hardware_answers(card, options=()):
         expect_in(line, out)
 
 
+def test_a_virtio_card_does_as_hardware():
+    hardware_answers("virtio-net-pci", options=("--cpus", "2"))
+
+
 def test_an_e1000_answers():
     hardware_answers("e1000")
 
@@ -290,7 +316,8 @@ def test_an_e1000e_answers():
 
 
 def test_an_e1000_of_bochs_answers():
-    with Machine(card="e1000", wire=BochsWire) as m:
+    with Machine(after="debug selftest netdev_wire", card="e1000", wire=BochsWire) as m:
+        expect_segments(m)
         for number, size in enumerate((0, 17, 118, 1000, 1472)):
             payload = bytes((number * 31 + i) % 256 for i in range(size))
             expect_answer(m.ping(number, payload), number, payload)
