@@ -10,7 +10,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BUSYBOX
+from engine_fixture import BUSYBOX, USER
 from netns import Net, run
 from suite import expect, expect_in, main
 
@@ -158,6 +158,8 @@ class Server:
         m = struct.pack(">BBBB4sHH4s4s4s4s16s192s4s", 2, 1, 6, 0, xid or asked[4:8], 0, 0, b"\0" * 4,
                         socket.inet_aton(address) if kind != NAK else b"\0" * 4, b"\0" * 4, b"\0" * 4, chaddr or asked[28:44], b"",
                         b"\x63\x82\x53\x63")
+        # lan0 hears as soon as eth0 is up; what it says before its own carrier is there is lost
+        self.net.await_(lambda: "state UP" in self.net.lan.ip("link", "show", "lan0"), "lan0 has a carrier")
         m += bytes([53, 1, kind, 54, 4]) + socket.inet_aton(server)
         if kind != NAK:
             m += bytes([1, 4, 255, 255, 255, 0])
@@ -173,8 +175,7 @@ class Server:
         self.say(ACK, m, **how)
 
     def serve(self, answers, condition, what):
-        """Answers each message as answers[kind] says, a function of it, until condition() holds: what is said while a carrier
-        comes up may be lost."""
+        """Answers each message as answers[kind] says, a function of it, until condition() holds."""
         self.socket.settimeout(0.02)
         end = time.monotonic() + 30
         while not condition():
@@ -288,6 +289,119 @@ def test_nonsense_of_a_server_changes_nothing():
         n.await_(bound(n), "a lease")
         expect(n.addresses("eth0", "scope", "global"), ["10.7.0.52/24"])
         s.close()
+
+
+# ---- IPv6 ----
+
+RA = ("--enable-ra", "--ra-param=lan0,10,1800", "--dhcp-range=fd00:7::,ra-stateless,64,3600",
+      "--dhcp-option=option6:dns-server,[fd00:7::53]", "--dhcp-option=option6:domain-search,six.example")
+EUI = "5054:ff:fe00:1"
+
+
+def lan6(n):
+    n.lan.ip("addr", "add", "fd00:7::1/64", "dev", "lan0", "nodad")
+
+
+def test_an_advertisement_is_address_router_and_names_and_dhcpv6_knows_the_rest():
+    with Net() as n:
+        lan6(n)
+        n.dnsmasq(*RA, "--dhcp-option=option6:sntp-server,[fd00:7::123]")
+        n.netd("eth0 dhcp")
+        n.await_(lambda: f"fd00:7::{EUI}/64" in n.addresses("eth0", "scope", "global"), "an address")
+        n.await_(lambda: "router" in n.state().get("ra", {}), "a router")
+        router = n.state()["ra"]["router"]
+        expect_in(f"default via {router} dev eth0 proto ra metric 100", "\n".join(n.routes("-6")))
+        n.await_(lambda: "nameserver fd00:7::53\nsearch six.example\n" in n.text("run/resolv.conf"), "names")
+        n.await_(lambda: n.all_state().get("clock", {}).get("server") == "fd00:7::123", "what DHCPv6 alone says")
+        expect_in("valid_lft 3", n.box.ip("addr", "show", "eth0"))
+        n.await_(lambda: "tentative" not in n.box.ip("addr", "show", "eth0"), "the address is ours")
+        n.box.run(BUSYBOX, "ping", "-6", "-c1", "-W5", "fd00:7::1")
+
+
+def test_an_address_can_be_one_that_tells_nothing():
+    with Net() as n:
+        lan6(n)
+        n.dnsmasq(*RA)
+        n.netd("eth0 dhcp stable=secret")
+        n.await_(lambda: any(a.startswith("fd00:7:") for a in n.addresses("eth0", "scope", "global")), "an address")
+        address = next(a for a in n.addresses("eth0", "scope", "global") if a.startswith("fd00:7:"))
+        expect("ff:fe" in address, False, address)
+
+
+def advertise(n, hops=255, router=1800, prefix="fd00:9::", times=(3600, 3600), options=b""):
+    """Sends an advertisement from lan0's link-local address."""
+    s = n.lan.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    index = int(n.lan.ip("link", "show", "lan0").split(":")[0])
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
+    message = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, router, 0, 0)
+    message += struct.pack(">BBBBIII", 3, 4, 64, 0xc0, *times, 0) + socket.inet_pton(socket.AF_INET6, prefix) + options
+    s.sendto(message, 0, ("ff02::1", 0, 0, index))
+    s.close()
+
+
+def test_advertisements_from_afar_or_of_nonsense_change_nothing():
+    with Net() as n:
+        n.netd("eth0 10.7.0.5/24 ra")
+        n.await_(lambda: any(a.startswith("fe80") for a in n.addresses("eth0")) and
+                 "tentative" not in n.box.ip("addr", "show", "eth0"), "a link-local address")
+        n.await_(lambda: "fe80" in n.lan.ip("addr", "show", "lan0") and "tentative" not in n.lan.ip("addr", "show", "lan0"), "lan0's")
+        advertise(n, hops=64, prefix="fd00:64::")
+        advertise(n, prefix="fd00:65::", options=b"\3\0")  # an option of no length
+        advertise(n, prefix="fd00:66::", options=b"\x19\x20" + b"\0" * 6)  # beyond the end
+        advertise(n, prefix="fd00:67::", times=(100, 200))
+        advertise(n, prefix="fe80::")
+
+        def right():
+            advertise(n)
+            return f"fd00:9::{EUI}/64" in n.addresses("eth0", "scope", "global")
+        n.await_(right, "the right one counts")
+        expect(sorted(n.addresses("eth0", "scope", "global")), ["10.7.0.5/24", f"fd00:9::{EUI}/64"])
+        advertise(n, router=0)
+        n.await_(lambda: "default" not in "\n".join(n.routes("-6")), "a router that is none any more")
+
+
+# ---- time ----
+
+
+def test_the_clock_follows_a_server():
+    with Net() as n:
+        s = n.lan.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(("10.7.0.1", 123))
+        s.settimeout(30)
+        n.dnsmasq(RANGE, "--dhcp-option=42,10.7.0.1")
+        n.netd("eth0 dhcp nora")
+        asked, client = s.recvfrom(200)
+        expect((asked[0] & 7, len(asked)), (3, 48))
+
+        def answer(origin):
+            now = time.time()  # the clock is this machine's: it stays as it is
+            stamp = struct.pack(">II", int(now) + 2208988800, int(now % 1 * 2 ** 32))
+            s.sendto(struct.pack(">BBBbII4s8s8s", 0x24, 1, 6, -20, 0, 0, b"TEST", stamp, origin) + stamp * 2, client)
+        answer(b"\1" * 8)  # to a question that was not asked
+        answer(asked[40:48])
+        n.await_(lambda: "at" in n.all_state().get("clock", {}), "the clock is set")
+        clock = n.all_state()["clock"]
+        expect(clock["server"], "10.7.0.1")
+        expect(abs(clock["offset_us"]) < 500000, True, clock)
+        s.close()
+
+
+# ---- what a person sees ----
+
+
+def test_bothy_net_shows_it_all():
+    with Net() as n:
+        n.dnsmasq(RANGE, "--dhcp-option=6,10.7.0.2", "--dhcp-option=15,lab.example")
+        n.netd("eth0 dhcp nora")
+        n.await_(lambda: "nameserver" in n.text("run/resolv.conf"), "a lease")
+        out = n.box.run(os.path.join(USER, "cli"), "net", "--dir", n.path("run"))
+        lines = {line.split()[0]: line for line in out.splitlines() if line}
+        address = n.state()["dhcp4"]["address"]
+        for part in ("up", n.mac["eth0"], "1500", "dhcp from 10.7.0.1, ", " left", address):
+            expect_in(part, lines["eth0"])
+        expect(lines["default"].split(), ["default", "10.7.0.1", "eth0", "100", "dhcp"])
+        expect((lines["nameserver"], lines["search"]), ("nameserver 10.7.0.2", "search lab.example"))
+        expect_in("host", lines)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ bool nl_index(const uint8_t *data, size_t len, size_t skip, struct nl_span *tabl
         memcpy(&head, data + at, sizeof(head));
         if (head.nla_len < sizeof(head) || head.nla_len > len - at)
             break;
-        type = head.nla_type & NLA_TYPE_MASK;
+        type = head.nla_type & (unsigned)~(NLA_F_NESTED | NLA_F_NET_BYTEORDER);
         if (type < n)
             table[type] = (struct nl_span){data + at + sizeof(head), head.nla_len - sizeof(head)};
         at += nl_align(head.nla_len);

@@ -42,7 +42,7 @@ struct sockaddr_nl {
 #define NLM_F_CREATE 0x400
 
 #define NLA_F_NESTED 0x8000
-#define NLA_TYPE_MASK 0x3fff
+#define NLA_F_NET_BYTEORDER 0x4000
 
 #define RTM_NEWLINK 16
 #define RTM_DELLINK 17

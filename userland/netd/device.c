@@ -161,8 +161,10 @@ static void device_add(const struct link *l)
     if (r->mtu && r->mtu != l->mtu)
         kernel_mtu(d, r->mtu);
     lease_init(d);
+    v6_init(d);
     if (!(l->flags & IFF_UP))
         kernel_link_up(d);
+    v6_up(d);
     device_static(d);
     names_changed();
 }
@@ -176,6 +178,7 @@ static void device_del(int index)
             continue;
         *at = d->next;
         lease_end(d);
+        v6_end(d);
         free(d);
         names_changed();
         return;
@@ -189,6 +192,7 @@ static void device_carrier(struct device *d, bool on)
     d->carrier = on;
     net_log("%s: the carrier is %s", d->name, on ? "there" : "lost");
     lease_carrier(d, on);
+    v6_carrier(d);
     names_changed();
 }
 
@@ -212,6 +216,23 @@ static void device_link(const struct nl_part *p)
         device_carrier(d, (l.flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING));
 }
 
+static void device_address(const struct nl_part *p, bool there)
+{
+    struct nl_span a[IFA_FLAGS + 1];
+    struct ifaddrmsg head;
+    struct address address;
+    struct device *d;
+
+    if (!nl_index(p->data, p->len, sizeof(head), a, IFA_FLAGS + 1))
+        return;
+    memcpy(&head, p->data, sizeof(head));
+    d = device_find((int)head.ifa_index);
+    if (!d || head.ifa_family != AF_INET6 || a[IFA_ADDRESS].len != 16 || head.ifa_prefixlen > 128)
+        return;
+    address = address_v6(a[IFA_ADDRESS].data, head.ifa_prefixlen);
+    v6_address(d, &address, nl_u32(a[IFA_FLAGS], head.ifa_flags), there);
+}
+
 static void device_message(const struct nl_part *p, void *arg)
 {
     struct ifinfomsg head;
@@ -222,6 +243,8 @@ static void device_message(const struct nl_part *p, void *arg)
         memcpy(&head, p->data, sizeof(head));
         if (head.ifi_family == AF_UNSPEC)
             device_del(head.ifi_index);
+    } else if (p->type == RTM_NEWADDR || p->type == RTM_DELADDR) {
+        device_address(p, p->type == RTM_NEWADDR);
     }
 }
 
@@ -253,7 +276,10 @@ static int dump(uint16_t type, const void *head, size_t size)
 
 static int devices_read(void)
 {
-    return dump(RTM_GETLINK, &(struct ifinfomsg){0}, sizeof(struct ifinfomsg));
+    struct ifaddrmsg v6 = {.ifa_family = AF_INET6};
+    int err = dump(RTM_GETLINK, &(struct ifinfomsg){0}, sizeof(struct ifinfomsg));
+
+    return err ? err : dump(RTM_GETADDR, &v6, sizeof(v6));
 }
 
 static void devices_hear(struct ev_source *s, uint32_t events)

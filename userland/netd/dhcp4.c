@@ -127,23 +127,6 @@ void dhcp4_stop(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
     d->wake = d->has_lease ? d->lease_ends : 0;
 }
 
-void dhcp4_release(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
-{
-    memset(out, 0, sizeof(*out));
-    if (d->has_lease && d->lease.server) {
-        d->xid = wire_random(&d->seed);
-        d->asked = now;
-        dhcp4_send(d,
-                   (struct dhcp4_order){.type = DHCP4_RELEASE,
-                                        .ciaddr = d->lease.address,
-                                        .server = d->lease.server},
-                   DHCP4_TO_SERVER, now, out);
-    }
-    dhcp4_lose(d, out);
-    d->state = DHCP4_STOPPED;
-    d->wake = 0;
-}
-
 /* The offer's times begin when it was asked for (RFC 2131 4.4.1). */
 static void dhcp4_bind(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
 {

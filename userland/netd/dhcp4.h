@@ -74,6 +74,4 @@ void dhcp4_message(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now,
                    struct dhcp4_out *out);
 void dhcp4_arp(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now, struct dhcp4_out *out);
 void dhcp4_wake(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
-/* A message that gives the lease back; the machine is stopped and forgets it. */
-void dhcp4_release(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 const char *dhcp4_state_name(enum dhcp4_state s);

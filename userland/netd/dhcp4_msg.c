@@ -64,37 +64,47 @@ struct options {
     bool sound; /* no option reached beyond its area */
 };
 
+/* The next option of an area from *at on, its data in *data; false at the end, which is not sound
+ * where an option reaches beyond it. */
+static bool option_next(struct options *o, unsigned area, size_t *at, uint8_t *code,
+                        const uint8_t **data, size_t *len)
+{
+    const uint8_t *p = o->area[area];
+    size_t size = o->size[area];
+
+    while (*at < size && p[*at] == OPT_PAD)
+        ++*at;
+    if (*at >= size || p[*at] == OPT_END)
+        return false;
+    if (size - *at < 2 || p[*at + 1] > size - *at - 2) {
+        o->sound = false;
+        return false;
+    }
+    *code = p[*at];
+    *len = p[*at + 1];
+    *data = p + *at + 2;
+    *at += *len + 2;
+    return true;
+}
+
 /* Joins all pieces of `code` into out[OPTION_MAX]: bytes, or -1 when there are none. */
 static int option_join(struct options *o, uint8_t code, uint8_t *out)
 {
+    const uint8_t *data;
     int have = -1;
+    uint8_t found;
+    size_t len;
 
-    for (unsigned i = 0; i < o->areas; i++) {
-        const uint8_t *p = o->area[i];
-        size_t at = 0, size = o->size[i];
-
-        while (at < size && p[at] != OPT_END) {
-            size_t n;
-
-            if (p[at] == OPT_PAD) {
-                at++;
+    for (unsigned i = 0; i < o->areas; i++)
+        for (size_t at = 0; option_next(o, i, &at, &found, &data, &len);) {
+            if (found != code)
                 continue;
-            }
-            if (size - at < 2 || p[at + 1] > size - at - 2) {
-                o->sound = false;
-                break;
-            }
-            n = p[at + 1];
-            if (p[at] == code) {
-                have = have < 0 ? 0 : have;
-                if (n <= (size_t)(OPTION_MAX - have)) {
-                    memcpy(out + have, p + at + 2, n);
-                    have += (int)n;
-                }
-            }
-            at += n + 2;
+            have = have < 0 ? 0 : have;
+            if (len > (size_t)(OPTION_MAX - have))
+                continue;
+            memcpy(out + have, data, len);
+            have += (int)len;
         }
-    }
     return have;
 }
 

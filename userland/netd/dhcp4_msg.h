@@ -23,7 +23,6 @@ enum dhcp4_type {
     DHCP4_DECLINE = 4,
     DHCP4_ACK = 5,
     DHCP4_NAK = 6,
-    DHCP4_RELEASE = 7,
 };
 
 struct dhcp4_route {

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,17 +23,6 @@
 #include "lib/str.h"
 
 #define CONFIG_MAX 65536
-
-struct netd netd = {.dir = "/run/net"};
-
-uint64_t net_seed(void)
-{
-    uint64_t seed;
-
-    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-        abort();
-    return seed;
-}
 
 static void config_read(const char *cmdline, const char *file)
 {
@@ -117,6 +105,7 @@ int main(int argc, char **argv)
     directory_make(uid);
     namer_start();
     rights_drop(uid);
+    clock_start();
     names_start();
     err = devices_start();
     if (err) {

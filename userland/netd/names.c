@@ -3,7 +3,8 @@
 // the host name. All are made anew from the devices' states when something has changed.
 //
 // Order of name servers and domains: the machine's rules, then each device by its metric: its rule,
-// DHCPv4. A host name from a rule is final; else the first that a server gives is taken.
+// DHCPv4, advertisements, DHCPv6; for time servers likewise. A host name from a rule is final; else
+// the first that a server gives is taken.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,25 @@ static void names_rule(struct names *s, const struct config_rule *r, const struc
     names_search(s, r->search);
 }
 
+static void names_v6(struct names *s, const struct device *d)
+{
+    for (int i = 0; i < RA_SERVERS; i++) {
+        struct address a = address_v6(d->ra.server[i].address, 128);
+
+        if (d->ra.server[i].e.used && !d->ra.server[i].e.gone)
+            names_server(s, &a, d);
+    }
+    for (int i = 0; i < RA_DOMAINS; i++)
+        if (d->ra.domain[i].e.used && !d->ra.domain[i].e.gone)
+            names_search(s, d->ra.domain[i].name);
+    for (unsigned i = 0; i < d->dhcp6.answer.dns_n; i++) {
+        struct address a = address_v6(d->dhcp6.answer.dns[i], 128);
+
+        names_server(s, &a, d);
+    }
+    names_search(s, d->dhcp6.answer.search);
+}
+
 static void names_device(struct names *s, const struct device *d)
 {
     names_rule(s, d->rule, d);
@@ -66,6 +86,7 @@ static void names_device(struct names *s, const struct device *d)
     }
     if (d->is_set)
         names_search(s, d->set.search);
+    names_v6(s, d);
 }
 
 /* The device with the least metric above that of `last`; equal ones by their place in the list. */
@@ -95,6 +116,42 @@ static void names_gather(struct names *s)
     for (const struct device *d = names_next(NULL); d; d = names_next(d))
         names_device(s, d);
 }
+
+/* ---- time servers ---- */
+
+static void clocks_add(struct address_list *l, const struct address_list *more)
+{
+    for (unsigned i = 0; i < more->n; i++)
+        address_list_add(l, &more->item[i]);
+}
+
+static void clocks_device(struct address_list *l, const struct device *d)
+{
+    clocks_add(l, &d->rule->ntp);
+    for (unsigned i = 0; d->is_set && i < d->set.ntp.n; i++) {
+        struct address a = address_v4(d->set.ntp.item[i], 32);
+
+        address_list_add(l, &a);
+    }
+    for (unsigned i = 0; i < d->dhcp6.answer.ntp_n; i++) {
+        struct address a = address_v6(d->dhcp6.answer.ntp[i], 128);
+
+        address_list_add(l, &a);
+    }
+}
+
+static void clocks_gather(struct address_list *l)
+{
+    const struct config_rule *r;
+    unsigned at = 0;
+
+    while ((r = rule_of_machine(&at)))
+        clocks_add(l, &r->ntp);
+    for (const struct device *d = names_next(NULL); d; d = names_next(d))
+        clocks_device(l, d);
+}
+
+/* ---- what is written ---- */
 
 static void names_write(const char *file, struct buf *text, struct buf *old)
 {
@@ -138,9 +195,11 @@ static void names_report(void)
         jw_str(&w, "name", d->name);
         jw_bool(&w, "static", d->rule->addresses.n > 0);
         lease_report(d, &w);
+        v6_report(d, &w);
         jw_object_end(&w);
     }
     jw_array_end(&w);
+    clock_report(&w);
     jw_object_end(&w);
     names_write("state.json", &text, &names_state);
 }
@@ -174,9 +233,12 @@ static void names_host_set(void)
 
 static void names_due(struct ev_timer *t)
 {
+    struct address_list clocks = {0};
     struct names s = {0};
 
     names_gather(&s);
+    clocks_gather(&clocks);
+    clock_servers(&clocks);
     names_resolver(&s);
     names_report();
     names_host_set();

@@ -13,6 +13,9 @@
 #include "lib/netlink.h"
 #include "netd/config.h"
 #include "netd/dhcp4.h"
+#include "netd/dhcp6.h"
+#include "netd/ra.h"
+#include "netd/sntp.h"
 
 #define NETD_EXIT_NO_SOCKETS 3 /* the kernel has no rtnetlink: there is no use in another start */
 #define METRIC_FIRST 100       /* of the first device's default route */
@@ -28,7 +31,6 @@ struct device {
     uint32_t metric;
     uint32_t mtu; /* as it was found, or as the rule has it */
     bool carrier;
-    bool link_local; /* its link-local address can be used */
 
     /* lease.c */
     struct dhcp4 dhcp4;
@@ -36,6 +38,15 @@ struct device {
     struct ev_source packet, arp, udp; /* fd -1 while closed */
     struct dhcp4_lease set;            /* what of it the kernel has */
     bool is_set;
+
+    /* v6.c */
+    struct address local; /* the link-local address, once it can be used; family 0: none */
+    unsigned taken;       /* addresses of ours that others had (RFC 7217) */
+    struct ra ra;
+    struct ev_timer ra_timer;
+    struct dhcp6 dhcp6;
+    struct ev_timer dhcp6_timer;
+    struct ev_source udp6; /* fd -1 while closed */
 };
 
 extern struct netd {
@@ -45,12 +56,11 @@ extern struct netd {
     struct device *devices;
 } netd;
 
-/* ---- log.c ---- */
+/* ---- base.c ---- */
 void net_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void net_log_to_kernel(void);
 
-/* ---- main.c ---- */
-uint64_t net_seed(void);
+uint64_t net_seed(void); /* random */
 
 /* ---- rights.c ---- */
 /* From here on: no root, no program to be started, the capabilities for the network and the clock.
@@ -91,6 +101,20 @@ void lease_init(struct device *d);
 void lease_carrier(struct device *d, bool on);
 void lease_end(struct device *d); /* the device has gone */
 void lease_report(const struct device *d, struct jw *w);
+
+/* ---- v6.c: advertisements and stateless DHCPv6 of a device ---- */
+void v6_init(struct device *d); /* before it is up */
+void v6_up(struct device *d);
+void v6_carrier(struct device *d);
+void v6_end(struct device *d);
+/* The kernel tells of an IPv6 address; not there: it has gone. */
+void v6_address(struct device *d, const struct address *a, uint32_t flags, bool there);
+void v6_report(const struct device *d, struct jw *w);
+
+/* ---- clock.c: the time of day ---- */
+void clock_start(void);
+void clock_servers(const struct address_list *l);
+void clock_report(struct jw *w);
 
 /* ---- names.c: resolv.conf, the host name, and what `bothy net` reads ---- */
 void names_changed(void); /* written at the end of this turn of the loop */

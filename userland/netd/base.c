@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// netd's lines: on standard error, or in the kernel's log.
+// netd's lines, on standard error or in the kernel's log; random numbers; the one state.
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "netd/netd.h"
 
+struct netd netd = {.dir = "/run/net"};
 static int log_fd = 2;
 static const char *log_prefix = "netd: ";
 
@@ -32,4 +35,13 @@ void net_log_to_kernel(void)
         return;
     log_fd = fd;
     log_prefix = "<6>netd: ";
+}
+
+uint64_t net_seed(void)
+{
+    uint64_t seed;
+
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+        abort();
+    return seed;
 }
