@@ -114,6 +114,7 @@ int verb_wait(int argc, char **argv);
 int verb_rm(int argc, char **argv);
 int verb_volume(int argc, char **argv);
 int verb_network(int argc, char **argv);
+int verb_net(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_inspect(int argc, char **argv);
 int verb_version(int argc, char **argv);

@@ -126,6 +126,8 @@ static const struct verb {
     {"rm", verb_rm, "[-f] [-v] CONTAINER...         remove containers"},
     {"volume", verb_volume, "create|ls|inspect|rm|prune     volumes"},
     {"network", verb_network, "ls|inspect                     networks"},
+    {"net", verb_net,
+     "                               this machine's links, addresses, routes, names"},
     {"inspect", verb_inspect, "[-f FORMAT] NAME...            all about containers and images"},
     {"version", verb_version, "                               versions"},
     {"info", verb_info, "                               the engine's state"},
