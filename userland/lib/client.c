@@ -147,7 +147,7 @@ ssize_t client_read(struct client *c, void *data, size_t len)
         size_t piece_len;
         size_t avail = c->in.len < len ? c->in.len : len;
         /* framing lines may be longer than the caller's buffer: show those in full */
-        bool framing = c->body.kind == HTTP_BODY_CHUNKED && c->body.chunk_state != 1;
+        bool framing = c->body.kind == HTTP_BODY_CHUNKED && c->body.chunk_state != HTTP_CHUNK_DATA;
         ssize_t n =
             http_body_next(&c->body, c->in.data, framing ? c->in.len : avail, &piece, &piece_len);
 
