@@ -25,6 +25,8 @@ static const struct route routes[] = {
     {"GET", "/info", NULL, api_info},
     {"GET", "/events", NULL, api_events},
     {"GET", "/system/df", NULL, api_system_df},
+    {"POST", "/auth", NULL, api_auth},
+    {"GET", "/distribution/", "/json", api_distribution},
     {"GET", "/plugins", NULL, api_empty_list},
     {"GET", "/networks", NULL, api_network_list},
     {"POST", "/networks/create", NULL, api_network_create},

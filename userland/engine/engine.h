@@ -166,12 +166,15 @@ void layer_put(struct layer *l, struct answer *a);
 /* Takes over what a load worker prepared in `dir`; `result` is its report. Appends progress lines
  * to `out`. NULL, or a sentence saying what went wrong. */
 char *image_publish(const char *dir, const struct json *result, struct buf *out);
-/* "repo[:tag]" -> the short form that is stored, or NULL when it is no reference. */
+/* "repo[:tag]" or "repo[:tag]@sha256:..." -> the short form that is stored, or NULL when it is no
+ * reference. The second, of the manifest that a registry has, stands among the tags. */
 char *image_ref_normalize(const char *ref);
+bool image_ref_is_digest(const char *ref);
 void image_tag(struct image *img, const char *ref);   /* in its full form */
 void image_untag(struct image *img, const char *ref); /* that it has */
 bool image_has_tag(const struct image *img, const char *ref);
-void image_tags_sort(struct image *img); /* by name, as clients see them */
+int image_tag_count(const struct image *img); /* without digests */
+void image_tags_sort(struct image *img);      /* by name, as clients see them */
 /* With the layers that are only its, when the store on the disk does not list it any more. Writes
  * what goes to the answer, which waits for it. */
 void image_remove(struct image *img, struct answer *a);
@@ -186,11 +189,15 @@ struct answer {
     const char *type; /* of the body, or NULL */
     struct buf body;
     int holds;
-    char *error;          /* the first: it replaces the answer */
-    bool error_in_stream; /* as Docker reports a failed load: status 200 */
+    char *error;                                 /* the first: it replaces the answer */
+    bool error_in_stream;                        /* as Docker reports a failed load: status 200 */
+    void (*given)(void *arg, const char *error); /* instead of a client; or NULL */
+    void *arg;
 };
 
 struct answer *answer_new(struct http_conn *conn, int status, const char *type); /* held once */
+/* One that is given to the caller, with its error or NULL, held once. */
+struct answer *answer_for(void (*given)(void *arg, const char *error), void *arg);
 void answer_hold(struct answer *a);
 /* One thing less to wait for; `error` is a sentence, or NULL. The last one gives the answer. */
 void answer_done(struct answer *a, const char *error);
@@ -568,6 +575,8 @@ API(api_image_history);
 API(api_image_remove);
 API(api_image_tag);
 API(api_image_pull);
+API(api_auth);
+API(api_distribution);
 API(api_container_create);
 API(api_container_list);
 API(api_container_inspect);

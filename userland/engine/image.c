@@ -302,6 +302,15 @@ void image_untag(struct image *img, const char *ref)
     free(t);
 }
 
+int image_tag_count(const struct image *img)
+{
+    int n = 0;
+
+    for (int i = 0; i < img->ntags; i++)
+        n += !image_ref_is_digest(img->tags[i]->ref);
+    return n;
+}
+
 static int tag_compare(const void *a, const void *b)
 {
     return strcmp((*(struct image_tag *const *)a)->ref, (*(struct image_tag *const *)b)->ref);

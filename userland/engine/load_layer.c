@@ -30,7 +30,12 @@ struct source_sum {
     struct source *from;
     struct sha256 sum;
     uint64_t total;
+    void (*told)(uint64_t total); /* now and then; or NULL */
 };
+
+#define LAYER_TOLD (512u << 10) /* bytes between two */
+
+void (*load_layer_progress)(uint64_t bytes);
 
 static ssize_t source_sum_read(struct source *s, void *data, size_t len)
 {
@@ -40,6 +45,8 @@ static ssize_t source_sum_read(struct source *s, void *data, size_t len)
     if (n > 0) {
         sha256_add(&h->sum, data, (size_t)n);
         h->total += (uint64_t)n;
+        if (h->told && h->total / LAYER_TOLD != (h->total - (uint64_t)n) / LAYER_TOLD)
+            h->told(h->total);
     }
     s->why = h->from->why;
     return n;
@@ -62,14 +69,15 @@ static void source_drain(struct source *s, const char *name)
         load_fail("layer %s: %s", name, s->why ? s->why : "read error");
 }
 
-struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from, const char *what)
+struct source *load_decoder(const struct member *m, struct source *from)
 {
     uint8_t head[DECODE_HEAD];
-    size_t want = size < sizeof(head) ? size : sizeof(head);
-    ssize_t n = read_at(load_fd(), head, want, offset);
+    size_t want = m->size < sizeof(head) ? m->size : sizeof(head);
+    ssize_t n = read_at(m->fd, head, want, m->offset);
 
     if (n != (ssize_t)want) /* not to be taken for a plain one */
-        load_fail("%s: read error: %s", what, n < 0 ? strerror((int)-n) : "it has become shorter");
+        load_fail("%s: read error: %s", m->name,
+                  n < 0 ? strerror((int)-n) : "it has become shorter");
     return decode_new(decode_detect(head, want), from);
 }
 
@@ -100,9 +108,10 @@ static void load_layer_unpack(struct load_layer *l)
     struct source *decoder;
     char hex[SHA256_HEX], *path = load_layer_path(l->diff_id), *chained;
 
-    source_file_init(&file, load_fd(), m->offset, m->size);
+    source_file_init(&file, m->fd, m->offset, m->size);
     source_sum_init(&blob, &file.src);
-    decoder = load_decoder(m->offset, m->size, &blob.src, m->name);
+    blob.told = load_layer_progress;
+    decoder = load_decoder(m, &blob.src);
     source_sum_init(&content, decoder ? decoder : &blob.src);
     l->id = unpack_layer(&content.src, path, m->name) ? l->chain : l->diff_id;
     source_drain(&content.src, m->name);
