@@ -45,6 +45,7 @@ static const struct route routes[] = {
     {"GET", "/images/", "/json", api_image_inspect},
     {"GET", "/images/", "/history", api_image_history},
     {"POST", "/images/", "/tag", api_image_tag},
+    {"POST", "/images/", "/push", api_image_push},
     {"DELETE", "/images/", "", api_image_remove},
     {"POST", "/containers/create", NULL, api_container_create},
     {"POST", "/containers/prune", NULL, api_container_prune},

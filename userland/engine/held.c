@@ -25,6 +25,8 @@ void held_layers(struct held *h, struct job *j, const char *prefix)
     h->layers = mem_alloc((n + 1) * sizeof(struct layer *));
     for (struct layer *y = layer_first(); y; y = y->next) {
         h->layers[h->nlayers++] = layer_get(y);
+        if (!j)
+            continue;
         job_feed(j, prefix, strlen(prefix));
         job_feed(j, y->id, ID_LEN);
         job_feed(j, "\n", 1);
@@ -40,7 +42,7 @@ static void held_dir_gone(void *answer)
 /* What went well leaves empty directories. */
 void held_end(struct held *h, struct answer *a)
 {
-    static const char *const dirs[] = {"layers", "images", ""};
+    static const char *const dirs[] = {"layers", "images", "tars", ""};
 
     for (size_t i = 0; i < h->nlayers; i++)
         layer_put(h->layers[i], a);

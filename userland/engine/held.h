@@ -13,7 +13,7 @@ struct held {
 };
 
 void held_begin(struct held *h, const char *what); /* the directory's name begins so */
-/* Takes the references, and tells the worker: a line for each, with that prefix. */
+/* Takes the references, and tells the worker, unless NULL: a line for each, with that prefix. */
 void held_layers(struct held *h, struct job *j, const char *prefix);
 /* Nothing works in the directory any more. `a`, which may be NULL, waits for what is removed. */
 void held_end(struct held *h, struct answer *a);

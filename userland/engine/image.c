@@ -133,6 +133,9 @@ void layer_put(struct layer *l, struct answer *a)
 
     if (--l->refs || store_opening)
         return;
+    path = store_path("tars/", l->dir);
+    unlink(path);
+    free(path);
     path = store_path("layers/", l->dir);
     if (a)
         answer_hold(a);
@@ -262,6 +265,7 @@ static void image_raise(struct image *img, enum image_event e)
     if (img->state != I_GONE)
         return;
     image_unlink("images", img->id, ".json");
+    image_unlink("images", img->id, ".manifest");
     image_unlink("packed", img->id, ".cpio"); /* it may have been made after the removal */
     image_free(img);
 }
@@ -509,6 +513,18 @@ static char *publish_file(const char *dir, const char *from, const char *to, con
     return why;
 }
 
+/* What the store can do without: in place of an older one, which would be another's. */
+static void publish_part(const char *dir, const char *what, const char *name)
+{
+    char *old = str_fmt("%s/%s/%s", dir, what, name);
+    char *new = str_fmt("%s/%s/%s", engine.root, what, name);
+
+    if (rename(old, new) < 0 && (errno != ENOENT || (unlink(new) < 0 && errno != ENOENT)))
+        engine_log("cannot store %s: %s", new, strerror(errno));
+    free(old);
+    free(new);
+}
+
 /* No image is made of it, so a directory of its name is what a dead engine left, maybe in part, or
  * one that was removed and could not be moved away. */
 static char *publish_layer(const char *dir, const char *id)
@@ -522,6 +538,8 @@ static char *publish_layer(const char *dir, const char *id)
                       str_error(-err));
     else if (access(made, F_OK) == 0 && layer_there(name))
         tree_discard(orphan, NULL, NULL);
+    if (!why)
+        publish_part(dir, "tars", name);
     why = why ? why : publish_file(dir, "layers", "layers", name);
     free(orphan);
     free(made);
@@ -568,6 +586,10 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
                 why = publish_layer(dir, layer_entry(l));
         }
         why = why ? why : publish_file(dir, "images", "images", file);
+        free(file);
+        file = str_fmt("%s.manifest", json_str(j, "Id"));
+        if (!why)
+            publish_part(dir, "images", file);
         free(file);
         if (why)
             break;

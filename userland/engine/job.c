@@ -34,15 +34,11 @@ static struct job_limit {
     const char *role;
     int at_once, running;
     bool stays; /* as long as the engine: without a group, and with its lock */
-} job_limits[] = {{"remove", 4, 0, false},
-                  {"groups", 4, 0, false},
-                  {"pack", 2, 0, false},
-                  {"store", 1, 0, true},
-                  {"top", 4, 0, false},
-                  {"usage", 1, 0, false},
-                  {"load", LOADS_MAX, 0, false},
-                  {"pull", PULLS_MAX, 0, false},
-                  {"registry", LOADS_MAX, 0, false}};
+} job_limits[] = {{"remove", 4, 0, false},       {"groups", 4, 0, false},
+                  {"pack", 2, 0, false},         {"store", 1, 0, true},
+                  {"top", 4, 0, false},          {"usage", 1, 0, false},
+                  {"load", LOADS_MAX, 0, false}, {"pull", PULLS_MAX, 0, false},
+                  {"push", PULLS_MAX, 0, false}, {"registry", LOADS_MAX, 0, false}};
 
 static void job_start(struct job *j);
 

@@ -371,7 +371,7 @@ static void load_confine(void)
 
 void load_enter(const char *dir, int out_fd)
 {
-    static const char *const dirs[] = {"/layers", "/images"};
+    static const char *const dirs[] = {"/layers", "/images", "/tars"};
     int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     load.out = out_fd;
@@ -382,7 +382,7 @@ void load_enter(const char *dir, int out_fd)
     load_store_open(dir);
     if (chdir(dir) < 0 || chroot(".") < 0)
         load_fail("cannot enter %s: %s", dir, strerror(errno));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (mkdir(dirs[i], 0755) < 0)
             load_fail("cannot create %s: %s", dirs[i], strerror(errno));
     load_confine();

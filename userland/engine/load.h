@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "engine/skeleton.h"
 #include "lib/budget.h"
 #include "lib/json.h"
 #include "lib/source.h"
@@ -88,7 +89,7 @@ void load_layer(struct load_layer *l);
 /* Unpacks a layer tar into the new directory `dir`, whiteouts in overlay form; fails by
  * load_fail(), naming the layer `name` and the entry. True when content of the layers below has got
  * into it. */
-bool unpack_layer(struct source *from, const char *dir, const char *name);
+bool unpack_layer(struct skeleton *from, const char *dir, const char *name);
 
 /* ---- lower.c ---- */
 

@@ -91,13 +91,52 @@ static int load_layer_dir(const char *dir)
     return fd >= 0 ? fd : openat(load_store, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Below /layers, by its id. */
-static char *load_layer_path(const char *id)
+/* Below /layers or /tars, by its id. */
+static char *load_layer_path(const char *in, const char *id)
 {
-    char *dir = layer_dir(id), *path = str_fmt("/layers/%s", dir);
+    char *dir = layer_dir(id), *path = str_fmt("/%s/%s", in, dir);
 
     free(dir);
     return path;
+}
+
+/* Of another name than what it holds alone would have. */
+static void load_layer_rename(const struct load_layer *l, const char *in)
+{
+    char *path = load_layer_path(in, l->diff_id), *chained = load_layer_path(in, l->id);
+
+    if (strcmp(path, chained) && rename(path, chained) < 0 && errno != ENOENT)
+        load_fail("layer %s: cannot store it: %s", l->m->name, strerror(errno));
+    free(chained);
+    free(path);
+}
+
+/* A layer without a skeleton is as good as any, but cannot be pushed. */
+static void load_skeleton_end(struct load_layer *l, struct skeleton *s)
+{
+    char *path = load_layer_path("tars", l->diff_id);
+    struct stat st;
+    int err = skeleton_end(s);
+
+    if (err && err != -ENODATA)
+        load_fail("layer %s: cannot store its skeleton: %s", l->m->name, strerror(-err));
+    if (err)
+        unlink(path);
+    else if (fstat(s->fd, &st) == 0)
+        load_take((uint64_t)st.st_size, l->m->name);
+    close(s->fd);
+    free(path);
+}
+
+static int load_skeleton_create(const struct load_layer *l)
+{
+    char *path = load_layer_path("tars", l->diff_id);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        load_fail("layer %s: cannot store its skeleton: %s", l->m->name, strerror(errno));
+    free(path);
+    return fd;
 }
 
 static void load_layer_unpack(struct load_layer *l)
@@ -106,15 +145,18 @@ static void load_layer_unpack(struct load_layer *l)
     struct source_file file;
     struct source_sum blob, content;
     struct source *decoder;
-    char hex[SHA256_HEX], *path = load_layer_path(l->diff_id), *chained;
+    struct skeleton skeleton;
+    char hex[SHA256_HEX], *path = load_layer_path("layers", l->diff_id);
 
     source_file_init(&file, m->fd, m->offset, m->size);
     source_sum_init(&blob, &file.src);
     blob.told = load_layer_progress;
     decoder = load_decoder(m, &blob.src);
     source_sum_init(&content, decoder ? decoder : &blob.src);
-    l->id = unpack_layer(&content.src, path, m->name) ? l->chain : l->diff_id;
-    source_drain(&content.src, m->name);
+    skeleton_begin(&skeleton, &content.src, load_skeleton_create(l));
+    l->id = unpack_layer(&skeleton, path, m->name) ? l->chain : l->diff_id;
+    free(path);
+    source_drain(&skeleton.src, m->name);
     source_drain(&blob.src, m->name);
     source_free(decoder);
     sha256_end(&content.sum, hex);
@@ -125,18 +167,16 @@ static void load_layer_unpack(struct load_layer *l)
     if (l->digest && strcmp(hex, l->digest))
         load_fail("layer %s: blob digest does not match: is sha256:%s", m->name, hex);
     l->size = content.total;
-    chained = load_layer_path(l->id);
-    if (strcmp(path, chained) && rename(path, chained) < 0)
-        load_fail("layer %s: cannot store it: %s", m->name, strerror(errno));
-    free(chained);
-    free(path);
+    load_skeleton_end(l, &skeleton);
+    load_layer_rename(l, "layers");
+    load_layer_rename(l, "tars");
 }
 
 /* Whether a layer of that id is in the store or has been unpacked. */
 static bool load_layer_there(struct load_layer *l, const char *id)
 {
     const struct layer *known = layer_find(id);
-    char *path = load_layer_path(id);
+    char *path = load_layer_path("layers", id);
     bool there = known || access(path, F_OK) == 0;
 
     free(path);

@@ -19,6 +19,7 @@ struct pull_from {
 /* The manifest of an image for this machine. */
 struct pull_manifest {
     struct json *json;
+    struct buf text; /* the image's own, as it came */
     struct manifest m;
     char digest[SHA256_HEX]; /* of what the reference names: a list's, if it is one */
 };

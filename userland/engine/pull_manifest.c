@@ -68,6 +68,8 @@ static int pull_manifest_text(struct pull_from *from, const char *reference, con
     if (digest && strcmp(digest, hex))
         registry_fail(500, "manifest verification failed for digest sha256:%s", digest);
     out->json = json_parse(text.data, text.len, &why);
+    buf_clear(&out->text);
+    buf_add(&out->text, text.data ? text.data : "", text.len);
     buf_free(&text);
     why = why ? why : manifest_read(&out->m, out->json);
     if (why)

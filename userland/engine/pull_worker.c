@@ -342,6 +342,17 @@ static void pull_report_image(struct json *image)
     free(digest);
 }
 
+/* The manifest, for a push that is to have its digest. */
+static void pull_keep_manifest(const char *id)
+{
+    char *path = str_fmt("/images/%s.manifest", id);
+    int err = file_write(path, pull.manifest.text.data, pull.manifest.text.len, 0644);
+
+    if (err)
+        registry_fail(500, "cannot store the image's manifest: %s", str_error(-err));
+    free(path);
+}
+
 /* What the unpacker says at last: what it made is there for the next image. */
 static void pull_report(void)
 {
@@ -354,6 +365,7 @@ static void pull_report(void)
     for (const struct json *l = json_list(j, "Layers"); l; l = l->next)
         layer_note(json_str(l, "Id") ? json_str(l, "Id") : json_str(l, "DiffId"));
     map_put(&pull.images, str_dup(json_str(j, "Id")), &pull);
+    pull_keep_manifest(json_str(j, "Id"));
     pull_report_image(j);
     json_free(j);
 }
@@ -550,7 +562,7 @@ int worker_pull(char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     pull_read_known();
-    registry_begin(argv[0], true);
+    registry_begin(argv[0], REGISTRY_UNPACKS);
     for (size_t i = 0; i < PULL_AT_ONCE; i++)
         pull.fetchers[i].fd = -1;
     pull.from.endpoint = o->endpoints;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Registries: which one a name means, how it is reached, and what a worker asks of it.
 //
-// The engine's side (registry.c, api_pull.c, api_auth.c) makes an order, a JSON text,
-// and a job of one of the roles `pull`, `registry`. The worker's side (registry_worker.c,
-// registry_client.c, pull_*.c) is the only code that talks to the network: in a root of
-// its own, with no more rights than unpacking takes, killed when no client waits for it.
+// The engine's side (registry.c, api_pull.c, api_push.c, api_auth.c) makes an order, a JSON text,
+// and a job of one of the roles `pull`, `push`, `registry`. The worker's side (registry_worker.c,
+// registry_client.c, pull_*.c, push_worker.c) is the only code that talks to the network: in a root
+// of its own, with no more rights than unpacking takes, killed when no client waits for it.
 //
 // Plain HTTP is for registries at loopback addresses and for those that are named insecure; all
 // others are https, which the engine leaves to a proxy behind a unix socket (lib/fetch.h).
@@ -15,7 +15,7 @@
 #include "lib/sha256.h"
 
 #define REGISTRY_MANIFEST_MAX (4u * 1024 * 1024)
-#define REGISTRY_ORDER_MAX (64u * 1024)
+#define REGISTRY_ORDER_MAX (2u * 1024 * 1024)
 #define REGISTRY_AUTH_MAX (32u * 1024) /* of a client's header */
 #define REGISTRY_LIST_MAX 16           /* mirrors; insecure registries */
 #define REGISTRY_ENDPOINTS (REGISTRY_LIST_MAX + 1)
@@ -61,10 +61,12 @@ extern struct registry_order registry_order_read;
 _Noreturn void registry_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void registry_say(struct buf *line); /* one line; takes the bytes */
 int worker_pull(char **argv);
+int worker_push(char **argv);
 int worker_registry(char **argv);
-/* Reads the order, and makes `dir` the worker's root, in which names can be resolved. `unpacks`: it
- * may do what unpacking takes; otherwise nothing. */
-void registry_begin(const char *dir, bool unpacks);
+/* Reads the order, and makes `dir` the worker's root, in which names can be resolved. What it may
+ * do from then on: nothing, read all files that it has a way to, or what unpacking takes. */
+enum registry_rights { REGISTRY_ASKS, REGISTRY_READS, REGISTRY_UNPACKS };
+void registry_begin(const char *dir, enum registry_rights rights);
 
 /* registry_client.c: one registry, with what it has been told of who asks. */
 struct registry {
@@ -87,6 +89,11 @@ void registry_close(struct registry *r);
  * below 400, or -1 with `why` (and `code`); the content is to be read from r->f. */
 int registry_request(struct registry *r, const char *method, const char *target,
                      const char *headers);
+/* The same for an upload's URL, without redirects. `body` of `len` bytes, or NULL with `length` of
+ * what the caller writes: then the answer is not waited for; registry_answer() does. */
+int registry_send(struct registry *r, const char *method, const struct url *url,
+                  const char *headers, const void *body, uint64_t length);
+int registry_answer(struct registry *r);
 /* A whole text: 0, or -1 with `why`. */
 int registry_text(struct registry *r, const char *target, const char *headers, size_t max,
                   struct buf *out);

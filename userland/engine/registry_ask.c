@@ -95,7 +95,7 @@ static void ask_manifest(void)
 int worker_registry(char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    registry_begin(argv[0], false);
+    registry_begin(argv[0], REGISTRY_ASKS);
     if (registry_order_read.path)
         ask_manifest();
     else

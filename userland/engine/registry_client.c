@@ -79,12 +79,34 @@ static bool registry_error_of(struct registry *r, const struct json *j)
     return true;
 }
 
+/* The HTTPS proxy could not reach the registry, or did not trust it: it says why in a line. */
+static bool registry_proxy_failed(struct registry *r)
+{
+    const char *type = http_header(&r->f.head, "Content-Type");
+    struct buf text = {0};
+    struct url u;
+
+    if (!r->f.url.https || r->f.head.status != 502 || !type || !str_starts(type, "text/plain") ||
+        fetch_read_all(&r->f, &text, REGISTRY_ERROR_MAX))
+        return false;
+    snprintf(r->f.why, sizeof(r->f.why), "%.*s", text.len ? (int)strcspn(text.data, "\r\n") : 0,
+             text.len ? text.data : "");
+    u = r->f.url;
+    fetch_done(&r->f);
+    registry_broken(r, r->f.method, &u);
+    buf_free(&text);
+    return true;
+}
+
 /* The answer at hand is an error. */
 static int registry_refused(struct registry *r)
 {
     int status = r->f.head.status;
     struct buf text = {0};
     struct json *j = NULL;
+
+    if (registry_proxy_failed(r))
+        return -1;
 
     *r->code = 0;
     r->fatal = status < 500 && status != 429 && status != 408;
@@ -369,6 +391,37 @@ int registry_request(struct registry *r, const char *method, const char *target,
     snprintf(r->why, sizeof(r->why), "stopped after %d redirects", REGISTRY_REDIRECTS);
     r->fatal = true;
     return -1;
+}
+
+int registry_send(struct registry *r, const char *method, const struct url *url,
+                  const char *headers, const void *body, uint64_t length)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        int status = registry_open_request(r, method, url, headers, length);
+
+        if (status < 0)
+            return registry_broken(r, method, url);
+        if (!body && length)
+            return 0;
+        status = length ? fetch_write(&r->f, body, (size_t)length) : 0;
+        status = status ? status : fetch_answer(&r->f);
+        if (status < 0)
+            return registry_broken(r, method, url);
+        if (status != 401 || tries || !url_same_origin(url, &r->base))
+            return status >= 300 ? registry_refused(r) : status;
+        if (registry_challenge(r, method, url) < 0)
+            return -1;
+    }
+    return -1;
+}
+
+int registry_answer(struct registry *r)
+{
+    int status = fetch_answer(&r->f);
+
+    if (status < 0)
+        return registry_broken(r, r->f.method, &r->f.url);
+    return status >= 300 ? registry_refused(r) : status;
 }
 
 int registry_text(struct registry *r, const char *target, const char *headers, size_t max,

@@ -18,6 +18,7 @@
 #include "engine/load.h"
 #include "engine/registry.h"
 #include "lib/str.h"
+#include "runtime/caps.h"
 #include "runtime/child.h"
 
 #define ETC_MAX (256u * 1024)
@@ -125,7 +126,7 @@ static bool registry_wants_proxy(void)
     return access(from, F_OK) == 0;
 }
 
-void registry_begin(const char *dir, bool unpacks)
+void registry_begin(const char *dir, enum registry_rights rights)
 {
     struct child ch = {.sync = 1};
     char *etc = str_fmt("%s/etc", dir);
@@ -137,11 +138,11 @@ void registry_begin(const char *dir, bool unpacks)
     registry_copy(dir, "/etc/resolv.conf");
     if (registry_wants_proxy())
         registry_reach_proxy(dir);
-    if (unpacks) {
+    if (rights == REGISTRY_UNPACKS) {
         load_enter(dir, 1);
         return;
     }
     if (chdir(dir) < 0 || chroot(".") < 0)
         registry_fail(500, "cannot enter %s: %s", dir, str_error(errno));
-    child_limit(&ch, 0, 0);
+    child_limit(&ch, rights == REGISTRY_READS ? 1ull << CAP_DAC_READ_SEARCH : 0, 0);
 }

@@ -211,7 +211,6 @@ int fetch_open(struct fetch *f, const char *method, const struct url *url, const
         return err;
     f->url = *url;
     f->method = method;
-    f->chunked = length == FETCH_CHUNKED;
     f->again = true;
     buf_clear(&f->sent);
     url_authority(url, authority);
@@ -221,9 +220,7 @@ int fetch_open(struct fetch *f, const char *method, const struct url *url, const
     else
         buf_str(&b, url->target);
     buf_fmt(&b, " HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n", authority, f->agent);
-    if (f->chunked)
-        buf_str(&b, "Transfer-Encoding: chunked\r\n");
-    else if (length || (strcmp(method, "GET") && strcmp(method, "HEAD")))
+    if (length || (strcmp(method, "GET") && strcmp(method, "HEAD")))
         buf_fmt(&b, "Content-Length: %llu\r\n", (unsigned long long)length);
     buf_fmt(&b, "%s\r\n", headers ? headers : "");
     err = fetch_send(f, b.data, b.len);
@@ -233,15 +230,7 @@ int fetch_open(struct fetch *f, const char *method, const struct url *url, const
 
 int fetch_write(struct fetch *f, const void *data, size_t len)
 {
-    char size[24];
-    int err = 0;
-
-    if (!len)
-        return 0;
-    if (f->chunked)
-        err = fetch_send(f, size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", len));
-    err = err ? err : fetch_send(f, data, len);
-    return err || !f->chunked ? err : fetch_send(f, "\r\n", 2);
+    return fetch_send(f, data, len);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */

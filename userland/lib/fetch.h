@@ -3,7 +3,7 @@
 // the same origin, with a bound on how long anything may take to move. For worker processes only:
 // names are resolved and sockets waited for.
 //
-// One request is fetch_open(), with a body fetch_write() and fetch_write_end(), then fetch_answer()
+// One request is fetch_open(), with a body fetch_write(), then fetch_answer()
 // and fetch_read() until it gives 0, then fetch_done(). Any of these may fail: -errno, with a
 // sentence in f->why in the words of Go's client, which are Docker's. After a failure the
 // connection is closed; fetch_open() makes another.
@@ -20,7 +20,6 @@
 #include "lib/http.h"
 #include "lib/url.h"
 
-#define FETCH_CHUNKED UINT64_MAX
 #define FETCH_IDLE_MS 30000
 
 struct fetch {
@@ -38,7 +37,6 @@ struct fetch {
     struct buf in;   /* bytes read and not yet used */
     struct buf sent; /* the head and what can be sent again */
     bool again;      /* all that was sent is in there */
-    bool chunked;
     char why[512];
 };
 
