@@ -87,6 +87,7 @@ int challenge_add(struct challenge *c, const char *value)
     while (*s) {
         size_t n = challenge_token(s), taken;
         const char *equals = challenge_skip(s + n, " \t");
+        char *place;
 
         if (!n)
             return -EINVAL;
@@ -94,7 +95,10 @@ int challenge_add(struct challenge *c, const char *value)
             s = challenge_scheme(c, s, n, &counts);
         } else {
             equals = challenge_skip(equals + 1, " \t");
-            taken = challenge_value(equals, counts ? challenge_place(c, s, n) : NULL);
+            place = counts ? challenge_place(c, s, n) : NULL;
+            taken = challenge_value(equals, place);
+            if (!taken && place)
+                *place = 0;
             if (!taken)
                 return -EINVAL;
             s = equals + taken;
