@@ -181,6 +181,25 @@ def test_errors_are_dockers(engine):
     clean(engine)
 
 
+def test_bothy_pulls_as_docker_does(engine):
+    layers = [busybox_layer(), FILE]
+    for tag in "12":
+        REG.image("both", tag, layers, config(layers, Labels={"tag": tag}))
+    for args in ([REG.host + "/both:1"], ["-q", REG.host + "/both:1"], [REG.host + "/both:3"], ["-a", REG.host + "/both"], [REG.host + "/both"],
+                 ["127.0.0.1:1/x:1"], ["x:y:z"]):
+        outs = []
+        for client in (DOCKER, None):
+            p = engine.run("pull", *args, client=client)
+            outs.append((p.returncode, sorted(p.stdout.splitlines()), p.stderr.strip() if "reference" not in p.stderr else "reference"))
+            docker(engine, "rmi", "-f", *set(ids(engine)))
+        expect(outs[1], outs[0], str(args))
+    p = engine.run("run", "--rm", REG.host + "/both:1", "cat", "/f")
+    expect((p.returncode, p.stdout), (0, "text\n"), p.stderr)
+    expect_in("Status: Downloaded newer image", p.stderr)
+    expect(engine.run("run", "--rm", REG.host + "/both:3", "true").returncode, 125)
+    away(engine, REG.host + "/both:1")
+
+
 def test_distribution(engine):
     digest, size = REG.image("dist", "1", [FILE], config([FILE]))
     status, body = call(engine.socket, "GET", f"/distribution/{REG.host}/dist:1/json")[:2]

@@ -136,6 +136,17 @@ def test_the_aux_line(engine):
     remove(engine, REG.host + "/aux:1")
 
 
+def test_bothy_pushes_as_docker_does(engine):
+    layer = tar([("f", tarfile.REGTYPE, "both")])
+    name = REG.host + "/both:1"
+    engine.load(docker_archive(name, [layer]))
+    for args in (["-q", name], [name], ["-a", REG.host + "/both"], [REG.host + "/both"], [REG.host + "/nosuch:1"]):
+        theirs, ours = docker(engine, "push", *args), engine.run("push", *args)
+        expect((ours.returncode, ours.stderr.strip()), (theirs.returncode, theirs.stderr.strip()), str(args))
+        expect(ours.stdout, theirs.stdout, str(args)) if args[0] != "-q" else None
+    remove(engine, name)
+
+
 def test_errors(engine):
     p = docker(engine, "push", REG.host + "/nosuch:1")
     expect((p.returncode, "An image does not exist locally with the tag: " + REG.host + "/nosuch" in p.stderr), (1, True), p.stderr)

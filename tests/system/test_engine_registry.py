@@ -86,6 +86,16 @@ def test_passwords_of_docker_registry(engine):
         p = docker("pull", registry.host + "/p:1")
         expect(p.returncode, 0, p.stderr)
         expect(docker("rmi", registry.host + "/p:1").returncode, 0)
+        engine.env["DOCKER_CONFIG"] = engine.path("bothy-config")
+        for password, status in (("wrong", 1), ("pass:word", 0)):
+            p = engine.run("login", "-u", "user", "--password-stdin", registry.host, input=password + "\n")
+            expect((p.returncode, p.stdout), (status, "" if status else "Login Succeeded\n"), p.stderr)
+        p = engine.run("pull", registry.host + "/p:1")
+        expect(p.returncode, 0, p.stderr)
+        p = engine.run("push", registry.host + "/p:1")
+        expect(p.returncode, 0, p.stderr)
+        expect(engine.run("rmi", registry.host + "/p:1").returncode, 0)
+        del engine.env["DOCKER_CONFIG"]
         p = engine.run("--config", engine.path("none"), "pull", registry.host + "/p:1", client=DOCKER)
         expect_in(f'Get "http://{registry.host}/v2/p/manifests/1": no basic auth credentials', p.stderr)
     finally:

@@ -119,20 +119,21 @@ static void pull_begin(struct http_conn *conn, const struct registry_name *n,
 }
 
 /* The whole reference, normalized, and whether it names neither tag nor digest; NULL when it is
- * none. */
+ * none. `tag` counts before what the name has. */
 static char *pull_reference(const struct http_head *req, bool *all)
 {
     const char *from = http_query(req, "fromImage"), *tag = http_query(req, "tag");
-    const char *slash = strrchr(from, '/'), *colon = strrchr(from, ':');
-    bool has = strchr(from, '@') || (colon && (!slash || colon > slash));
+    const char *slash = strrchr(from, '/'), *colon = strrchr(from, ':'), *at = strchr(from, '@');
+    const char *end = at ? at : colon && (!slash || colon > slash) ? colon : NULL;
+    bool given = tag && *tag;
     char *text, *ref;
 
-    *all = !has && (!tag || !*tag);
-    text = str_fmt("%s%s%s", from,
-                   has || *all        ? ""
+    *all = !end && !given;
+    text = str_fmt("%.*s%s%s", given && end ? (int)(end - from) : (int)strlen(from), from,
+                   !given             ? ""
                    : strchr(tag, ':') ? "@"
                                       : ":",
-                   has || *all ? "" : tag);
+                   given ? tag : "");
     ref = image_ref_normalize(text);
     free(text);
     return ref;

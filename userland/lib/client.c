@@ -64,6 +64,7 @@ int client_send(struct client *c, const char *method, const char *path, const ch
     int err;
 
     buf_fmt(&b, "%s %s HTTP/1.1\r\nHost: docker\r\nUser-Agent: bothy\r\n", method, path);
+    buf_str(&b, c->headers ? c->headers : "");
     if (upgrade)
         buf_str(&b, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
     if (json)
