@@ -200,12 +200,12 @@ static int devices_tell(struct netdev *dev, enum net_device_event event)
     return 0;
 }
 
-void net_config_lock(struct net_ns *ns)
+void net_config_lock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller unlocks */
 {
     mutex_lock(&devices_of(ns)->config);
 }
 
-void net_config_unlock(struct net_ns *ns)
+void net_config_unlock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller has locked */
 {
     mutex_unlock(&devices_of(ns)->config);
 }

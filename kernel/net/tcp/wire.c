@@ -186,7 +186,7 @@ static void tcp_wire_tune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock
 {
     struct socket *s = &w->sock->inet.sock;
 
-    ASSERT_HELD(&s->lock);
+    ASSERT_HELD(&w->sock->inet.sock.lock);
     if (!s->rcvbuf_set && 2ULL * w->conn.rcv_want > s->rcvbuf) {
         WRITE_ONCE(s->rcvbuf, (u32)MIN(2ULL * w->conn.rcv_want, (u64)TCP_RCVBUF_MOST));
         tcp_conn_set_rcv_buf(&w->conn, tcp_payload(s->rcvbuf));
@@ -329,7 +329,7 @@ static void tcp_wire_work(struct work *work)
     struct tcp_after a;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     w->timed = false;
     if (w->open) {
         tcp_conn_timer(&w->conn, time_ns(), &a.result);
@@ -390,7 +390,7 @@ static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
         }
         packet_trim(p, skip + len);
         sock_packet_settle(s, p, skip);
-        (void)sock_queue_add_locked(s, sock_packet_msg(p));
+        (void)sock_queue_add_locked(&w->sock->inet.sock, sock_packet_msg(p));
     }
 }
 
@@ -450,10 +450,9 @@ static void tcp_wire_events_locked(struct tcp_wire *w, struct tcp_after *a)
 
 void tcp_wire_result_locked(struct tcp_wire *w, struct tcp_after *a)
 {
-    struct socket *s = &w->sock->inet.sock;
     u32 events = a->result.events;
 
-    ASSERT_HELD(&s->lock);
+    ASSERT_HELD(&w->sock->inet.sock.lock);
     if (a->result.acked)
         tcp_buffer_acked(&w->out, w->out.first + a->result.acked);
     tcp_wire_deliver_locked(w, &a->result.ready);
@@ -495,9 +494,9 @@ static bool tcp_wire_path(struct tcp_wire *w)
         return false;
     ip_path_put(&w->path);
     w->path = path;
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     tcp_conn_mtu(&w->conn, tcp_path_mss(&w->path, &w->head.to));
-    spin_unlock(&s->lock);
+    spin_unlock(&w->sock->inet.sock.lock);
     return true;
 }
 
@@ -521,23 +520,22 @@ static void tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch)
 /* Sends what is in the list, and what comes meanwhile, unless another thread does. */
 static void tcp_wire_flush(struct tcp_wire *w) RELEASES(w->sock->inet.sock.lock)
 {
-    struct socket *s = &w->sock->inet.sock;
     struct list_node batch;
 
     if (w->sending || list_empty(&w->packets)) {
-        spin_unlock(&s->lock);
+        spin_unlock(&w->sock->inet.sock.lock);
         return;
     }
     w->sending = true;
     do {
         list_init(&batch);
         list_splice_tail(&batch, &w->packets);
-        spin_unlock(&s->lock);
+        spin_unlock(&w->sock->inet.sock.lock);
         tcp_wire_transmit(w, &batch);
-        spin_lock(&s->lock);
+        spin_lock(&w->sock->inet.sock.lock);
     } while (!list_empty(&w->packets));
     w->sending = false;
-    spin_unlock(&s->lock);
+    spin_unlock(&w->sock->inet.sock.lock);
 }
 
 void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a)
@@ -545,7 +543,7 @@ void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a)
     struct socket *s = &w->sock->inet.sock;
     u64 now = time_ns();
 
-    ASSERT_HELD(&s->lock);
+    ASSERT_HELD(&w->sock->inet.sock.lock);
     if (w->open)
         tcp_wire_collect_locked(w, now);
     if (a->ended)

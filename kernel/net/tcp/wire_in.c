@@ -46,7 +46,7 @@ static bool tcp_wire_fits_locked(struct tcp_wire *w, u32 cost) REQUIRES(w->sock-
 {
     struct socket *s = &w->sock->inet.sock;
 
-    ASSERT_HELD(&s->lock);
+    ASSERT_HELD(&w->sock->inet.sock.lock);
     return !s->queued || (u64)s->queued + w->waiting + cost <= 2ULL * s->rcvbuf;
 }
 
@@ -58,7 +58,7 @@ static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet
     struct tcp_came *came = (struct tcp_came *)(void *)p->control;
     struct socket *s = &w->sock->inet.sock;
 
-    ASSERT_HELD(&s->lock);
+    ASSERT_HELD(&w->sock->inet.sock.lock);
     if (!tcp_wire_fits_locked(w, packet_cost(p)) || packet_charge(p, s->account)) {
         COUNT(net_tcp_full);
         return NULL;
@@ -70,21 +70,20 @@ static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet
 
 void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *seg)
 {
-    struct socket *s = &w->sock->inet.sock;
     struct tcp_piece *piece = NULL;
     struct tcp_after a;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     if (!w->open) {
-        spin_unlock(&s->lock);
+        spin_unlock(&w->sock->inet.sock.lock);
         packet_free(p);
         return;
     }
     if (seg->len || (seg->flags & TCP_FIN)) {
         piece = tcp_wire_piece_locked(w, p, seg);
         if (!piece) { /* as if it were lost; an ACK in it is told again */
-            spin_unlock(&s->lock);
+            spin_unlock(&w->sock->inet.sock.lock);
             packet_free(p);
             return;
         }
@@ -102,7 +101,7 @@ void tcp_packet_consumed(struct socket *s, u32 n)
     struct tcp_after a;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     if (w->open) {
         tcp_conn_read(&w->conn, n, time_ns(), &a.result);
         tcp_wire_result_locked(w, &a);

@@ -309,13 +309,13 @@ static struct tcp_wire *tcp_child_make(struct tcp_sock *l, const struct ip_info 
     tcp_wire_key(w, &local, &peer);
     tcp_open_fill(t, &w->entry.key, &path, &open);
     open.iss = req->iss;
-    spin_lock(&t->inet.sock.lock);
+    spin_lock(&w->sock->inet.sock.lock);
     t->inet.local = local;
     t->inet.peer = peer;
     tcp_wire_open_locked(w, &path, req->iss + 1);
     tcp_conn_accept(&w->conn, &open, req, time_ns());
     tcp_wire_options_locked(w);
-    spin_unlock(&t->inet.sock.lock);
+    spin_unlock(&w->sock->inet.sock.lock);
     return w;
 }
 
@@ -326,10 +326,10 @@ static void tcp_child_drop(struct tcp_wire *w)
     struct tcp_after a;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     WRITE_ONCE(s->dead, true);
     tcp_wire_end_locked(w, &a);
-    spin_unlock(&s->lock);
+    spin_unlock(&w->sock->inet.sock.lock);
     socket_put(s);
     socket_put(s);
 }

@@ -51,7 +51,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     int err;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     err = s->listening || s->dead ? -EINVAL : s->peer || w->open ? -EISCONN : 0;
     if (!err) {
         tcp_wire_key(w, local, to);
@@ -59,7 +59,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
         err = tcp_wire_enter_locked(w, &open);
     }
     if (err) {
-        spin_unlock(&s->lock);
+        spin_unlock(&w->sock->inet.sock.lock);
         return err;
     }
     socket_get(s); /* the table's */
@@ -191,13 +191,12 @@ static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
 /* What is staged goes. 0, -EPIPE. */
 static int tcp_wire_write(struct tcp_wire *w, struct tcp_stage *g, u32 how)
 {
-    struct socket *s = &w->sock->inet.sock;
     struct tcp_after a;
     u32 n = g->bytes;
     int err = 0;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     if (w->open && tcp_conn_may_write(&w->conn)) {
         tcp_buffer_append(&w->out, g);
         if (n)
@@ -285,9 +284,9 @@ int tcp_wire_shutdown(struct tcp_wire *w, u32 bits)
     struct tcp_after a;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     if (!w->open) {
-        spin_unlock(&s->lock);
+        spin_unlock(&w->sock->inet.sock.lock);
         return -ENOTCONN;
     }
     WRITE_ONCE(s->shut, s->shut | bits);
@@ -313,7 +312,7 @@ void tcp_wire_release(struct tcp_wire *w)
     struct tcp_after a;
 
     tcp_after_init(&a);
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     if (w->open && abort)
         tcp_conn_abort(&w->conn, time_ns(), &a.result);
     else if (w->open)
@@ -331,11 +330,12 @@ u32 tcp_wire_poll(struct tcp_wire *w)
     u32 mask = 0, shut;
     u8 state;
 
-    spin_lock(&s->lock);
+    spin_lock(&w->sock->inet.sock.lock);
     shut = s->shut;
     state = w->conn.state;
     if (state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
-        if ((!list_empty(&s->queue) && !tcp_below_low_water_locked(s)) || (shut & SOCK_SHUT_RD))
+        if ((!list_empty(&s->queue) && !tcp_below_low_water_locked(&w->sock->inet.sock)) ||
+            (shut & SOCK_SHUT_RD))
             mask |= POLLIN | POLLRDNORM;
         if (tcp_wire_writable(w))
             mask |= POLLOUT | POLLWRNORM;
@@ -344,7 +344,7 @@ u32 tcp_wire_poll(struct tcp_wire *w)
         if (w->conn.urg_valid)
             mask |= POLLPRI;
     }
-    spin_unlock(&s->lock);
+    spin_unlock(&w->sock->inet.sock.lock);
     if (shut & SOCK_SHUT_WR)
         mask |= POLLOUT | POLLWRNORM;
     if (shut & SOCK_SHUT_RD)
