@@ -110,7 +110,9 @@ void sim_fail(struct sim *s, const char *what);
 /* check.c: NULL, or what is wrong. */
 const char *sim_check(const struct tcp_conn *c);
 
-/* run.c: false: it failed, and said why. */
+/* run.c: two ends and two wires as the seed has them. */
+void sim_setup(struct sim *s, u64 seed);
+/* False: it failed, and said why. */
 bool sim_run(u64 seed, bool trace);
 
 /* lie.c */
