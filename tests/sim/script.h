@@ -38,4 +38,18 @@ struct script {
     u32 cookie; /* what a cookie's number is beyond SCRIPT_ISS */
 };
 
+extern struct script script;
+
+/* script.c */
 void script_fail(const char *what, const char *word);
+void script_connect(void);
+void script_collect(void);
+void script_after(struct tcp_result *r);
+void script_conn_input(const struct tcp_segment *seg);
+void script_listen_input(struct tcp_segment *seg);
+void script_timewait_input(const struct tcp_segment *seg);
+void script_put(const struct tcp_segment *seg);
+
+/* script_lines.c: false: there is no such line. */
+bool script_run_line(void);
+void script_say(const struct tcp_out *o, char *out, u32 n);

@@ -176,8 +176,8 @@ void tcp_records_lose_all(struct tcp_conn *c)
     }
 }
 
-/* They go before all that is in flight; what had been sent again since counts as older than it is, so
- * that the order holds. */
+/* They go before all that is in flight; what had been sent again since counts as older than it is,
+ * so that the order holds. */
 void tcp_records_find_all(struct tcp_conn *c)
 {
     struct tcp_record *r, *first;
