@@ -216,17 +216,26 @@ static void run_judge(struct sim *s)
         sim_fail(s, "bytes are missing");
 }
 
+bool sim_step(struct sim *s)
+{
+    u64 at = run_next(s);
+
+    if (s->steps++ >= RUN_STEPS || at >= RUN_MOST)
+        return false;
+    run_step(s, at);
+    return true;
+}
+
 bool sim_run(u64 seed, bool trace)
 {
     static struct sim s;
-    u64 at;
 
     memset(&s, 0, sizeof(s));
     sim_setup(&s, seed);
     s.trace = trace ? stdout : NULL;
     run_begin(&s);
-    while (!s.failed && s.steps++ < RUN_STEPS && (at = run_next(&s)) < RUN_MOST)
-        run_step(&s, at);
+    while (!s.failed && sim_step(&s))
+        ;
     run_judge(&s);
     sim_end_free(&s.ends[0]);
     sim_end_free(&s.ends[1]);

@@ -215,11 +215,14 @@ static bool script_end(const char *name, const char *pattern)
 {
     LIST_HEAD(records);
     struct tcp_result r;
+    char said[128];
 
     if (!name[0])
         return true;
-    if (script.taken != script.nr_out)
-        script_fail("sent at the end, not expected", NULL);
+    if (script.taken != script.nr_out) {
+        script_say(&script.out[script.taken], said, sizeof(said));
+        script_fail("sent at the end, not expected:", said);
+    }
     if (script.c.config) {
         tcp_result_init(&r);
         tcp_conn_drain(&script.c, &records, &r);

@@ -287,6 +287,8 @@ static void line_expect(void)
         expect_number(what, script.c.srtt / SIM_MS);
     else if (!strcmp(what, "urgent"))
         expect_number(what, script.c.urg_seq - SCRIPT_IRS);
+    else if (!strcmp(what, "joinable"))
+        expect_number(what, tcp_conn_joinable(&script.c));
     else if (!strcmp(what, "asked"))
         expect_number(what, script.asked);
     else if (!strcmp(what, "reuse"))
@@ -438,6 +440,18 @@ static void line_established(void)
         script_fail("the handshake failed", NULL);
 }
 
+/* advance sent|received N: joined */
+static void line_advance(void)
+{
+    u32 n = (u32)strtoul(script.words[2], NULL, 0);
+
+    if (script_has("sent", 1))
+        tcp_conn_advance_sent(&script.c, n, script.now);
+    else
+        tcp_conn_advance_received(&script.c, n, script.now);
+    script_collect();
+}
+
 static void line_timewait(void)
 {
     script.timewait = script.c.timewait;
@@ -454,8 +468,9 @@ static const struct {
              {"unreach", 4, line_unreach},   {"option", 2, line_option},
              {"config", 1, line_config},     {"connect", 1, script_connect},
              {"listen", 1, script_listen},   {"established", 1, line_established},
-             {"timewait", 1, line_timewait}, {"shutdown", 1, line_shutdown},
-             {"close", 1, line_close},       {"abort", 1, line_abort}};
+             {"timewait", 1, line_timewait}, {"advance", 3, line_advance},
+             {"shutdown", 1, line_shutdown}, {"close", 1, line_close},
+             {"abort", 1, line_abort}};
 
 bool script_run_line(void)
 {

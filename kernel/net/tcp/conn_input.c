@@ -129,10 +129,12 @@ static void input_unacceptable(struct tcp_conn *c, const struct tcp_segment *seg
         return;
     }
     tcp_receive_duplicate(c, seg);
-    if (tcp_segment_space(seg))
-        c->ack_now = true;
-    else
-        input_challenge(c, now);
+    if (!tcp_segment_space(seg)) {
+        if (c->answered && now - c->answered < TCP_CHALLENGE_GAP)
+            return;
+        c->answered = now;
+    }
+    c->ack_now = true;
 }
 
 /* RFC 5961 3.2. */
