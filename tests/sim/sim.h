@@ -110,8 +110,16 @@ void sim_fail(struct sim *s, const char *what);
 /* check.c: NULL, or what is wrong. */
 const char *sim_check(const struct tcp_conn *c);
 
-/* run.c: false: it failed, and said why. */
+/* run.c: two ends and two wires as the seed has them. */
+void sim_setup(struct sim *s, u64 seed);
+/* False: it failed, and said why. */
 bool sim_run(u64 seed, bool trace);
+
+/* The next thing that happens; false: nothing does. */
+bool sim_step(struct sim *s);
+
+/* bulk.c: failures. */
+u32 sim_bulk(const char *pattern, u32 *passed, bool trace);
 
 /* lie.c */
 bool sim_lie(u64 seed);

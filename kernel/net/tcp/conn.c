@@ -67,16 +67,6 @@ static void conn_init(struct tcp_conn *c, const struct tcp_open *o, u64 now)
     tcp_records_init(c);
 }
 
-/* The scale that lets the window reach `bytes` (RFC 7323 2.3). */
-u8 tcp_scale_for(u32 bytes)
-{
-    u8 scale = 0;
-
-    while (scale < TCP_SCALE_MAX && bytes >> scale > 65535)
-        scale++;
-    return scale;
-}
-
 void tcp_conn_connect(struct tcp_conn *c, const struct tcp_open *o, u64 now)
 {
     conn_init(c, o, now);

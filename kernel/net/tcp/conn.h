@@ -131,9 +131,11 @@ static inline void tcp_result_init(struct tcp_result *r)
 struct tcp_out {
     struct tcp_segment seg; /* header to build (ports are the shell's); len bytes of payload from
                              * sequence number seg.seq on; seg.ecn is for the IP header */
-    u32 gso;                /* payload bytes of each segment, when len is more than that */
+    u32 gso;                /* payload bytes of each segment, when len is more than that: then FIN
+                             * and PSH are the last one's, CWR the first one's */
     bool again;             /* a retransmission */
-    bool challenge;         /* may be left out to bound such answers (RFC 5961 7) */
+    bool challenge;         /* may be left out to bound such answers (RFC 5961 7); a bound for all
+                             * connections wants a random part, as others can count answers */
 };
 
 enum tcp_timer {
@@ -201,12 +203,12 @@ struct tcp_conn {
     struct tcp_sack dsack;
     bool dsack_due;
     bool ack_now, ack_due;
-    u8 ack_quick;    /* ACKs at once that are left */
-    u32 ack_pending; /* bytes that came since the last ACK */
-    u32 ack_last;    /* the last ACK that was sent */
-    u64 rcv_last;    /* when the last segment came */
-    u64 challenged;
-    u32 rcv_want; /* bytes that the receive buffer had better have */
+    u8 ack_quick;             /* ACKs at once that are left */
+    u32 ack_pending;          /* bytes that came since the last ACK */
+    u32 ack_last;             /* the last ACK that was sent */
+    u64 rcv_last;             /* when the last segment came */
+    u64 challenged, answered; /* when the last such ACK was made */
+    u32 rcv_want;             /* bytes that the receive buffer had better have */
     u32 tune_seq;
     u64 tune_time, rcv_rtt, rcv_rtt_time;
     u32 rcv_rtt_seq;

@@ -55,8 +55,9 @@ static void ack_learn_window(struct tcp_conn *c, const struct tcp_segment *seg, 
         c->probes = 0;
         tcp_timer_set(c, TCP_TIMER_PERSIST, 0);
     }
-    if (!c->snd_wnd)
-        c->tries = 0; /* it lives, and has no room: RFC 9293 3.8.6.1 */
+    if (!c->snd_wnd && !c->closed)
+        c->tries =
+            0; /* it lives, and has no room: RFC 9293 3.8.6.1; an orphan waits not for ever */
 }
 
 /* The first block may tell of what came twice (RFC 2883 4). */

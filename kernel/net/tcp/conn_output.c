@@ -63,6 +63,7 @@ static bool output_syn(struct tcp_conn *c, u64 now, struct tcp_out *out)
     bool first = c->state == TCP_SYN_SENT;
     u32 window = output_min(tcp_window_free(c), 65535);
 
+    out->again = c->retried = c->snd_nxt != c->iss;
     output_fill(c, now, c->iss, first ? TCP_SYN : TCP_SYN | TCP_ACK, out);
     output_syn_options(c, now, &out->seg);
     if (first && c->config->ecn_ask && !c->retried)
@@ -74,7 +75,6 @@ static bool output_syn(struct tcp_conn *c, u64 now, struct tcp_out *out)
     else
         c->rcv_edge = tcp_seq_max(c->rcv_edge, c->rcv_nxt + window);
     out->seg.window = (u16)window;
-    out->again = c->retried = c->snd_nxt != c->iss;
     c->due_syn = c->ack_now = false;
     c->snd_nxt = c->iss + 1;
     c->snd_last = now;

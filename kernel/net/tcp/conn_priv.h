@@ -40,7 +40,6 @@ struct tcp_ack {
 /* conn.c */
 u32 tcp_clock(const struct tcp_conn *c, u64 now);
 void tcp_set_mss(struct tcp_conn *c);
-u8 tcp_scale_for(u32 bytes);
 /* Ends it: no segment follows but what is due. error 0: in order. */
 void tcp_end(struct tcp_conn *c, int error, struct tcp_result *r);
 void tcp_end_reset(struct tcp_conn *c, int error, struct tcp_result *r);
@@ -63,7 +62,6 @@ void tcp_timer_probe(struct tcp_conn *c, u64 now);
 void tcp_timer_persist(struct tcp_conn *c, u64 now);
 void tcp_timer_keep(struct tcp_conn *c, u64 now);
 void tcp_timers_settle(struct tcp_conn *c);
-u64 tcp_backoff(const struct tcp_conn *c, u64 rto, u32 times);
 
 /* conn_ack.c */
 void tcp_ack_input(struct tcp_conn *c, const struct tcp_segment *seg, u64 now,

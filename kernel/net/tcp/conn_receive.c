@@ -35,6 +35,7 @@ u32 tcp_window_free(const struct tcp_conn *c)
 
     if (c->options.window_clamp)
         most = MIN(most, c->options.window_clamp);
+    most = MAX(most, 1U << c->rcv_scale); /* less cannot be told */
     return most > c->unread ? most - c->unread : 0;
 }
 
@@ -351,7 +352,7 @@ void tcp_receive(struct tcp_conn *c, const struct tcp_segment *seg, struct tcp_p
     if (tcp_before(seq, c->rcv_nxt)) {
         if (c->sack_ok && seg->len) {
             c->dsack = (struct tcp_sack){seq, tcp_seq_min(end, c->rcv_nxt)};
-            c->dsack_due = tcp_before(c->dsack.from, c->dsack.to);
+            c->dsack_due = c->ack_now = true;
         }
         piece_cut_front(piece, c->rcv_nxt - seq);
     }

@@ -146,7 +146,7 @@ static void recovery_undo(struct tcp_conn *c)
 {
     struct tcp_congestion *g = &c->congestion;
 
-    g->window = MAX(g->window, c->undo_window);
+    g->window = MAX(MAX(g->window, c->undo_window), c->mss);
     g->ssthresh = MAX(g->ssthresh, c->undo_ssthresh);
     g->ops->undone(g);
     tcp_records_find_all(c);
