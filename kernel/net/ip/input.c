@@ -8,6 +8,7 @@
 #include "net/link/ethernet.h"
 
 TABLE_DECLARE(struct ip_protocol, ip_protocols);
+TABLE_DECLARE(struct ip_watcher, ip_watchers);
 
 COUNTER(net_ip_bad);
 COUNTER(net_ip_not_ours);
@@ -58,10 +59,14 @@ static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
     }
 }
 
-static void ip_deliver(struct packet *p, const struct ip_info *h)
+void ip_deliver(struct packet *p, const struct ip_info *h)
 {
     const struct ip_protocol *proto;
+    const struct ip_watcher *w;
+    bool wanted = false;
 
+    TABLE_FOR_EACH(w, ip_watchers)
+    wanted |= w->receive(p, h);
     TABLE_FOR_EACH(proto, ip_protocols)
     {
         if (proto->protocol != h->protocol)
@@ -69,7 +74,10 @@ static void ip_deliver(struct packet *p, const struct ip_info *h)
         proto->receive(p, h);
         return;
     }
-    COUNT(net_ip_no_protocol);
+    if (!wanted) {
+        COUNT(net_ip_no_protocol);
+        ip_refuse(p, h, IP_NO_PROTOCOL);
+    }
     packet_free(p);
 }
 
