@@ -81,6 +81,7 @@ class Wire:
         self.socket.bind(own)
         words = ["-netdev", f"dgram,id=wire,local.type=unix,local.path={self.path},"
                             f"remote.type=unix,remote.path={own}", "-device", f"{card},netdev=wire"]
+        self.probes = []  # frames that ask whether another has an address of IPv6
         self.options = [f"--qemu={word}" for word in words]
 
     def send(self, frame):
@@ -99,6 +100,8 @@ class Wire:
             frame = self.socket.recv(65536)
         except (TimeoutError, BlockingIOError):
             return None
+        if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 135 and not any(frame[22:38]):
+            self.probes.append(frame)
         if frame[12:14] != b"\x08\x06" or frame[21] != 1 or frame[38:42] != ip(HERE):
             return frame
         asker = ".".join(str(byte) for byte in frame[28:32])
