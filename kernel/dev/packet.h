@@ -137,6 +137,11 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __
 u8 *packet_need(struct packet *p, u32 n) __must_check;
 /* Cuts all but the first len bytes. */
 void packet_trim(struct packet *p, u32 len);
+/* Copies n bytes from offset, which it has. */
+void packet_read(const struct packet *p, u32 offset, u32 n, void *out);
+/* n bytes from offset, which it has, as a packet of their own, whose pages are shared; uncharged.
+ * NULL: no memory. */
+struct packet *packet_slice(const struct packet *p, u32 offset, u32 n) __must_check;
 /* The internet checksum (RFC 1071) of n bytes from offset, added to `sum` and not folded. */
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum);
 /* Does what PACKET_CSUM_PARTIAL asks for. False: its words lie outside the linear bytes. */

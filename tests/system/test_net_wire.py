@@ -15,7 +15,7 @@ from bothy import RUN, put
 from engine_fixture import BUSYBOX
 from suite import expect, expect_in, main
 from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, Wire, arp, checksum, echo, ethernet, icmp6, ip, ip6, ipv4, ipv6,
-                  link_local, solicit)
+                  fragments4, fragments6, link_local, solicit)
 
 THERE, DONE = "10.0.0.2", "10.0.0.99"
 # The machine has an address; it stays until it has heard of DONE.
@@ -295,6 +295,81 @@ def test_neighbours_of_ipv6_are_found_and_pings_answered():
         answer = m.wire.ask(ethernet(m.mac, IPV6, ipv6(mine, there, icmp6(mine, there, 128, 0, last))),
                             lambda f: f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] not in (135, 143))
         expect(expect_sum6(answer)[4:], last, "nothing but the last is answered")
+        m.finish()
+
+
+def joined4(m, number):
+    """What the fragments of an answer are together."""
+    parts, end = {}, None
+    while end is None or sum(map(len, parts.values())) < end:
+        f = m.wire.wait(lambda f: f[12:14] == b"\x08\0" and f[23] == 1, 5)
+        expect(f is not None, True, f"all fragments of answer {number}")
+        total, word = struct.unpack(">H", f[16:18])[0], struct.unpack(">H", f[20:22])[0]
+        at = (word & 0x1fff) * 8
+        expect((total <= 1500, checksum(f[14:34])), (True, 0))
+        parts[at] = f[34:14 + total]
+        if not word & 0x2000:
+            end = at + total - 20
+    return b"".join(parts[at] for at in sorted(parts))
+
+
+def joined6(m, there):
+    parts, end = {}, None
+    while end is None or sum(map(len, parts.values())) < end:
+        f = m.wire.wait(lambda f: f[12:14] == b"\x86\xdd" and f[20] == 44 and f[22:38] == there, 5)
+        expect(f is not None, True, "all fragments of an answer")
+        length, word = struct.unpack(">H", f[18:20])[0], struct.unpack(">H", f[56:58])[0]
+        expect((f[54], length <= 1460), (58, True))
+        parts[word & 0xfff8] = f[62:54 + length]
+        if not word & 1:
+            end = (word & 0xfff8) + length - 8
+    return b"".join(parts[at] for at in sorted(parts))
+
+
+def test_fragments_are_joined_and_made_and_what_is_wrong_with_them_is_dropped():
+    mine = link_local(MAC)
+    with Machine() as m:
+        there = link_local(m.mac)
+        m.probe()
+        for number, size in ((1, 1473), (2, 3000), (3, 40000), (4, 65500)):
+            payload = bytes((i * number) % 251 for i in range(size))
+            packets = fragments4(HERE, THERE, echo(number, payload))
+            for packet in (packets if number % 2 else packets[::-1]):
+                m.wire.send(m.frame(packet))
+            answer = joined4(m, number)
+            expect((answer[:2], checksum(answer), answer[8:] == payload), (b"\0\0", 0, True))
+        body = struct.pack(">HH", 7, 1) + bytes(i % 253 for i in range(4000))
+        question = ethernet(b"\x33\x33\xff" + there[13:], IPV6,
+                            ipv6(mine, m.wire.probes[0][38:54],
+                                 icmp6(mine, m.wire.probes[0][38:54], 135, 0, solicit(there)), hops=255))
+        expect(m.wire.ask(question, is_icmp6(136, there)) is not None, True)  # its address is its own by now
+        for packet in fragments6(mine, there, icmp6(mine, there, 128, 0, body))[::-1]:
+            m.wire.send(ethernet(m.mac, IPV6, packet))
+        answer = joined6(m, there)
+        expect((answer[0], answer[4:] == body), (129, True))
+        # A fragment that is all (RFC 6946) is a packet like any other.
+        atomic = fragments6(mine, there, icmp6(mine, there, 128, 0, body[:50]), size=2000, ident=9)
+        expect(m.wire.ask(ethernet(m.mac, IPV6, atomic[0]), is_icmp6(129, there)) is not None, True)
+        # Overlapping, without an end, too long, tiny, too many: none is answered, all are forgotten.
+        whole = echo(50, b"o" * 2000)
+        parts = fragments4(HERE, THERE, whole)
+        overlap = ipv4(HERE, THERE, whole[1000:1480], 1, 1000 // 8 | 0x2000)
+        for packet in (parts[0], overlap, parts[1]):
+            m.wire.send(m.frame(packet))
+        m.wire.send(m.frame(ipv4(HERE, THERE, b"l" * 1000, 1, 65520 // 8)))
+        m.wire.send(m.frame(ipv4(HERE, THERE, b"t", 1, 0x2000)))
+        for n in range(3000):
+            packet = bytearray(ipv4(f"10.0.0.{n % 90 + 100}", THERE, b"n" * (8 if n % 2 else 1400), 1, 0x2000))
+            packet[4:6] = struct.pack(">H", n)
+            packet[10:12] = b"\0\0"
+            packet[10:12] = struct.pack(">H", checksum(bytes(packet[:20])))
+            m.wire.send(m.frame(bytes(packet)))
+        expect_answer(m.wire.ask(m.frame(ipv4(HERE, THERE, echo(60, b"alive"))), lambda f: f[12:14] == b"\x08\0"), 60,
+                      b"alive")
+        payload = b"again" * 500
+        for packet in fragments4(HERE, THERE, echo(61, payload)):
+            m.wire.send(m.frame(packet))
+        expect(joined4(m, 61)[8:] == payload, True, "a datagram in fragments among the others")
         m.finish()
 
 

@@ -45,6 +45,17 @@ def ipv4(source, target, payload, protocol=1, flags=0, options=b"", wrong=0, tot
     return head[:10] + struct.pack(">H", checksum(head) ^ wrong) + head[12:] + payload
 
 
+def fragments4(source, target, payload, protocol=1, size=1480):
+    """Its packets, in their order."""
+    return [ipv4(source, target, payload[at:at + size], protocol, at // 8 | (0x2000 if at + size < len(payload) else 0))
+            for at in range(0, len(payload), size)]
+
+
+def fragments6(source, target, payload, next_header=58, size=1448, ident=7):
+    return [ipv6(source, target, struct.pack(">BBHI", next_header, 0, at | (at + size < len(payload)), ident) +
+                 payload[at:at + size], 44) for at in range(0, len(payload), size)]
+
+
 def ip6(text):
     return socket.inet_pton(socket.AF_INET6, text)
 
