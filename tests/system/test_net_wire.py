@@ -16,7 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, put
 from engine_fixture import BUSYBOX
 from suite import expect, expect_in, main
-from wire import ALL, ARP, HERE, IPV4, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, ip, ipv4, segment
+from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, icmp6, ip, ip6, ipv4,
+                  ipv6, fragments4, fragments6, link_local, segment, solicit)
 
 THERE, DONE = "10.0.0.2", "10.0.0.99"
 # The machine has an address; it stays until it has heard of DONE.
@@ -115,6 +116,11 @@ class Machine:
     def is_echo(self, number):
         return lambda f: f[12:14] == b"\x08\x00" and f[23] == 1 and f[34] == 0 and f[40:42] == struct.pack(">H", number)
 
+    def probe(self):
+        """The frame by which it asks for its own address of IPv6."""
+        self.wire.wait(lambda f: self.wire.probes, 0.01 if self.wire.probes else 10)
+        return self.wire.probes[0]
+
     def finish(self):
         """What the machine printed."""
         end = time.monotonic() + 60
@@ -178,7 +184,7 @@ def test_what_is_wrong_is_not_answered_and_does_no_harm():
             m.frame(ipv4(HERE, THERE, good, flags=0x2000)),        # a first fragment
             m.frame(ipv4(HERE, THERE, good, flags=100)),           # a later one
             m.frame(ipv4(HERE, THERE, good, flags=0x1fff)),        # beyond the largest packet
-            m.frame(ipv4(HERE, THERE, good, protocol=200)),
+            m.frame(ipv4(HERE, THERE, ipv4(THERE, HERE, good), protocol=4, flags=100)),
             m.frame(ipv4(HERE, "10.0.0.3", good)),
             m.frame(ipv4(HERE, "127.0.0.1", good)),
             m.frame(ipv4("127.0.0.1", THERE, good)),
@@ -229,6 +235,190 @@ def test_neighbours_are_asked_for_and_the_gateway_has_the_rest():
         gate = bytes.fromhex("5254009900fe")
         answer = m.wire.ask(ethernet(m.mac, ARP, arp(2, "10.0.0.254", THERE, gate, m.mac), source=gate), m.is_echo(7))
         expect((answer[:6], answer[30:34]), (gate, ip("192.168.5.5")))
+        m.finish()
+
+
+def test_a_protocol_that_is_not_there_is_answered_within_limits():
+    with Machine() as m:
+        packet = ipv4(HERE, THERE, b"x" * 700, protocol=200)
+        answer = m.wire.ask(m.frame(packet), lambda f: f[12:14] == b"\x08\0" and f[34:36] == b"\3\2")
+        total = struct.unpack(">H", answer[16:18])[0]
+        expect((total, answer[30:34], checksum(answer[34:14 + total])), (576, ip(HERE), 0))
+        expect(answer[42:14 + total] == packet[:548], True, "the packet that it is about")
+        for _ in range(60):
+            m.wire.send(m.frame(packet))
+        errors, echoes = 0, 0
+        m.wire.send(m.frame(ipv4(HERE, THERE, echo(9, b"behind"))))
+        while not echoes:
+            f = m.wire.receive(10)
+            expect(f is not None, True, "the answer that comes behind")
+            errors += f[12:14] == b"\x08\0" and f[34:36] == b"\3\2"
+            echoes += m.is_echo(9)(f)
+        expect(0 < errors < 20, True, f"errors to one host: {errors}")
+        # None is about an error, a group, a broadcast or a fragment behind the first.
+        error = struct.pack(">BBHI", 3, 3, 0, 0) + ipv4(THERE, HERE, b"y" * 8, protocol=200)
+        error = error[:2] + struct.pack(">H", checksum(error)) + error[4:]
+        for n, quiet in enumerate((m.frame(ipv4("10.0.0.55", THERE, error)),
+                                   m.frame(ipv4("10.0.0.56", "10.0.0.255", b"x" * 20, protocol=200), to=ALL),
+                                   m.frame(ipv4("10.0.0.57", "224.0.0.1", b"x" * 20, protocol=200),
+                                           to=bytes.fromhex("01005e000001")))):
+            m.wire.send(quiet)
+            expect_answer(m.wire.ask(m.frame(ipv4(HERE, THERE, echo(20 + n, b"z"))),
+                                     lambda f: f[12:14] == b"\x08\0" or m.is_arp(1)(f)), 20 + n, b"z")
+        m.finish()
+
+
+def is_icmp6(kind, source=None):
+    return lambda f: f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] == kind and (source is None or f[22:38] == source)
+
+
+def expect_sum6(frame):
+    length = struct.unpack(">H", frame[18:20])[0]
+    body = frame[54:54 + length]
+    expect(checksum(frame[22:54] + struct.pack(">II", length, 58) + body), 0, "the checksum of ICMPv6")
+    return body
+
+
+def test_neighbours_of_ipv6_are_found_and_pings_answered():
+    mine = link_local(MAC)
+    with Machine() as m:
+        there = link_local(m.mac)
+        group = ip6("ff02::1:ff00:0")[:13] + there[13:]
+        ether = b"\x33\x33\xff" + there[13:]
+        probe = m.probe()  # is its own address another's?
+        expect((probe[:6], probe[38:54], probe[62:78], probe[21]), (ether, group, there, 255))
+        expect(len(expect_sum6(probe)), 24, "a probe has no option")
+        question = ethernet(ether, IPV6, ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)), hops=255))
+        answer = m.wire.ask(question, is_icmp6(136, there))
+        expect((answer[:6], answer[38:54], answer[21], answer[58] & 0xe0, answer[62:78]), (MAC, mine, 255, 0x60, there))
+        expect(expect_sum6(answer)[24:], b"\2\1" + m.mac, "its link address")
+        for number, size in enumerate((0, 1, 57, 1000, 1452)):
+            body = struct.pack(">HH", 7, number) + bytes(i % 256 for i in range(size))
+            ask = ethernet(m.mac, IPV6, ipv6(mine, there, icmp6(mine, there, 128, 0, body)))
+            answer = m.wire.ask(ask, is_icmp6(129, there))
+            expect(expect_sum6(answer)[4:] == body, True, f"the payload of {size} bytes")
+        # Behind extension headers, and for all nodes.
+        body = struct.pack(">HH", 7, 50)
+        chain = b"\x3c\0\1\4\0\0\0\0" + b"\x3a\0\1\4\0\0\0\0"
+        ask = ethernet(m.mac, IPV6, ipv6(mine, there, chain + icmp6(mine, there, 128, 0, body), 0))
+        expect(expect_sum6(m.wire.ask(ask, is_icmp6(129, there)))[4:], body)
+        nodes = ip6("ff02::1")
+        ask = ethernet(bytes.fromhex("333300000001"), IPV6, ipv6(mine, nodes, icmp6(mine, nodes, 128, 0, body)))
+        expect(expect_sum6(m.wire.ask(ask, is_icmp6(129, there)))[4:], body)
+        # Errors: a protocol that is not there, an option that must be known, a routing header.
+        for wrong, said in ((ipv6(mine, there, b"x" * 20, 200), (4, 1, 6)),
+                            (ipv6(mine, there, b"\x3a\0\x9e\4" + b"\0" * 4 + body, 60), (4, 2, 42)),
+                            (ipv6(mine, there, b"\x3a\0\0\1" + b"\0" * 4 + body, 43), (4, 0, 42))):
+            error = expect_sum6(m.wire.ask(ethernet(m.mac, IPV6, wrong), is_icmp6(4, there)))
+            expect((error[0], error[1], struct.unpack(">I", error[4:8])[0], error[8:] == wrong), (*said, True))
+        # What is wrong is not answered.
+        good = icmp6(mine, there, 128, 0, body)
+        solicit_far = icmp6(mine, group, 135, 0, solicit(there))
+        for wrong in (ipv6(mine, there, good, length=2000), ipv6(mine, there, icmp6(mine, there, 128, 0, body, 1)),
+                      ipv6("::ffff:10.0.0.1", there, good), ipv6("ff02::1", there, good), ipv6("::1", there, good),
+                      ipv6(there, there, good), ipv6(mine, "fe80::77", good), ipv6(mine, "::1", good),
+                      ipv6(mine, group, solicit_far, hops=254),
+                      ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)[:-8] + b"\1\0" + MAC), hops=255),
+                      ipv6("::", group, icmp6("::", group, 135, 0, solicit(there)), hops=255),
+                      ipv6(mine, there, (b"\x3c\0\1\4\0\0\0\0" * 40) + good, 60),
+                      ipv6(mine, there, b"\x3a\x20\1\4\0\0\0\0" + good, 60),
+                      ipv6(mine, there, b"\x3a\0" + b"\0" * 30 + good, 60), ipv6(mine, there, good, 59)):
+            m.wire.send(ethernet(m.mac, IPV6, wrong))
+        last = struct.pack(">HH", 7, 99)
+        answer = m.wire.ask(ethernet(m.mac, IPV6, ipv6(mine, there, icmp6(mine, there, 128, 0, last))),
+                            lambda f: f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] not in (135, 143))
+        expect(expect_sum6(answer)[4:], last, "nothing but the last is answered")
+        m.finish()
+
+
+def joined4(m, number):
+    """What the fragments of an answer are together."""
+    parts, end = {}, None
+    while end is None or sum(map(len, parts.values())) < end:
+        f = m.wire.wait(lambda f: f[12:14] == b"\x08\0" and f[23] == 1, 5)
+        expect(f is not None, True, f"all fragments of answer {number}")
+        total, word = struct.unpack(">H", f[16:18])[0], struct.unpack(">H", f[20:22])[0]
+        at = (word & 0x1fff) * 8
+        expect((total <= 1500, checksum(f[14:34])), (True, 0))
+        parts[at] = f[34:14 + total]
+        if not word & 0x2000:
+            end = at + total - 20
+    return b"".join(parts[at] for at in sorted(parts))
+
+
+def joined6(m, there):
+    parts, end = {}, None
+    while end is None or sum(map(len, parts.values())) < end:
+        f = m.wire.wait(lambda f: f[12:14] == b"\x86\xdd" and f[20] == 44 and f[22:38] == there, 5)
+        expect(f is not None, True, "all fragments of an answer")
+        length, word = struct.unpack(">H", f[18:20])[0], struct.unpack(">H", f[56:58])[0]
+        expect((f[54], length <= 1460), (58, True))
+        parts[word & 0xfff8] = f[62:54 + length]
+        if not word & 1:
+            end = (word & 0xfff8) + length - 8
+    return b"".join(parts[at] for at in sorted(parts))
+
+
+def test_fragments_are_joined_and_made_and_what_is_wrong_with_them_is_dropped():
+    mine = link_local(MAC)
+    with Machine() as m:
+        there = link_local(m.mac)
+        m.probe()
+        for number, size in ((1, 1473), (2, 3000), (3, 40000), (4, 65500)):
+            payload = bytes((i * number) % 251 for i in range(size))
+            packets = fragments4(HERE, THERE, echo(number, payload))
+            for packet in (packets if number % 2 else packets[::-1]):
+                m.wire.send(m.frame(packet))
+            answer = joined4(m, number)
+            expect((answer[:2], checksum(answer), answer[8:] == payload), (b"\0\0", 0, True))
+        body = struct.pack(">HH", 7, 1) + bytes(i % 253 for i in range(4000))
+        question = ethernet(b"\x33\x33\xff" + there[13:], IPV6,
+                            ipv6(mine, m.wire.probes[0][38:54],
+                                 icmp6(mine, m.wire.probes[0][38:54], 135, 0, solicit(there)), hops=255))
+        expect(m.wire.ask(question, is_icmp6(136, there)) is not None, True)  # its address is its own by now
+        for packet in fragments6(mine, there, icmp6(mine, there, 128, 0, body))[::-1]:
+            m.wire.send(ethernet(m.mac, IPV6, packet))
+        answer = joined6(m, there)
+        expect((answer[0], answer[4:] == body), (129, True))
+        # A fragment that is all (RFC 6946) is a packet like any other.
+        atomic = fragments6(mine, there, icmp6(mine, there, 128, 0, body[:50]), size=2000, ident=9)
+        expect(m.wire.ask(ethernet(m.mac, IPV6, atomic[0]), is_icmp6(129, there)) is not None, True)
+        # Overlapping, without an end, too long, tiny, too many: none is answered, all are forgotten.
+        whole = echo(50, b"o" * 2000)
+        parts = fragments4(HERE, THERE, whole)
+        overlap = ipv4(HERE, THERE, whole[1000:1480], 1, 1000 // 8 | 0x2000)
+        for packet in (parts[0], overlap, parts[1]):
+            m.wire.send(m.frame(packet))
+        m.wire.send(m.frame(ipv4(HERE, THERE, b"l" * 1000, 1, 65520 // 8)))
+        m.wire.send(m.frame(ipv4(HERE, THERE, b"t", 1, 0x2000)))
+        for n in range(3000):
+            packet = bytearray(ipv4(f"10.0.0.{n % 90 + 100}", THERE, b"n" * (8 if n % 2 else 1400), 1, 0x2000))
+            packet[4:6] = struct.pack(">H", n)
+            packet[10:12] = b"\0\0"
+            packet[10:12] = struct.pack(">H", checksum(bytes(packet[:20])))
+            m.wire.send(m.frame(bytes(packet)))
+        expect_answer(m.wire.ask(m.frame(ipv4(HERE, THERE, echo(60, b"alive"))), lambda f: f[12:14] == b"\x08\0"), 60,
+                      b"alive")
+        payload = b"again" * 500
+        for packet in fragments4(HERE, THERE, echo(61, payload)):
+            m.wire.send(m.frame(packet))
+        expect(joined4(m, 61)[8:] == payload, True, "a datagram in fragments among the others")
+        m.finish()
+
+
+def test_an_address_that_another_has_is_not_taken():
+    with Machine() as m:
+        probe = m.probe()
+        there, nodes, mine = probe[62:78], ip6("ff02::1"), link_local(MAC)
+        claim = b"\x20\0\0\0" + there + b"\2\1" + MAC
+        m.wire.send(ethernet(bytes.fromhex("333300000001"), IPV6,
+                             ipv6(there, nodes, icmp6(there, nodes, 136, 0, claim), hops=255)))
+        group = probe[38:54]
+        question = ethernet(probe[:6], IPV6, ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)), hops=255))
+        end = time.monotonic() + 2.5  # it would be the machine's after one
+        while time.monotonic() < end:
+            m.wire.send(question)
+            expect(m.wire.wait(is_icmp6(136), 0.25), None, "it answers for no address that is another's")
         m.finish()
 
 

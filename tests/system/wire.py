@@ -10,7 +10,7 @@ MAC = bytes.fromhex("525400990001")       # ours
 ALL = b"\xff" * 6
 HERE = "10.0.0.1"
 CARDS = ("virtio", "e1000", "e1000e", "rtl8139")
-ARP, IPV4 = 0x0806, 0x0800
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86dd
 
 
 def checksum(data):
@@ -46,6 +46,44 @@ def ipv4(source, target, payload, protocol=1, flags=0, options=b"", wrong=0, tot
     return head[:10] + struct.pack(">H", checksum(head) ^ wrong) + head[12:] + payload
 
 
+def fragments4(source, target, payload, protocol=1, size=1480):
+    """Its packets, in their order."""
+    return [ipv4(source, target, payload[at:at + size], protocol, at // 8 | (0x2000 if at + size < len(payload) else 0))
+            for at in range(0, len(payload), size)]
+
+
+def fragments6(source, target, payload, next_header=58, size=1448, ident=7):
+    return [ipv6(source, target, struct.pack(">BBHI", next_header, 0, at | (at + size < len(payload)), ident) +
+                 payload[at:at + size], 44) for at in range(0, len(payload), size)]
+
+
+def ip6(text):
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def link_local(mac):
+    return b"\xfe\x80" + b"\0" * 6 + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+
+
+def ipv6(source, target, payload, next_header=58, hops=64, length=None):
+    """source, target: 16 bytes, or text."""
+    source, target = (ip6(a) if isinstance(a, str) else a for a in (source, target))
+    return struct.pack(">IHBB", 6 << 28, len(payload) if length is None else length, next_header, hops) + (
+        source + target + payload)
+
+
+def icmp6(source, target, kind, code, body, wrong=0):
+    source, target = (ip6(a) if isinstance(a, str) else a for a in (source, target))
+    head = struct.pack(">BBH", kind, code, 0)
+    total = checksum(source + target + struct.pack(">II", len(head + body), 58) + head + body)
+    return head[:2] + struct.pack(">H", total ^ wrong) + body
+
+
+def solicit(target, source_mac=MAC, option=True):
+    """What follows ICMPv6's first four bytes."""
+    return b"\0" * 4 + target + (b"\1\1" + source_mac if option else b"")
+
+
 class Wire:
     """A card's other end, and the host HERE behind it, which answers ARP. `options` are for tools/run."""
 
@@ -56,6 +94,7 @@ class Wire:
         peer = self.path + ".peer"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(peer)
+        self.probes = []  # frames that ask whether another has an address of IPv6
         self.options = ["--nic", card, "--net", f"socket:{self.path}"]
         if card not in CARDS:
             self.options = ["--qemu=-netdev", f"--qemu=dgram,id=wire,local.type=unix,local.path={self.path},"
@@ -85,6 +124,8 @@ class Wire:
         if b"\x1e\x61" in (frame[34:36], frame[54:56]):
             self.segments.append(frame)
             return None
+        if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 135 and not any(frame[22:38]):
+            self.probes.append(frame)
         if frame[12:14] != b"\x08\x06" or frame[21] != 1 or frame[38:42] != ip(HERE):
             return frame
         asker = ".".join(str(byte) for byte in frame[28:32])
@@ -143,7 +184,7 @@ class BochsWire(Wire):
     """The same of Bochs's e1000: it hears at one port and speaks to the next."""
 
     def __init__(self, folder, card="e1000"):
-        self.segments = []
+        self.segments, self.probes = [], []
         port, self.socket = two_ports()
         self.path = ("127.0.0.1", port)
         self.options = ["--machine", "bochs", "--bochs", f"pci: enabled=1, chipset=i440fx, slot1={card}",
