@@ -24,6 +24,7 @@ void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev
     dev->ops = ops;
     dev->queues = queues;
     dev->nr_queues = (u16)nr_queues;
+    dev->tx_queue_len = NETDEV_BACKLOG;
     mutex_init(&dev->config, RANK_DRIVER, 20, "netdev config");
     refcount_init(&dev->ref, 1);
     list_init(&dev->node);
@@ -141,6 +142,21 @@ void netdev_set_carrier(struct netdev *dev, bool on)
         return;
     netdev_flag(dev, NETDEV_CARRIER, on);
     log_info("%s: link %s", dev->name[0] ? dev->name : "net device", on ? "up" : "down");
+    __atomic_fetch_add(&dev->nr_carrier, 1, __ATOMIC_RELAXED);
+    if (dev->index)
+        up_netdev_changed(dev);
+}
+
+void netdev_want(struct netdev *dev, u32 flag, int by)
+{
+    u32 *nr = flag == NETDEV_PROMISC ? &dev->nr_promisc : &dev->nr_allmulti;
+
+    mutex_lock(&dev->config);
+    *nr += (u32)by;
+    netdev_flag(dev, flag, *nr);
+    if (dev->ops->set_filter)
+        dev->ops->set_filter(dev);
+    mutex_unlock(&dev->config);
 }
 
 void netdev_stats(struct netdev *dev, struct netdev_stats *out)
@@ -269,6 +285,8 @@ int netdev_transmit(struct netdev *dev, struct packet *p)
         return err;
     }
     p->dev = dev;
+    if (unlikely(READ_ONCE(dev->taps)) && (READ_ONCE(dev->flags) & NETDEV_UP))
+        up_netdev_sent(p);
     spin_lock(&q->lock);
     if (READ_ONCE(dev->flags) & NETDEV_UP) {
         err = netdev_queue_locked(q, p);

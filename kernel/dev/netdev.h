@@ -131,6 +131,12 @@ struct netdev {
     struct net_ns *ns;      /* n  NULL: not registered */
     struct list_node node;  /* n  of its namespace */
     void *ip;               /* net/ip's part; NULL: none */
+    /* What net/core and net/netlink keep: c unless said otherwise. */
+    u32 tx_queue_len, group;
+    u32 nr_promisc, nr_allmulti;        /* who wants all frames, or all groups' */
+    bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
+    u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
+    u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */
@@ -163,7 +169,7 @@ static inline void netdev_rx_dropped(struct netdev_queue *q)
 }
 /* The ring has space again. Context: a thread, without the driver's locks. */
 void netdev_wake(struct netdev_queue *q);
-/* The link came or went. Context: may sleep. */
+/* The link came or went; who listens is told. Context: may sleep, without config. */
 void netdev_set_carrier(struct netdev *dev, bool on);
 
 /* ---- for kernel/net ---- */
@@ -176,4 +182,6 @@ int netdev_up(struct netdev *dev) __must_check;
 void netdev_down(struct netdev *dev);
 int netdev_set_address(struct netdev *dev, const u8 *addr) __must_check;
 int netdev_set_mtu(struct netdev *dev, u32 mtu) __must_check;
+/* One more (by 1) or one less (by -1) wants NETDEV_PROMISC or NETDEV_ALLMULTI. May sleep. */
+void netdev_want(struct netdev *dev, u32 flag, int by);
 void netdev_stats(struct netdev *dev, struct netdev_stats *out);

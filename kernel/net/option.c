@@ -4,6 +4,7 @@
  */
 #include "lib/log.h"
 #include "lib/string.h"
+#include "net/core/filter.h"
 #include "net/core/device.h"
 #include "net/core/queue.h"
 #include "net/socket.h"
@@ -33,6 +34,8 @@ enum {
     SO_SNDLOWAT = 19,
     SO_RCVTIMEO = 20,
     SO_SNDTIMEO = 21,
+    SO_ATTACH_FILTER = 26,
+    SO_DETACH_FILTER = 27,
     SO_BINDTODEVICE = 25,
     SO_TIMESTAMP = 29,
     SO_ACCEPTCONN = 30,
@@ -44,6 +47,7 @@ enum {
     SO_PROTOCOL = 38,
     SO_DOMAIN = 39,
     SO_RXQ_OVFL = 40,
+    SO_LOCK_FILTER = 44,
     SO_BUSY_POLL = 46,
     SO_INCOMING_NAPI_ID = 56,
     SO_COOKIE = 57,
@@ -233,6 +237,11 @@ static int option_set_int(struct socket *s, int name, int v)
         return v < 0 ? -EINVAL : option_bind_device(s, (u32)v);
     case SO_BUSY_POLL: /* there is no device to poll */
         return v < 0 ? -EINVAL : v && !capable(CAP_NET_ADMIN) ? -EPERM : 0;
+    case SO_LOCK_FILTER: /* for good */
+        if (!v && s->filter_locked)
+            return -EPERM;
+        WRITE_ONCE(s->filter_locked, v != 0);
+        return 0;
     case SO_BSDCOMPAT: /* as Linux: of no effect for long */
         return 0;
     default:
@@ -245,6 +254,10 @@ static int option_set(struct socket *s, int name, const void *val, u32 n)
     bool *flag = option_flag(s, name);
     int v, err;
 
+    if (name == SO_ATTACH_FILTER)
+        return socket_filter_attach(s, val, n);
+    if (name == SO_DETACH_FILTER)
+        return socket_filter_detach(s);
     if (name == SO_BINDTODEVICE)
         return option_set_device(s, val, n);
     err = option_int(val, n, &v);
@@ -304,6 +317,9 @@ static int option_get_int(struct socket *s, int name, int *v)
         return 0;
     case SO_ACCEPTCONN:
         *v = s->listening;
+        return 0;
+    case SO_LOCK_FILTER:
+        *v = s->filter_locked;
         return 0;
     case SO_RCVLOWAT:
         *v = MAX(s->low_water, 1);

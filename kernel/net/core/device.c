@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/event.h"
+#include "net/core/tap.h"
 
 #define NAMES_MOST 4096 /* numbers tried for a name with %d */
 
@@ -168,8 +169,26 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         list_add_tail(&d->devs, &dev->node);
     }
     spin_unlock(&d->lock);
-    if (!err)
+    if (!err) {
+        net_tap_device(ns, dev);
         net_event(ns, NET_EVENT_LINK, dev, 0);
+    }
+    return err;
+}
+
+int net_device_set_name(struct netdev *dev, const char *name)
+{
+    struct net_devices *d = devices_of(dev->ns);
+    struct netdev *other;
+    int err = 0;
+
+    spin_lock(&d->lock);
+    other = devices_named(d, name);
+    if (other && other != dev)
+        err = -EEXIST;
+    else
+        strlcpy(dev->name, name, NETDEV_NAME);
+    spin_unlock(&d->lock);
     return err;
 }
 
@@ -193,16 +212,6 @@ static int devices_tell(struct netdev *dev, enum net_device_event event)
     return 0;
 }
 
-void net_config_lock(struct net_ns *ns)
-{
-    mutex_lock(&devices_of(ns)->config);
-}
-
-void net_config_unlock(struct net_ns *ns)
-{
-    mutex_unlock(&devices_of(ns)->config);
-}
-
 int net_device_up(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
@@ -221,6 +230,16 @@ int net_device_up(struct netdev *dev)
         net_event(dev->ns, NET_EVENT_LINK, dev, 0);
     mutex_unlock(&d->config);
     return err;
+}
+
+void net_config_lock(struct net_ns *ns)
+{
+    mutex_lock(&devices_of(ns)->config);
+}
+
+void net_config_unlock(struct net_ns *ns)
+{
+    mutex_unlock(&devices_of(ns)->config);
 }
 
 void net_device_down(struct netdev *dev)
@@ -353,6 +372,14 @@ void up_netdev_remove(struct netdev *dev)
     devices_remove(dev);
 }
 
+int net_device_delete(struct netdev *dev)
+{
+    if (__atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST) & NETDEV_GONE)
+        return -ENODEV;
+    devices_remove(dev);
+    return 0;
+}
+
 const struct net_link *net_link_of(const struct netdev *dev)
 {
     const struct net_link *l;
@@ -367,6 +394,8 @@ void up_netdev_receive(struct packet *p)
 {
     const struct net_link *l = net_link_of(p->dev);
 
+    if (unlikely(READ_ONCE(p->dev->taps)) && (READ_ONCE(p->dev->flags) & NETDEV_UP))
+        net_tap_show(p->dev->ns, p, false);
     if (l && (READ_ONCE(p->dev->flags) & NETDEV_UP))
         l->receive(p);
     else

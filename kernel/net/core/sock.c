@@ -2,7 +2,7 @@
  *
  * Making, counting and listing sockets.
  */
-#include "net/core/sock.h"
+#include "net/core/filter.h"
 #include "lib/log.h"
 #include "mm/account.h"
 #include "mm/slab.h"
@@ -58,6 +58,7 @@ void socket_fini(struct socket *s)
     list_del(&s->node);
     socket_list_count(s, -1UL);
     spin_unlock(&s->list->lock);
+    socket_filter_free(s);
     net_ns_put(s->ns);
 }
 

@@ -23,6 +23,7 @@
 struct cred;
 struct iov_iter;
 struct pid;
+struct socket_filter;
 struct sock_flight;
 struct sock_msg;
 struct walk_ctx;
@@ -218,6 +219,8 @@ struct socket {
     struct waitq wait;            /*    state, queue or error changed */
     struct waitq senders_wait;    /*    who waits to send a datagram here, or to connect */
     struct list_node accept_node; /*    the listener's lock: in its queue */
+    struct socket_filter *filter; /* l to write, RCU to read; core/filter.h */
+    bool filter_locked;           /* l */
     struct socket_list *list;     /* I */
     struct list_node node;        /* n */
     u64 ino;                      /* I */
