@@ -4,6 +4,7 @@
  */
 #include <netinet/ip_icmp.h>
 #include <net/if.h>
+#include <linux/filter.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <sys/ioctl.h>
@@ -352,4 +353,56 @@ TEST(the_interface_of_groups_is_told)
            a.s_addr == htonl(INADDR_LOOPBACK));
     a.s_addr = inet_addr("192.0.2.1");
     EXPECT_ERR(setsockopt(s, IPPROTO_IP, IP_MULTICAST_IF, &a, sizeof(a)), EADDRNOTAVAIL);
+}
+
+/* ---- who sees datagrams of this host ---- */
+
+TEST(a_raw_socket_sees_datagrams_over_lo)
+{
+    struct {
+        struct iphdr ip;
+        struct udphdr udp;
+        char data[8];
+    } got;
+    int r, to, s;
+
+    own_net();
+    r = raw(IPPROTO_UDP);
+    to = group_receiver(5000);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    set(s, IPPROTO_IP, IP_TTL, 9);
+    send_to(s, "hello", 5, "127.0.0.1", 5000);
+    EXPECT(recv(r, &got, sizeof(got), 0) == 33);
+    EXPECT(got.ip.ttl == 9 && got.udp.dest == htons(5000) && ntohs(got.udp.source) == port_of(s));
+    EXPECT(ntohs(got.udp.len) == 13 && memcmp(got.data, "hello", 5) == 0);
+    EXPECT(recv(to, got.data, 8, 0) == 5 && memcmp(got.data, "hello", 5) == 0);
+    close(r);
+    send_to(s, "again", 5, "127.0.0.1", 5000);
+    EXPECT(recv(to, got.data, 8, 0) == 5 && memcmp(got.data, "again", 5) == 0);
+}
+
+TEST(a_filter_says_what_a_socket_receives)
+{
+    struct sock_filter code[] = {
+        {0x30, 0, 0, 8}, /* the first byte of the payload */
+        {0x15, 0, 1, 'a'},
+        {0x06, 0, 0, 8 + 3}, /* cut to three bytes */
+        {0x06, 0, 0, 0},
+    };
+    struct sock_fprog program = {4, code};
+    char got[16] = "";
+    int to, s;
+
+    own_net();
+    to = group_receiver(5000);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT(setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+    send_to(s, "before", 6, "127.0.0.1", 5000);
+    send_to(s, "a datagram", 10, "127.0.0.1", 5000);
+    EXPECT(recv(to, got, sizeof(got), 0) == 3 && memcmp(got, "a d", 3) == 0);
+    EXPECT_ERR(recv(to, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    EXPECT(setsockopt(to, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0) == 0 || errno == EINVAL);
+    EXPECT(setsockopt(to, SOL_SOCKET, SO_DETACH_FILTER, &s, sizeof(s)) == 0 || errno == ENOENT);
+    send_to(s, "before", 6, "127.0.0.1", 5000);
+    EXPECT(recv(to, got, sizeof(got), 0) == 6);
 }

@@ -280,14 +280,6 @@ static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *
     return -EACCES;
 }
 
-int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
-               const struct socket_message *m, struct inet_way *way)
-{
-    int err = inet_reach_local(s, local, to, way);
-
-    return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
-}
-
 int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
                       const struct socket_message *m, struct inet_way *way)
 {
@@ -296,6 +288,17 @@ int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, str
 
     /* Its own addresses are judged the same way. */
     return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+}
+
+int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               const struct socket_message *m, struct inet_way *way)
+{
+    int err;
+
+    if (unlikely(READ_ONCE(s->sock.ns->watchers)))
+        return inet_route_packet(s, local, to, m, way);
+    err = inet_reach_local(s, local, to, way);
+    return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
 }
 
 /* A datagram of IPv4 that fits is not cut by others, one that does not fit is cut here, unless

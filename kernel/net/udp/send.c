@@ -95,6 +95,21 @@ static __noinline int udp_put_segments(struct udp_sock *u, struct inet_sock *r,
     return err;
 }
 
+static __noinline int udp_deliver_packets(struct udp_sock *u, struct iov_iter *data,
+                                          const struct udp_way *w)
+{
+    struct ip_end local = inet_local(&u->inet);
+    struct udp_way own = *w;
+    int err = inet_route_packet(&u->inet, &local, &own.to, NULL, &own.way);
+
+    if (err)
+        return err;
+    own.way.source = w->way.source;
+    err = udp_transmit(u, data, &own, 0);
+    inet_way_put(&own.way);
+    return err;
+}
+
 /* All of data, from u's port. */
 static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w)
 {
@@ -107,7 +122,9 @@ static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct u
         udp_unheard(u, data, w);
         return 0;
     }
-    if (likely(!w->header.segment))
+    if (unlikely(READ_ONCE(r->sock.filter))) /* it looks at packets */
+        err = udp_deliver_packets(u, data, w);
+    else if (likely(!w->header.segment))
         err = udp_put(u, r, data, data->count, 0, w);
     else
         err = udp_put_segments(u, r, data, w);
