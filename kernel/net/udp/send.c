@@ -257,6 +257,12 @@ static bool udp_has_target(const struct udp_sock *u, const struct socket_message
                             m->addr.family == AF_UNSPEC);
 }
 
+/* A message that goes elsewhere than to the peer, or by another way. */
+static bool udp_has_wishes(const struct udp_sock *u, const struct socket_message *m)
+{
+    return udp_has_target(u, m) || m->source_interface || !ip_is_any(&m->source);
+}
+
 /* Where a message goes, as it says or to the peer, and how; u has a port then. */
 static int udp_route(struct udp_sock *u, const struct socket_message *m, struct udp_way *w)
 {
@@ -269,8 +275,12 @@ static int udp_route(struct udp_sock *u, const struct socket_message *m, struct 
         err = udp_target(u, m, &w->to);
     else if (!w->to.port)
         err = -EDESTADDRREQ;
+    if (unlikely(READ_ONCE(u->path.dev)) && !udp_has_wishes(u, m) && udp_path_get(u, &w->way))
+        return 0;
     if (!err)
         err = inet_route(&u->inet, &local, &w->to, m, &w->way);
+    if (!err && unlikely(w->way.path.dev) && !udp_has_wishes(u, m))
+        udp_path_keep(u, &w->to, &w->way);
     if (!err && unlikely(m->source_interface || !ip_is_any(&m->source)))
         err = udp_source(u, m, &w->to, &w->way.source);
     if (err || likely(local.port))
