@@ -155,7 +155,7 @@ SELFTEST(address_brings_its_routes_and_takes_them_along)
         n++;
         secondary += at.flags & 1;
     }
-    CHECK(n == 4 && secondary == 1); /* and two of lo */
+    CHECK(n == 5 && secondary == 1); /* and two of lo, and a link-local one */
     a.device = dev->index;
     a.addr = own;
     CHECK(!ip_address_remove(ns, &a) && ip_address_remove(ns, &a) == -EADDRNOTAVAIL);

@@ -14,7 +14,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, put
 from engine_fixture import BUSYBOX
 from suite import expect, expect_in, main
-from wire import ALL, ARP, HERE, IPV4, MAC, Wire, arp, checksum, echo, ethernet, ip, ipv4
+from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, Wire, arp, checksum, echo, ethernet, icmp6, ip, ip6, ipv4, ipv6,
+                  link_local, solicit)
 
 THERE, DONE = "10.0.0.2", "10.0.0.99"
 # The machine has an address; it stays until it has heard of DONE.
@@ -145,7 +146,7 @@ def test_what_is_wrong_is_not_answered_and_does_no_harm():
             m.frame(ipv4(HERE, THERE, good, flags=0x2000)),        # a first fragment
             m.frame(ipv4(HERE, THERE, good, flags=100)),           # a later one
             m.frame(ipv4(HERE, THERE, good, flags=0x1fff)),        # beyond the largest packet
-            m.frame(ipv4(HERE, THERE, good, protocol=200)),
+            m.frame(ipv4(HERE, THERE, ipv4(THERE, HERE, good), protocol=4, flags=100)),
             m.frame(ipv4(HERE, "10.0.0.3", good)),
             m.frame(ipv4(HERE, "127.0.0.1", good)),
             m.frame(ipv4("127.0.0.1", THERE, good)),
@@ -196,6 +197,115 @@ def test_neighbours_are_asked_for_and_the_gateway_has_the_rest():
         gate = bytes.fromhex("5254009900fe")
         answer = m.wire.ask(ethernet(m.mac, ARP, arp(2, "10.0.0.254", THERE, gate, m.mac), source=gate), m.is_echo(7))
         expect((answer[:6], answer[30:34]), (gate, ip("192.168.5.5")))
+        m.finish()
+
+
+def test_a_protocol_that_is_not_there_is_answered_within_limits():
+    with Machine() as m:
+        packet = ipv4(HERE, THERE, b"x" * 700, protocol=200)
+        answer = m.wire.ask(m.frame(packet), lambda f: f[12:14] == b"\x08\0" and f[34:36] == b"\3\2")
+        total = struct.unpack(">H", answer[16:18])[0]
+        expect((total, answer[30:34], checksum(answer[34:14 + total])), (576, ip(HERE), 0))
+        expect(answer[42:14 + total] == packet[:548], True, "the packet that it is about")
+        for _ in range(60):
+            m.wire.send(m.frame(packet))
+        errors, echoes = 0, 0
+        m.wire.send(m.frame(ipv4(HERE, THERE, echo(9, b"behind"))))
+        while not echoes:
+            f = m.wire.receive(10)
+            expect(f is not None, True, "the answer that comes behind")
+            errors += f[12:14] == b"\x08\0" and f[34:36] == b"\3\2"
+            echoes += m.is_echo(9)(f)
+        expect(0 < errors < 20, True, f"errors to one host: {errors}")
+        # None is about an error, a group, a broadcast or a fragment behind the first.
+        error = struct.pack(">BBHI", 3, 3, 0, 0) + ipv4(THERE, HERE, b"y" * 8, protocol=200)
+        error = error[:2] + struct.pack(">H", checksum(error)) + error[4:]
+        for n, quiet in enumerate((m.frame(ipv4("10.0.0.55", THERE, error)),
+                                   m.frame(ipv4("10.0.0.56", "10.0.0.255", b"x" * 20, protocol=200), to=ALL),
+                                   m.frame(ipv4("10.0.0.57", "224.0.0.1", b"x" * 20, protocol=200),
+                                           to=bytes.fromhex("01005e000001")))):
+            m.wire.send(quiet)
+            expect_answer(m.wire.ask(m.frame(ipv4(HERE, THERE, echo(20 + n, b"z"))),
+                                     lambda f: f[12:14] == b"\x08\0" or m.is_arp(1)(f)), 20 + n, b"z")
+        m.finish()
+
+
+def is_icmp6(kind, source=None):
+    return lambda f: f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] == kind and (source is None or f[22:38] == source)
+
+
+def expect_sum6(frame):
+    length = struct.unpack(">H", frame[18:20])[0]
+    body = frame[54:54 + length]
+    expect(checksum(frame[22:54] + struct.pack(">II", length, 58) + body), 0, "the checksum of ICMPv6")
+    return body
+
+
+def test_neighbours_of_ipv6_are_found_and_pings_answered():
+    mine = link_local(MAC)
+    with Machine() as m:
+        there = link_local(m.mac)
+        group = ip6("ff02::1:ff00:0")[:13] + there[13:]
+        ether = b"\x33\x33\xff" + there[13:]
+        probe = m.wire.wait(is_icmp6(135, b"\0" * 16))  # is its own address another's?
+        expect((probe[:6], probe[38:54], probe[62:78], probe[21]), (ether, group, there, 255))
+        expect(len(expect_sum6(probe)), 24, "a probe has no option")
+        question = ethernet(ether, IPV6, ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)), hops=255))
+        answer = m.wire.ask(question, is_icmp6(136, there))
+        expect((answer[:6], answer[38:54], answer[21], answer[58] & 0xe0, answer[62:78]), (MAC, mine, 255, 0x60, there))
+        expect(expect_sum6(answer)[24:], b"\2\1" + m.mac, "its link address")
+        for number, size in enumerate((0, 1, 57, 1000, 1452)):
+            body = struct.pack(">HH", 7, number) + bytes(i % 256 for i in range(size))
+            ask = ethernet(m.mac, IPV6, ipv6(mine, there, icmp6(mine, there, 128, 0, body)))
+            answer = m.wire.ask(ask, is_icmp6(129, there))
+            expect(expect_sum6(answer)[4:] == body, True, f"the payload of {size} bytes")
+        # Behind extension headers, and for all nodes.
+        body = struct.pack(">HH", 7, 50)
+        chain = b"\x3c\0\1\4\0\0\0\0" + b"\x3a\0\1\4\0\0\0\0"
+        ask = ethernet(m.mac, IPV6, ipv6(mine, there, chain + icmp6(mine, there, 128, 0, body), 0))
+        expect(expect_sum6(m.wire.ask(ask, is_icmp6(129, there)))[4:], body)
+        nodes = ip6("ff02::1")
+        ask = ethernet(bytes.fromhex("333300000001"), IPV6, ipv6(mine, nodes, icmp6(mine, nodes, 128, 0, body)))
+        expect(expect_sum6(m.wire.ask(ask, is_icmp6(129, there)))[4:], body)
+        # Errors: a protocol that is not there, an option that must be known, a routing header.
+        for wrong, said in ((ipv6(mine, there, b"x" * 20, 200), (4, 1, 6)),
+                            (ipv6(mine, there, b"\x3a\0\x9e\4" + b"\0" * 4 + body, 60), (4, 2, 42)),
+                            (ipv6(mine, there, b"\x3a\0\0\1" + b"\0" * 4 + body, 43), (4, 0, 42))):
+            error = expect_sum6(m.wire.ask(ethernet(m.mac, IPV6, wrong), is_icmp6(4, there)))
+            expect((error[0], error[1], struct.unpack(">I", error[4:8])[0], error[8:] == wrong), (*said, True))
+        # What is wrong is not answered.
+        good = icmp6(mine, there, 128, 0, body)
+        solicit_far = icmp6(mine, group, 135, 0, solicit(there))
+        for wrong in (ipv6(mine, there, good, length=2000), ipv6(mine, there, icmp6(mine, there, 128, 0, body, 1)),
+                      ipv6("::ffff:10.0.0.1", there, good), ipv6("ff02::1", there, good), ipv6("::1", there, good),
+                      ipv6(there, there, good), ipv6(mine, "fe80::77", good), ipv6(mine, "::1", good),
+                      ipv6(mine, group, solicit_far, hops=254),
+                      ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)[:-8] + b"\1\0" + MAC), hops=255),
+                      ipv6("::", group, icmp6("::", group, 135, 0, solicit(there)), hops=255),
+                      ipv6(mine, there, (b"\x3c\0\1\4\0\0\0\0" * 40) + good, 60),
+                      ipv6(mine, there, b"\x3a\x20\1\4\0\0\0\0" + good, 60),
+                      ipv6(mine, there, b"\x3a\0" + b"\0" * 30 + good, 60), ipv6(mine, there, good, 59)):
+            m.wire.send(ethernet(m.mac, IPV6, wrong))
+        last = struct.pack(">HH", 7, 99)
+        answer = m.wire.ask(ethernet(m.mac, IPV6, ipv6(mine, there, icmp6(mine, there, 128, 0, last))),
+                            lambda f: f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] not in (135, 143))
+        expect(expect_sum6(answer)[4:], last, "nothing but the last is answered")
+        m.finish()
+
+
+def test_an_address_that_another_has_is_not_taken():
+    with Machine() as m:
+        probe = m.wire.wait(is_icmp6(135, b"\0" * 16))
+        there, nodes, mine = probe[62:78], ip6("ff02::1"), link_local(MAC)
+        claim = b"\x20\0\0\0" + there + b"\2\1" + MAC
+        m.wire.send(ethernet(bytes.fromhex("333300000001"), IPV6,
+                             ipv6(there, nodes, icmp6(there, nodes, 136, 0, claim), hops=255)))
+        group = probe[38:54]
+        question = ethernet(probe[:6], IPV6, ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)), hops=255))
+        end = time.monotonic() + 2.5  # it would be the machine's after one
+        while time.monotonic() < end:
+            m.wire.send(question)
+            expect(m.wire.wait(is_icmp6(136), 0.25), None, "it answers for no address that is another's")
         m.finish()
 
 

@@ -9,7 +9,7 @@ import time
 MAC = bytes.fromhex("525400990001")       # ours
 ALL = b"\xff" * 6
 HERE = "10.0.0.1"
-ARP, IPV4 = 0x0806, 0x0800
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86dd
 
 
 def checksum(data):
@@ -43,6 +43,33 @@ def ipv4(source, target, payload, protocol=1, flags=0, options=b"", wrong=0, tot
     head = struct.pack(">BBHHHBBH", version << 4 | length, 0, total, 1, flags, ttl, protocol, 0)
     head += ip(source) + ip(target) + options
     return head[:10] + struct.pack(">H", checksum(head) ^ wrong) + head[12:] + payload
+
+
+def ip6(text):
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def link_local(mac):
+    return b"\xfe\x80" + b"\0" * 6 + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+
+
+def ipv6(source, target, payload, next_header=58, hops=64, length=None):
+    """source, target: 16 bytes, or text."""
+    source, target = (ip6(a) if isinstance(a, str) else a for a in (source, target))
+    return struct.pack(">IHBB", 6 << 28, len(payload) if length is None else length, next_header, hops) + (
+        source + target + payload)
+
+
+def icmp6(source, target, kind, code, body, wrong=0):
+    source, target = (ip6(a) if isinstance(a, str) else a for a in (source, target))
+    head = struct.pack(">BBH", kind, code, 0)
+    total = checksum(source + target + struct.pack(">II", len(head + body), 58) + head + body)
+    return head[:2] + struct.pack(">H", total ^ wrong) + body
+
+
+def solicit(target, source_mac=MAC, option=True):
+    """What follows ICMPv6's first four bytes."""
+    return b"\0" * 4 + target + (b"\1\1" + source_mac if option else b"")
 
 
 class Wire:

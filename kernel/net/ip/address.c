@@ -5,13 +5,20 @@
  */
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "lib/random.h"
 #include "mm/slab.h"
 #include "net/core/event.h"
 #include "net/ip/fib.h"
+#include "net/ip/ipv6.h"
+#include "net/ip/nd.h"
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
 #define PRIORITY_ADDR6 256 /* of the routes of addresses of IPv6 */
+#define ARPHRD_ETHER 1
+#define DAD_PROBES 1
+#define DAD_DELAY NSEC_PER_SEC /* before the first */
+#define DAD_WAIT NSEC_PER_SEC  /* RetransTimer */
 
 static int addr_compare(const struct ip_ifaddr *a, u32 device, u16 family,
                         const struct ip_addr *addr, u8 prefix)
@@ -151,6 +158,66 @@ static bool addr_net_is_shared(const struct ip_ifaddr *a)
     return false;
 }
 
+/* ---- IPv6: groups, and whether an address is unique (RFC 4862 5.4) ---- */
+
+static bool addr_is_probed(const struct ip_ifaddr *a)
+{
+    return a->family == FAMILY_V6 && !(a->dev->flags & NETDEV_LOOPBACK) &&
+           a->dev->type == ARPHRD_ETHER && !(a->flags & ADDR_NODAD);
+}
+
+static void addr_group(struct ip_config *c, const struct ip_ifaddr *a, bool join)
+{
+    struct ip_addr group = nd_group(&a->addr);
+
+    if (a->family != FAMILY_V6 || (a->dev->flags & NETDEV_LOOPBACK))
+        return;
+    if (!join)
+        ip_group_leave(c->ns, a->dev->index, &group);
+    else if (ip_group_join(c->ns, a->dev->index, &group))
+        log_warn("net: %s: no more groups", a->dev->name);
+}
+
+static void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+{
+    WRITE_ONCE(a->flags, (a->flags | ADDR_TENTATIVE) & ~(u32)ADDR_DADFAILED);
+    a->probes = DAD_PROBES;
+    a->probe_at = now + random_u64() % DAD_DELAY;
+    ip_config_due(c, a->probe_at);
+}
+
+/* It is unique as far as one can know: from here on it is this host's. */
+static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
+{
+    WRITE_ONCE(a->flags, a->flags & ~(u32)ADDR_TENTATIVE);
+    a->probe_at = 0;
+    addr_local_route(c, a, route_add_own);
+    ip_changed(c->ns);
+    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
+}
+
+static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
+{
+    a->probe_at = 0;
+    log_warn("net: %s: an address of IPv6 is another's already", a->dev->name);
+    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
+}
+
+/* The next time, or 0. */
+static u64 addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+{
+    if (READ_ONCE(a->flags) & ADDR_DADFAILED) {
+        addr_duplicate(c, a);
+    } else if (a->probe_at <= now && a->probes) {
+        a->probes--;
+        a->probe_at = now + DAD_WAIT;
+        nd_probe(a->dev, &a->addr);
+    } else if (a->probe_at <= now) {
+        addr_probed(c, a);
+    }
+    return a->probe_at;
+}
+
 /* ---- adding and removing ---- */
 
 static void addr_free(struct rcu_head *h)
@@ -172,6 +239,7 @@ static void addr_unlink(struct ip_config *c, struct ip_ifaddr *a)
 static void addr_drop(struct ip_config *c, struct ip_ifaddr *a)
 {
     addr_unlink(c, a);
+    addr_group(c, a, false);
     if (!addr_is_elsewhere(c, a))
         addr_local_route(c, a, route_remove_own);
     if (!addr_net_is_shared(a))
@@ -204,7 +272,11 @@ static void addr_link(struct ip_config *c, struct ip_ifaddr *a)
     store_release(link, a);
     rb_insert(&c->addrs, &a->node, addr_less);
     c->nr_addrs++;
-    addr_local_route(c, a, route_add_own);
+    addr_group(c, a, true);
+    if (addr_is_probed(a))
+        addr_probe_start(c, a, a->created);
+    else
+        addr_local_route(c, a, route_add_own);
     if (READ_ONCE(a->dev->flags) & NETDEV_UP)
         addr_net_routes(c, a, route_add_own);
     ip_changed(c->ns);
@@ -432,14 +504,36 @@ int address_lo(struct ip_config *c, struct netdev *lo)
     return err;
 }
 
+static int address_link_local(struct ip_config *c, struct netdev *dev)
+{
+    struct ip_addr_view v = {.family = FAMILY_V6, .prefix = 64, .addr = nd_link_local(dev->addr)};
+    struct ip_route_view groups = {.family = FAMILY_V6,
+                                   .prefix = 8,
+                                   .type = ROUTE_MULTICAST,
+                                   .protocol = ROUTE_BY_KERNEL,
+                                   .table = TABLE_LOCAL,
+                                   .priority = PRIORITY_ADDR6,
+                                   .to = {.b = {0xff}},
+                                   .nr_hops = 1};
+
+    groups.hops[0].device = dev->index;
+    route_add_own(c, &groups);
+    v.peer = v.addr;
+    return addr_add(c, dev, &v, IP_REPLACE);
+}
+
 int address_up(struct ip_config *c, struct netdev *dev)
 {
     int err = device_ip_make(dev);
 
     for (struct ip_ifaddr *a = ip_addrs_of(dev); a; a = ip_addr_after(a)) {
-        addr_local_route(c, a, route_add_own);
+        if (!(a->flags & ADDR_TENTATIVE))
+            addr_local_route(c, a, route_add_own);
         addr_net_routes(c, a, route_add_own);
     }
+    if (!err && dev->type == ARPHRD_ETHER && !ip_sysctl(c->ns, IP_NO_IPV6) &&
+        !ip_sysctl(c->ns, IP_NO_IPV6_DEFAULT))
+        err = address_link_local(c, dev);
     return err;
 }
 
@@ -458,6 +552,8 @@ void address_down(struct ip_config *c, struct netdev *dev, bool gone)
 /* One address; the next time that something is due for it, or 0. */
 static u64 addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
 {
+    u64 next = a->probe_at ? addr_probe_time(c, a, now) : 0, until;
+
     if (a->valid_until && a->valid_until <= now) {
         addr_remove(c, a);
         return 0;
@@ -467,7 +563,8 @@ static u64 addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
         ip_changed(c->ns);
         addr_tell(c, a, NET_EVENT_ADDRESS, 0);
     }
-    return a->preferred_until > now ? a->preferred_until : a->valid_until;
+    until = a->preferred_until > now ? a->preferred_until : a->valid_until;
+    return next && (!until || next < until) ? next : until;
 }
 
 u64 address_time(struct ip_config *c, u64 now)

@@ -18,6 +18,7 @@ static void config_teardown(struct net_ns *ns, void *part)
     struct ip_config *c = in->config;
 
     ip_groups_forget(ns, 0);
+    pmtu_free(ns);
     if (!c)
         return;
     WRITE_ONCE(c->closed, true);

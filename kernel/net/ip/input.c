@@ -59,7 +59,7 @@ static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
     }
 }
 
-static void ip_deliver(struct packet *p, const struct ip_info *h)
+void ip_deliver(struct packet *p, const struct ip_info *h)
 {
     const struct ip_protocol *proto;
     const struct ip_watcher *w;
@@ -74,8 +74,10 @@ static void ip_deliver(struct packet *p, const struct ip_info *h)
         proto->receive(p, h);
         return;
     }
-    if (!wanted)
+    if (!wanted) {
         COUNT(net_ip_no_protocol);
+        ip_refuse(p, h, IP_NO_PROTOCOL);
+    }
     packet_free(p);
 }
 

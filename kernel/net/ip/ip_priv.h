@@ -12,18 +12,23 @@
 #include "net/ip/ipv4.h"
 #include "net/ip/neighbour_table.h"
 
+#define IP_LIMIT_SLOTS 8
+
 struct ip_config;
+struct pmtu_table;
 
 /* l lock · a atomic · I immutable after create */
 struct ip_ns {
-    struct ip_config *config; /* a  once it is there it stays */
-    struct account *account;  /* I  its maker's */
-    u64 generation;           /* a  of all that a path depends on */
-    struct spinlock lock;     /* RANK_NET 8 */
-    struct list_node groups;  /* l  struct ip_group */
-    u32 nr_groups;            /* l */
-    u32 next_id;              /* a  of IPv4 packets */
-    bool sysctls[IP_SYSCTLS]; /* a */
+    struct ip_config *config;                   /* a  once it is there it stays */
+    struct account *account;                    /* I  its maker's */
+    u64 generation;                             /* a  of all that a path depends on */
+    struct spinlock lock;                       /* RANK_NET 8 */
+    struct list_node groups;                    /* l  struct ip_group */
+    u32 nr_groups;                              /* l */
+    u32 next_id;                                /* a  of IPv4 packets */
+    bool sysctls[IP_SYSCTLS];                   /* a */
+    struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
+    u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
 struct ip_ns *ip_ns_of(struct net_ns *ns);
 static inline void ip_changed(struct net_ns *ns)
@@ -35,6 +40,14 @@ struct neighbour_table *ip_neighbours(struct net_ns *ns);
 
 /* What an address is to a namespace: of the path of a packet there; IP_UNICAST: another host's. */
 enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to);
+
+/* input.c: to its watchers and its protocol. Takes p. */
+void ip_deliver(struct packet *p, const struct ip_info *h);
+
+/* pmtu.c */
+void pmtu_learn(struct net_ns *ns, const struct ip_addr *to, u32 mtu);
+u32 pmtu_of(struct net_ns *ns, const struct ip_addr *to, u32 mtu); /* mtu, or what was learnt */
+void pmtu_free(struct net_ns *ns);
 
 /* group.c */
 bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);

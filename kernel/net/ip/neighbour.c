@@ -48,13 +48,18 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
 {
     bool known = neighbour_known(n), same = known && !memcmp(n->link, link, NEIGHBOUR_LINK);
 
+    if (word == NEIGHBOUR_DOUBTS && known && !same) { /* RFC 4861 7.2.5 I */
+        if (n->state == NEIGHBOUR_REACHABLE && !n->fixed)
+            neighbour_enter(n, NEIGHBOUR_STALE, 0);
+        return 0;
+    }
     if (n->fixed || (known && !same && now - n->updated < LOCK_TIME))
         return 0;
     if (!same) {
         memcpy(n->link, link, NEIGHBOUR_LINK);
         n->updated = now;
     }
-    if (word == NEIGHBOUR_ANSWERS)
+    if (word != NEIGHBOUR_ASKS)
         neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
     else if (!same)
         neighbour_enter(n, NEIGHBOUR_STALE, 0);

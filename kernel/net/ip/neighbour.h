@@ -28,6 +28,7 @@ enum neighbour_action {
 enum neighbour_word {                    /* the source of what is known of a neighbour */
                       NEIGHBOUR_ASKS,    /* it asks for us, or for itself */
                       NEIGHBOUR_ANSWERS, /* it answers a question of ours */
+                      NEIGHBOUR_DOUBTS,  /* it answers, but what is known is not overridden */
 };
 
 /* Times in ns of any clock that does not go back. */

@@ -8,6 +8,7 @@
 #include "mm/slab.h"
 #include "net/core/device.h"
 #include "net/ip/arp.h"
+#include "net/ip/nd.h"
 #include "net/link/ethernet.h"
 
 #define NEIGHBOUR_SLACK (20 * NSEC_PER_MSEC) /* of its times, which are seconds */
@@ -198,6 +199,16 @@ static int neighbour_transmit(struct netdev *dev, struct packet *p, const u8 *li
     return netdev_transmit(dev, p);
 }
 
+static void neighbour_put_question(struct neighbour_todo *todo)
+{
+    const u8 *one = todo->ask & NEIGHBOUR_ASK_ONE ? todo->link : NULL;
+
+    if (ip_is_v4(&todo->addr))
+        arp_ask(todo->dev, &todo->addr, one);
+    else
+        nd_ask(todo->dev, &todo->addr, one);
+}
+
 /* Without the lock. The result is of the last packet sent. */
 static int todo_do(struct neighbour_todo *todo)
 {
@@ -210,7 +221,7 @@ static int todo_do(struct neighbour_todo *todo)
         err = neighbour_transmit(todo->dev, p, todo->link);
     }
     if (todo->ask)
-        arp_ask(todo->dev, &todo->addr, todo->ask & NEIGHBOUR_ASK_ONE ? todo->link : NULL);
+        neighbour_put_question(todo);
     if (todo->dev)
         netdev_put(todo->dev);
     return err;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv4 to the wire, or to this host over lo. A broadcast, and a packet for a group that is joined
+ * IP to the wire, or to this host over lo. A broadcast, and a packet for a group that is joined
  * at the device, also come to this host.
  */
 #include "lib/log.h"
 #include "net/core/device.h"
 #include "net/ip/ip_priv.h"
+#include "net/ip/ipv6.h"
 #include "net/link/ethernet.h"
 #include "net/link/loopback.h"
 
@@ -83,22 +84,41 @@ static bool output_v4(struct net_ns *ns, struct packet *p, const struct ip_path 
     return true;
 }
 
+static bool output_v6(struct packet *p, const struct ip_path *path, const struct ip_info *h)
+{
+    struct ipv6 v = {.tos = h->tos,
+                     .next = h->protocol,
+                     .hops = h->hops ? h->hops : path->hops,
+                     .payload = (u16)p->len,
+                     .flow = h->flow,
+                     .from = h->from,
+                     .to = h->to};
+    u8 *at = packet_push(p, IPV6_HEADER);
+
+    if (!at)
+        return false;
+    ipv6_build(at, &v);
+    p->protocol = ETHERTYPE_IPV6;
+    return true;
+}
+
 int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
               const struct ip_info *h)
 {
+    bool v4 = ip_is_v4(&h->to);
+    u32 header = v4 ? IPV4_HEADER : IPV6_HEADER;
     int err = 0;
 
-    if (!ip_is_v4(&h->to))
-        err = -ENETUNREACH;
-    else if (!p->gso && p->len + IPV4_HEADER > path->mtu)
+    if (!p->gso && p->len + header > path->mtu)
         err = -EMSGSIZE;
-    else if (!output_v4(ns, p, path, h))
+    else if (!(v4 ? output_v4(ns, p, path, h) : output_v6(p, path, h)))
         err = -ENOBUFS;
     if (err) {
         COUNT(net_ip_too_long);
         packet_free(p);
         return err;
     }
+    p->gso_header = (u16)(p->gso_header + header);
     return output_send(ns, p, path, h);
 }
 

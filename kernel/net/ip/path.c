@@ -201,6 +201,8 @@ int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out
     } else {
         err = -ENETUNREACH;
     }
+    if (!err && found.kind == IP_UNICAST)
+        found.mtu = pmtu_of(ns, &f->to, found.mtu);
     if (!err)
         *out = found;
     return err;

@@ -120,6 +120,7 @@ static void udp_give_one(struct packet *p, const struct ip_info *h, const struct
 
     if (!r) {
         COUNT(net_udp_unheard);
+        ip_refuse(p, h, IP_NO_PORT);
         packet_free(p);
         return;
     }
