@@ -3,28 +3,14 @@
  * Raw and ping sockets, and groups, over lo.
  */
 #include <netinet/ip_icmp.h>
-#include <net/if.h>
 #include <linux/filter.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
-#include <sys/ioctl.h>
 
-#include "inet.h"
+#include "own_net.h"
 
 #define ICMP_FILTER_OPTION 1
 #define IDENT 0x1234
-
-/* A namespace of its own, whose lo is up. */
-static void own_net(void)
-{
-    struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    int s;
-
-    EXPECT(unshare(CLONE_NEWNET) == 0);
-    s = socket(AF_INET, SOCK_DGRAM, 0);
-    EXPECT(s >= 0 && ioctl(s, SIOCSIFFLAGS, &r) == 0);
-    close(s);
-}
 
 static int raw(int protocol)
 {

@@ -216,8 +216,11 @@ static __always_inline int inet_reach_local(const struct inet_sock *s, const str
         to->addr = ip_is_v4(&to->addr) || bound4 ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
     if (s->v6only && ip_is_v4(&to->addr))
         return -ENETUNREACH;
-    if (ip_needs_scope(&to->addr) && !to->scope)
-        return -EINVAL;
+    if (unlikely(ip_needs_scope(&to->addr) && !to->scope)) {
+        to->scope = ip_is_multicast(&to->addr) ? READ_ONCE(s->group_device[1]) : 0;
+        if (!to->scope)
+            return -EINVAL;
+    }
     way->device = ip_local_device(s->sock.ns, &to->addr);
     if (!way->device || (bound && bound != way->device && bound != LOOPBACK_INDEX))
         return -EHOSTUNREACH;
