@@ -49,7 +49,7 @@ class Wire:
     """A card's other end, and the host HERE behind it, which answers ARP. `options` are for tools/run."""
 
     def __init__(self, folder, card="virtio-net-pci"):
-        self.segments = []
+        self.segments, self.prefix = [], []
         self.path, own = os.path.join(folder, "card"), os.path.join(folder, "wire")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(own)
@@ -66,6 +66,13 @@ class Wire:
         except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
             return False
 
+    def take(self):
+        """A frame; TimeoutError or BlockingIOError when there is none."""
+        return self.socket.recv(65536)
+
+    def close(self):
+        self.socket.close()
+
     def drain(self):
         """Takes what has come until nothing comes."""
         while self.receive(0.2) is not None:
@@ -75,7 +82,7 @@ class Wire:
         """A frame that is no question for HERE and comes from no port 7777 (these wait in `segments`), or None."""
         self.socket.settimeout(max(seconds, 0.001))
         try:
-            frame = self.socket.recv(65536)
+            frame = self.take()
         except (TimeoutError, BlockingIOError):
             return None
         if b"\x1e\x61" in (frame[34:36], frame[54:56]):
@@ -139,7 +146,7 @@ class BochsWire(Wire):
     """The same of Bochs's e1000: it hears at one port and speaks to the next."""
 
     def __init__(self, folder, card="e1000"):
-        self.segments = []
+        self.segments, self.prefix = [], []
         port, self.socket = two_ports()
         self.path = ("127.0.0.1", port)
         self.options = ["--machine", "bochs", "--bochs", f"pci: enabled=1, chipset=i440fx, slot1={card}",
