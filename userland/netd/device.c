@@ -113,20 +113,21 @@ static void device_static(struct device *d)
     }
 }
 
-/* VLANs that rules put above it; a device that has only those is brought up for them. */
-static bool device_vlans(const struct device *d)
+/* VLANs that rules put above a device, but not above another VLAN. */
+static bool has_vlans(const struct link *l)
 {
-    bool any = false;
+    for (unsigned i = 0; i < netd.config.rules; i++)
+        if (netd.config.rule[i].vlan && strcmp(l->kind, "vlan") &&
+            config_fits(&netd.config.rule[i], l->name, l->mac))
+            return true;
+    return false;
+}
 
-    for (unsigned i = 0; i < netd.config.rules; i++) {
-        const struct config_rule *r = &netd.config.rule[i];
-
-        if (!r->vlan || !config_fits(r, d->name, d->mac))
-            continue;
-        kernel_vlan(d, r->vlan);
-        any = true;
-    }
-    return any;
+static void device_vlans(const struct device *d)
+{
+    for (unsigned i = 0; i < netd.config.rules; i++)
+        if (netd.config.rule[i].vlan && config_fits(&netd.config.rule[i], d->name, d->mac))
+            kernel_vlan(d, netd.config.rule[i].vlan);
 }
 
 static struct device *device_new(const struct link *l, const struct config_rule *r)
@@ -138,24 +139,25 @@ static struct device *device_new(const struct link *l, const struct config_rule 
     d->mtu = r->mtu ? r->mtu : l->mtu;
     memcpy(d->name, l->name, sizeof(d->name));
     memcpy(d->mac, l->mac, 6);
-    d->metric = r->metric ? r->metric : METRIC_FIRST + METRIC_STEP * devices_seen++;
+    d->metric = r->metric ? r->metric : METRIC_FIRST + METRIC_STEP * devices_seen;
+    devices_seen += !r->off;
     while (*at)
         at = &(*at)->next;
     *at = d;
     return d;
 }
 
+/* One that is configured, one that others stand upon, or both. */
 static void device_add(const struct link *l)
 {
+    static const struct config_rule nothing = {.off = true};
     const struct config_rule *r = rule_of(l);
-    struct device parent = {.index = l->index}, *d;
+    bool vlans = has_vlans(l);
+    struct device *d;
 
-    memcpy(parent.name, l->name, sizeof(parent.name));
-    memcpy(parent.mac, l->mac, 6);
-    if (!l->kind[0] || (r && strcmp(l->kind, "vlan")))
-        if (device_vlans(&parent) && (!r || r->off) && !(l->flags & IFF_UP))
-            kernel_link_up(&parent);
     if (!r || r->off)
+        r = vlans ? &nothing : NULL;
+    if (!r)
         return;
     d = device_new(l, r);
     if (r->mtu && r->mtu != l->mtu)
@@ -166,6 +168,8 @@ static void device_add(const struct link *l)
         kernel_link_up(d);
     v6_up(d);
     device_static(d);
+    if (vlans)
+        device_vlans(d);
     names_changed();
 }
 

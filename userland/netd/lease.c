@@ -15,9 +15,6 @@
 #include "lib/str.h"
 #include "runtime/bpf.h"
 
-#ifndef SO_ATTACH_FILTER
-#define SO_ATTACH_FILTER 26
-#endif
 #define BPF_H 0x08
 #define BPF_B 0x10
 #define BPF_IND 0x40
@@ -361,9 +358,7 @@ static void lease_due(struct ev_timer *t)
 
 void lease_init(struct device *d)
 {
-    unsigned at = 0;
-    const struct config_rule *r = rule_of_machine(&at);
-    const char *name = d->rule->hostname[0] ? d->rule->hostname : r ? r->hostname : "";
+    const char *name = d->rule->hostname[0] ? d->rule->hostname : names_fixed_host();
 
     d->packet.fd = d->arp.fd = d->udp.fd = -1;
     d->lease_timer.fn = lease_due;

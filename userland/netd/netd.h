@@ -66,9 +66,13 @@ uint64_t net_seed(void); /* random */
 /* From here on: no root, no program to be started, the capabilities for the network and the clock.
  * Ends netd when it cannot be had. */
 void rights_drop(unsigned uid);
-/* Starts the process that may set the host name, for later; before rights_drop(). */
-void namer_start(void);
+/* Sets the host name, or where it is "" starts the process that may, for later; before
+ * rights_drop(). */
+void namer_start(const char *name);
 void namer_set(const char *name);
+
+/* ---- filter.c ---- */
+int filter_load(void); /* 0 or -errno */
 
 /* ---- device.c ---- */
 int devices_start(void); /* 0 or -errno; the list follows the kernel's from then on */
@@ -119,3 +123,4 @@ void clock_report(struct jw *w);
 /* ---- names.c: resolv.conf, the host name, and what `bothy net` reads ---- */
 void names_changed(void); /* written at the end of this turn of the loop */
 void names_start(void);
+const char *names_fixed_host(void); /* the host name that rules give; "" none */

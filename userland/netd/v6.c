@@ -329,6 +329,8 @@ void v6_init(struct device *d)
     d->dhcp6_timer.fn = dhcp6_due;
     ra_init(&d->ra, net_seed());
     dhcp6_init(&d->dhcp6, d->mac, net_seed());
+    if (d->rule->off)
+        return;
     kernel_sysctl(d, "ipv6", "accept_ra", 0);
     kernel_sysctl(d, "ipv6", "autoconf", 0);
 }
