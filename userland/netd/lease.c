@@ -248,7 +248,7 @@ static void source_want(struct device *d, struct ev_source *s, bool wanted, int 
     if (fd >= 0)
         source_open(s, fd, fn);
     else if (wanted && s->fd < 0)
-        net_log("%s: a socket for DHCP: %s", d->name, strerror(-fd));
+        net_log_once(d, "a socket for DHCP", -fd);
 }
 
 /* Those that the machine's state needs are open, no others. */
@@ -284,7 +284,7 @@ static void packet_send(struct device *d, int fd, uint16_t protocol, const void 
                              .sll_addr = {255, 255, 255, 255, 255, 255}};
 
     if (fd >= 0 && sendto(fd, p, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-        net_log("%s: sending: %s", d->name, strerror(errno));
+        net_log_once(d, "sending", errno);
 }
 
 /* A message that has no socket yet (a decline, when the states go on) gets one for itself. */
@@ -309,7 +309,7 @@ static void lease_send_udp(struct device *d, const struct dhcp4_out *out)
     memcpy(&to.sin_addr, server.bytes, 4);
     if (d->udp.fd >= 0 &&
         sendto(d->udp.fd, out->message, out->len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-        net_log("%s: renewing: %s", d->name, strerror(errno));
+        net_log_once(d, "renewing", errno);
 }
 
 static void lease_arp(struct device *d, bool announce)

@@ -31,6 +31,8 @@ struct device {
     uint32_t metric;
     uint32_t mtu; /* as it was found, or as the rule has it */
     bool carrier;
+    const char *said; /* what failed last, for net_log_once() */
+    int said_err;
 
     /* lease.c */
     struct dhcp4 dhcp4;
@@ -58,6 +60,8 @@ extern struct netd {
 
 /* ---- base.c ---- */
 void net_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* For what is tried again and again: not twice in a row. `what` is a constant. */
+void net_log_once(struct device *d, const char *what, int err);
 void net_log_to_kernel(void);
 
 uint64_t net_seed(void); /* random */
