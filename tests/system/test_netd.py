@@ -275,6 +275,24 @@ def test_a_lease_that_no_server_extends_ends():
         s.close()
 
 
+def test_one_that_is_started_again_leaves_nothing_of_the_last_one():
+    with Net() as n:
+        s = Server(n)
+        netd = n.netd("eth0 dhcp nora")
+        s.lease(times=(100, 110, 120), extra=b"\x1a\2\5\x14")
+        n.await_(bound(n), "a lease")
+        expect_in("mtu 1300", n.box.ip("link", "show", "eth0"))
+        netd.kill()
+        netd.wait()
+        os.unlink(n.path("run/state.json"))
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.50/24"])
+        n.netd("eth0 dhcp nora")
+        s.lease(address="10.7.0.51", times=(100, 110, 120))
+        n.await_(bound(n), "another lease")
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.51/24"])
+        s.close()
+
+
 def test_a_carrier_that_comes_back_has_its_lease_confirmed():
     with Net() as n:
         s = Server(n)

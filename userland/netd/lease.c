@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "netd/netd.h"
+#include "netd/wire.h"
 #include "lib/str.h"
 #include "runtime/bpf.h"
 
@@ -64,6 +65,8 @@ static void lease_unset(struct device *d)
         return;
     lease_routes(d, &d->set, false);
     kernel_address_del(d, &a);
+    if (!d->rule->mtu && d->set.mtu)
+        kernel_mtu(d, d->mtu);
     net_log("%s: %s is given up", d->name, address_text(&a, true, text));
     d->is_set = false;
     names_changed();
@@ -82,6 +85,32 @@ static void lease_mtu(struct device *d, const struct dhcp4_lease *l)
         kernel_mtu(d, l->mtu);
 }
 
+/* An address with an end that is not the lease's is what an earlier netd has left. */
+static void lease_sweep_one(const struct nl_part *p, void *arg)
+{
+    const struct device *d = arg;
+    struct nl_span a[IFA_FLAGS + 1];
+    struct ifaddrmsg head;
+    struct address left;
+
+    if (p->type != RTM_NEWADDR || !nl_index(p->data, p->len, sizeof(head), a, IFA_FLAGS + 1))
+        return;
+    memcpy(&head, p->data, sizeof(head));
+    if (head.ifa_index != (uint32_t)d->index || head.ifa_family != AF_INET ||
+        nl_u32(a[IFA_FLAGS], head.ifa_flags) & IFA_F_PERMANENT || a[IFA_LOCAL].len != 4)
+        return;
+    left = address_v4(wire_u32(a[IFA_LOCAL].data), head.ifa_prefixlen);
+    if (address_u32(&left) != d->dhcp4.lease.address || left.prefix != d->dhcp4.lease.prefix)
+        kernel_address_del(d, &left);
+}
+
+static void lease_sweep(struct device *d)
+{
+    struct ifaddrmsg head = {.ifa_family = AF_INET};
+
+    kernel_dump(RTM_GETADDR, &head, sizeof(head), lease_sweep_one, d);
+}
+
 static void lease_set(struct device *d)
 {
     const struct dhcp4_lease *l = &d->dhcp4.lease;
@@ -91,6 +120,8 @@ static void lease_set(struct device *d)
     uint64_t now = time_now_ms(), ends = d->dhcp4.lease_ends;
     uint32_t left = ends ? (uint32_t)((ends > now ? ends - now : 0) / 1000 + 1) : UINT32_MAX;
 
+    if (fresh) /* before the new one is there, which could go with an old one as its secondary */
+        lease_sweep(d);
     kernel_address(d, &a, left, left, true);
     if (!fresh && !routes_same(l, &d->set))
         lease_routes(d, &d->set, false);

@@ -101,6 +101,9 @@ struct route {
     uint8_t protocol; /* RTPROT_... */
 };
 void kernel_route(const struct device *d, const struct route *r, bool add);
+/* Gives each message of a dump to fn, which may make requests itself. 0 or -errno. */
+int kernel_dump(uint16_t type, const void *head, size_t size,
+                void (*fn)(const struct nl_part *p, void *arg), void *arg);
 /* A file below /proc/sys/net/FAMILY/conf/DEVICE; one that is not there is left alone. */
 void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value);
 
