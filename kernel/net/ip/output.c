@@ -186,16 +186,6 @@ int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *pa
     return -EMSGSIZE;
 }
 
-int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *path,
-                   const struct ip_info *h)
-{
-    p->protocol = ip_is_v4(&h->to) ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
-    if (p->len <= path->mtu)
-        return output_send(ns, p, path, h);
-    packet_free(p);
-    return -EMSGSIZE;
-}
-
 int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 device)
 {
     struct ip_flow f = {.to = h->to, .from = h->from, .device = device, .protocol = h->protocol};
