@@ -2,7 +2,7 @@
 # Userland's pure parts on the host, under ASan and UBSan: part of the unit tier.
 
 USER_TEST_LIB := heap buf str file json json_write sha256 source checksum inflate lzma2 xz bzip2 fse zstd \
-                 decode tar tar_sparse inroot map tree_walk tree_copy \
+                 decode tar tar_sparse sha256_ni sha256_plain inroot map tree_walk tree_copy \
                  base64 challenge http url
 USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) tests/unit/runner.c $(USER_TEST_LIB:%=userland/lib/%.c) \
                  userland/runtime/mount_words.c $(addprefix userland/vmm/,mem.c space.c virtq.c pci_config.c \
