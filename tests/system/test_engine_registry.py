@@ -337,7 +337,7 @@ def test_https_goes_by_the_proxy(engine):
     cdn.close()
     os.unlink(engine.path("https.sock"))
     with_engine(engine, ["--https", engine.path("https.sock")],
-                lambda: failed(engine, "reg.example/s:1", "HTTPS proxy: "))
+                lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {engine.path('https.sock')}"))
 
 
 # ---- broken ----

@@ -25,7 +25,7 @@ void registry_open(struct registry *r, const char *url, const char *actions, boo
     size_t n;
 
     *r = (struct registry){.path = registry_order_read.path, .actions = actions};
-    fetch_init(&r->f, registry_order_read.proxy, REGISTRY_AGENT);
+    fetch_init(&r->f, registry_order_read.proxy, registry_order_read.no_proxy, REGISTRY_AGENT);
     r->f.idle_ms = registry_order_read.idle_ms;
     if (!url || url_parse(&r->base, url))
         registry_fail(400, "invalid registry URL: %.200s", url ? url : "");
@@ -252,7 +252,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
         free(f);
         return -1;
     }
-    fetch_init(f, r->f.proxy, r->f.agent);
+    fetch_init(f, r->f.proxy, r->f.hint, r->f.agent);
     f->idle_ms = r->f.idle_ms;
     status = registry_ask_token(r, f, c, &realm);
     status = status ? status : fetch_answer(f);

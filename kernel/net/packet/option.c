@@ -30,17 +30,23 @@ struct packet_mreq {
 
 /* ---- memberships ---- */
 
-static void packet_member_do(struct packet_sock *ps, const struct packet_member *m, bool join)
+static int packet_member_join(struct netdev *dev, const struct packet_member *m)
+{
+    if (m->kind == PACKET_MR_MULTICAST)
+        return netdev_join(dev, m->addr);
+    return netdev_hold_flag(dev, m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC);
+}
+
+static void packet_member_drop(struct packet_sock *ps, const struct packet_member *m)
 {
     struct netdev *dev = net_device_by_index(ps->sock.ns, m->device);
 
     if (!dev) /* it has gone, and so has all that it was asked for */
         return;
     if (m->kind == PACKET_MR_MULTICAST)
-        net_device_group(dev, m->addr, join);
+        netdev_leave(dev, m->addr);
     else
-        netdev_want(dev, m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC,
-                    join ? 1 : -1);
+        netdev_release_flag(dev, m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC);
     netdev_put(dev);
 }
 
@@ -60,16 +66,22 @@ static struct packet_member *packet_member_find(struct packet_sock *ps,
 static int packet_join(struct packet_sock *ps, const struct packet_member *m)
 {
     struct packet_member *have = packet_member_find(ps, m);
+    struct netdev *dev;
+    int err;
 
     if (have) {
         have->users++;
         return have->users ? 0 : -EINVAL;
     }
-    if (!net_device_exists(ps->sock.ns, m->device))
-        return -ENODEV;
     if (ps->nr_members == PACKET_MEMBERSHIPS)
         return -ENOBUFS;
-    packet_member_do(ps, m, true);
+    dev = net_device_by_index(ps->sock.ns, m->device);
+    if (!dev)
+        return -ENODEV;
+    err = packet_member_join(dev, m);
+    netdev_put(dev);
+    if (err)
+        return err;
     ps->members[ps->nr_members] = *m;
     ps->members[ps->nr_members++].users = 1;
     return 0;
@@ -81,7 +93,7 @@ static int packet_leave(struct packet_sock *ps, const struct packet_member *m)
 
     if (!have || --have->users) /* as on Linux: what is not there is not missed */
         return 0;
-    packet_member_do(ps, have, false);
+    packet_member_drop(ps, have);
     *have = ps->members[--ps->nr_members];
     return 0;
 }
@@ -89,7 +101,7 @@ static int packet_leave(struct packet_sock *ps, const struct packet_member *m)
 void packet_leave_all(struct packet_sock *ps)
 {
     while (ps->nr_members)
-        packet_member_do(ps, &ps->members[--ps->nr_members], false);
+        packet_member_drop(ps, &ps->members[--ps->nr_members]);
 }
 
 static int packet_membership(struct packet_sock *ps, bool join, const void *val, u32 n)
