@@ -14,7 +14,7 @@
  *   A segment that comes with payload or FIN is passed with a tcp_piece, which the shell embeds in
  *   its packet: the core owns it until it appears in one of result's lists.
  * - Records of what is in flight are the shell's memory: it keeps the free list at
- *   tcp_conn_records_wanted(c) more by tcp_conn_give before it calls output. Without any, the
+ *   tcp_conn_records_wanted(c) more by tcp_conn_give before each call of output. Without any, the
  *   connection goes on with the one record that it embeds: a segment at a time.
  * - result.events and lists are filled by input, timer, unreach and the closing calls; struct
  *   tcp_result is initialised by tcp_result_init before each.

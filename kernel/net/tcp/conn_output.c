@@ -232,6 +232,18 @@ static bool output_small_may(const struct tcp_conn *c)
     return c->options.no_delay || !tcp_after(c->snd_small, c->snd_una);
 }
 
+/* n bytes could go, and more would be sent if they could: a third of the window at a time costs
+ * less than what each ACK lets go, as long as ACKs are to come. No more than goes within a
+ * millisecond, though: what queues on the way are short. */
+static bool output_defers(const struct tcp_conn *c, u32 n)
+{
+    u32 window = output_min(c->congestion.window, c->snd_wnd);
+    u64 rate = c->srtt > TCP_MS ? window * TCP_MS / c->srtt : window;
+    u32 goal = output_min(output_min(window / 3, (u32)rate), SEND_MOST);
+
+    return c->phase == TCP_PHASE_OPEN && n + c->mss <= goal && tcp_pipe(c) >= 2 * c->mss;
+}
+
 /* Bytes that may go now (RFC 9293 3.8.6.2.1). */
 static u32 output_may(const struct tcp_conn *c)
 {
@@ -239,11 +251,11 @@ static u32 output_may(const struct tcp_conn *c)
     u32 n = output_min(output_min(unsent, window), output_min(allowed, SEND_MOST)), full;
 
     full = n - n % c->mss;
-    if (n == full)
-        return n;
     if (n == unsent)
-        return output_small_may(c) ? n : full;
-    if (full || n != window)
+        return n == full || output_small_may(c) ? n : full;
+    if (full && output_defers(c, full))
+        return 0;
+    if (full || n != window || !n)
         return full; /* the congestion window opens by itself */
     return n >= c->snd_wnd_most / 2 ? n : 0;
 }
@@ -257,7 +269,7 @@ static bool output_new(struct tcp_conn *c, u64 now, u32 n, bool fin, struct tcp_
     if (!tcp_records_sent(c, seq, end, now))
         return false;
     c->fin_sent |= fin;
-    if (c->ack_due)
+    if (now - c->rcv_last < c->config->delayed_ack)
         c->ack_quick = 0; /* it answers what comes: ACKs go with the answers */
     output_bytes(c, now, seq, end, out);
     out->seg.ecn = c->ecn_ok ? TCP_ECT0 : TCP_NOT_ECT;
