@@ -106,7 +106,7 @@ void tcp_recovery_delivered(struct tcp_conn *c, const struct tcp_record *r, u32 
 void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a);
 void tcp_recovery_timeout(struct tcp_conn *c, u64 now);
 void tcp_recovery_reorder_timer(struct tcp_conn *c, u64 now);
-void tcp_recovery_ecn(struct tcp_conn *c, u64 now);
+void tcp_recovery_ecn(struct tcp_conn *c, const struct tcp_ack *a);
 void tcp_recovery_resent(struct tcp_conn *c, u32 bytes, u64 now);
 void tcp_recovery_idle(struct tcp_conn *c, u64 now);
 /* Bytes that are thought to be on their way. */
