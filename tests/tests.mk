@@ -6,7 +6,8 @@
 UNIT_TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c kernel/fs/iso9660/iso*.c)) \
             kernel/sched/wheel.c kernel/dev/virtq.c kernel/dev/partition.c kernel/dev/pci_config.c \
-            kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/ip/ipv4.c kernel/net/ip/neighbour.c kernel/net/tcp/segment.c
+            kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/ip/ipv4.c kernel/net/ip/neighbour.c kernel/net/tcp/segment.c \
+            $(addprefix kernel/net/tcp/,congestion.c cubic.c listen.c cookie.c conn_config.c)
 UNIT_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(UNIT_SRC)))
 UNIT_CPPFLAGS := -Ikernel -Ikernel/include -I. -Itests/unit -include kernel/lib/compiler.h \
                  -D_GNU_SOURCE -DDEBUG=1
@@ -24,7 +25,7 @@ build/unit/%.c.o: %.c
 	$(call QUIET,HCC,$<) $(HOSTCC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
 
 build/unit/unit: $(UNIT_OBJ) | build/unit/iso/plain.iso
-	$(call QUIET,HLD,$@) $(HOSTCC) $(UNIT_CFLAGS) -o $@ $(UNIT_OBJ)
+	$(call QUIET,HLD,$@) $(HOSTCC) $(UNIT_CFLAGS) -o $@ $(UNIT_OBJ) -lm
 
 # Images for the core of iso9660.
 build/unit/iso/plain.iso: tests/unit/make-iso

@@ -51,7 +51,7 @@ static void run_config(struct sim *s, struct sim_end *e)
     e->config.times = sim_chance(s, 700);
     e->config.sack = sim_chance(s, 800);
     e->config.ecn_ask = sim_chance(s, 300);
-    e->config.pacing = sim_chance(s, 200);
+    e->config.pacing = sim_chance(s, 500);
 }
 
 static void run_program(struct sim *s, struct sim_end *e)

@@ -59,7 +59,7 @@ struct tcp_config {
     u32 syn_retries, retries, orphan_retries;
     bool scale, times, sack;
     bool ecn_ask, ecn_take; /* offer it; accept an offer */
-    bool pacing;
+    bool pacing;            /* where a round trip takes 2 ms or more */
 };
 extern const struct tcp_config tcp_config_default; /* Linux's values */
 

@@ -5,6 +5,8 @@
  */
 #include "net/tcp/conn_priv.h"
 
+#define PACE_LEAST (2 * TCP_MS) /* a round trip below that is too short for timers to matter */
+#define PACE_CREDIT TCP_MS      /* what a timer that comes late may make up for */
 #define SEND_MOST (TCP_SEND_MOST - TCP_HEADER_MAX - 40) /* 40: the IP header */
 
 static u32 output_min(u32 a, u32 b)
@@ -134,13 +136,23 @@ static u64 output_gap(const struct tcp_conn *c, u32 n)
 {
     u64 window = MAX(c->congestion.window, 1U), gap = 0;
 
-    if (c->config->pacing && c->srtt) {
+    if (c->config->pacing && c->srtt >= PACE_LEAST) {
         gap = n * MIN(c->srtt, 10 * TCP_SECOND) / window;
         gap = c->congestion.window < c->congestion.ssthresh / 2 ? gap / 2 : gap * 5 / 6;
     }
     if (c->options.pacing_most)
         gap = MAX(gap, n * TCP_SECOND / c->options.pacing_most);
     return gap;
+}
+
+/* Bytes that go in one answer: when paced, what a millisecond takes, and two segments at least. */
+static u32 output_most(const struct tcp_conn *c)
+{
+    u64 gap = output_gap(c, c->mss);
+
+    if (!gap)
+        return SEND_MOST;
+    return (u32)MIN(MAX(c->mss * TCP_MS / gap, 2ULL * c->mss), (u64)SEND_MOST);
 }
 
 static bool output_paced(struct tcp_conn *c, u64 now)
@@ -156,7 +168,7 @@ static void output_pace(struct tcp_conn *c, u64 now, u32 n)
     u64 gap = output_gap(c, n);
 
     if (gap)
-        c->pace_at = MAX(now, c->pace_at) + gap;
+        c->pace_at = MAX(now - MIN(now, PACE_CREDIT), c->pace_at) + gap;
 }
 
 /* --- again ------------------------------------------------------------------------------------ */
@@ -204,7 +216,7 @@ static bool output_lost(struct tcp_conn *c, u64 now, struct tcp_out *out)
         return false;
     if (allowed < output_min(r->end - r->seq, c->mss) && c->pipe)
         return false;
-    output_again(c, now, r, output_min(MAX(allowed, c->mss), SEND_MOST), out);
+    output_again(c, now, r, output_min(MAX(allowed, c->mss), output_most(c)), out);
     return true;
 }
 
@@ -248,12 +260,12 @@ static bool output_defers(const struct tcp_conn *c, u32 n)
 static u32 output_may(const struct tcp_conn *c)
 {
     u32 unsent = tcp_conn_unsent(c), window = output_window(c), allowed = output_allowed(c);
-    u32 n = output_min(output_min(unsent, window), output_min(allowed, SEND_MOST)), full;
+    u32 n = output_min(output_min(unsent, window), output_min(allowed, output_most(c))), full;
 
     full = n - n % c->mss;
     if (n == unsent)
         return n == full || output_small_may(c) ? n : full;
-    if (full && output_defers(c, full))
+    if (full && full + c->mss <= output_most(c) && output_defers(c, full))
         return 0;
     if (full || n != window || !n)
         return full; /* the congestion window opens by itself */
