@@ -322,8 +322,11 @@ bool tcp_conn_joinable(const struct tcp_conn *c);
 void tcp_conn_advance_sent(struct tcp_conn *c, u32 n, u64 now);
 /* n bytes came so; they count as unread. */
 void tcp_conn_advance_received(struct tcp_conn *c, u32 n, u64 now);
-/* How many bytes the window lets the peer pass now. */
+/* How many bytes the peer may pass so now. */
 u32 tcp_conn_window(const struct tcp_conn *c);
+/* Segments go again: the peer is told our window, of which it knows what was left when they were
+ * joined less what it has sent. To be called for both ends. */
+void tcp_conn_unjoin(struct tcp_conn *c);
 
 struct tcp_info;
 void tcp_conn_info(const struct tcp_conn *c, u64 now, struct tcp_info *out);

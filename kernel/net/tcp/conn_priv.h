@@ -57,6 +57,7 @@ static inline void tcp_timer_set(struct tcp_conn *c, enum tcp_timer t, u64 at)
     c->timers[t] = at;
 }
 void tcp_timer_sooner(struct tcp_conn *c, enum tcp_timer t, u64 at);
+void tcp_timer_bound(struct tcp_conn *c, u64 now); /* by the user's time-out, which has changed */
 void tcp_timer_retransmit(struct tcp_conn *c, u64 now);
 void tcp_timer_probe(struct tcp_conn *c, u64 now);
 void tcp_timer_persist(struct tcp_conn *c, u64 now);
