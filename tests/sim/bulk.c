@@ -9,9 +9,9 @@ struct bulk {
     const char *name;
     struct sim_wire wire; /* both ways */
     u32 bytes;
-    u64 most;         /* virtual time */
-    u32 again;        /* bytes that may be sent more than once, in 1/1000 */
-    bool reno, plain; /* plain: neither SACK nor timestamps */
+    u64 most;                 /* virtual time */
+    u32 again;                /* bytes that may be sent more than once, in 1/1000 */
+    bool pacing, reno, plain; /* plain: neither SACK nor timestamps */
 };
 
 #define MBIT(n) (8000 / (n)) /* ns for a byte */
@@ -27,6 +27,12 @@ static const struct bulk bulks[] = {
      .bytes = 40000000,
      .most = 5000 * SIM_MS,
      .again = 50},
+    {.name = "pacing_spares_a_short_queue",
+     .wire = {.delay = 10 * SIM_MS, .gap = MBIT(100), .queue = 60000, .mtu = 1500},
+     .bytes = 40000000,
+     .most = 3800 * SIM_MS,
+     .again = 10,
+     .pacing = true},
     {.name = "a_long_fat_wire_is_filled",
      .wire = {.delay = 100 * SIM_MS, .gap = MBIT(100), .queue = 1000000, .mtu = 1500},
      .bytes = 60000000,
@@ -76,6 +82,7 @@ static void bulk_setup(struct sim *s, const struct bulk *b)
         e->out = b->wire;
         e->config = tcp_config_default;
         e->config.sack = e->config.times = !b->plain;
+        e->config.pacing = b->pacing;
         e->manner = SIM_POLITE;
         e->cookies = false;
         e->records_most = 1000000;

@@ -212,6 +212,8 @@ static void lie_world(struct sim *s)
 
     if (sim_chance(s, 10) && e->open)
         tcp_conn_mtu(&e->conn, sim_below(s, 2000));
+    if (sim_chance(s, 20))
+        sim_end_disturb(e);
     if (sim_chance(s, 10))
         sim_end_set_rcv_buf(e, sim_below(s, 100000));
 }
@@ -234,7 +236,7 @@ bool sim_lie(u64 seed)
         sim_end_connect(e);
     if (sim_chance(&l.s, 900))
         lie_greet(&l);
-    for (u32 i = 0; i < LIE_STEPS && !l.s.failed && (e->open || e->listening); i++) {
+    for (u32 i = 0; i < LIE_STEPS && !l.s.failed && (e->open || e->listening || e->waiting); i++) {
         lie_once(&l);
         lie_listen(&l.s);
         lie_world(&l.s);

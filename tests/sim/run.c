@@ -51,7 +51,7 @@ static void run_config(struct sim *s, struct sim_end *e)
     e->config.times = sim_chance(s, 700);
     e->config.sack = sim_chance(s, 800);
     e->config.ecn_ask = sim_chance(s, 300);
-    e->config.pacing = sim_chance(s, 200);
+    e->config.pacing = sim_chance(s, 500);
 }
 
 static void run_program(struct sim *s, struct sim_end *e)
@@ -86,6 +86,7 @@ static void run_end(struct sim *s, u32 number)
     e->flow.here_port = (u16)(1000 + number);
     e->flow.there_port = (u16)(1001 - number);
     e->cookies = sim_chance(s, 300);
+    e->keeps_conn = sim_chance(s, 500);
     e->listen = (struct tcp_listen){
         .config = &e->config,
         .mss = e->out.mtu - SIM_IP_HEADER - TCP_HEADER,
@@ -148,6 +149,8 @@ static void run_change(struct sim *s)
         run_wire(s, &e->out);
     if (sim_chance(s, 500) || e->out.mtu > mtu)
         e->out.mtu = mtu;
+    if (sim_chance(s, 500))
+        sim_end_disturb(&s->ends[sim_below(s, 2)]);
     if (sim_chance(s, 300))
         sim_end_set_rcv_buf(e, 1 + sim_below(s, 200000));
 }

@@ -207,7 +207,8 @@ static void script_begin(const char *file)
     script.mss = 1460;
     script.rcv_buf = 65535;
     script.config = tcp_config_default;
-    script.config.times = script.config.scale = script.config.ecn_take = false;
+    script.config.pacing = script.config.times = script.config.scale = script.config.ecn_take =
+        false;
 }
 
 /* The end of a test. */

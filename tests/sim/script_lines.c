@@ -440,6 +440,12 @@ static void line_established(void)
         script_fail("the handshake failed", NULL);
 }
 
+static void line_unjoin(void)
+{
+    tcp_conn_unjoin(&script.c);
+    script_collect();
+}
+
 /* advance sent|received N: joined */
 static void line_advance(void)
 {
@@ -469,8 +475,8 @@ static const struct {
              {"config", 1, line_config},     {"connect", 1, script_connect},
              {"listen", 1, script_listen},   {"established", 1, line_established},
              {"timewait", 1, line_timewait}, {"advance", 3, line_advance},
-             {"shutdown", 1, line_shutdown}, {"close", 1, line_close},
-             {"abort", 1, line_abort}};
+             {"unjoin", 1, line_unjoin},     {"shutdown", 1, line_shutdown},
+             {"close", 1, line_close},       {"abort", 1, line_abort}};
 
 bool script_run_line(void)
 {

@@ -60,6 +60,8 @@ struct sim_end {
     struct tcp_secret secret;
     struct tcp_flow flow;
     struct tcp_request request;
+    bool keeps_conn, waiting; /* in TIME_WAIT: the connection, or its record alone */
+    struct tcp_timewait timewait;
     struct sim_wire out;
     /* The program. */
     enum sim_manner manner;
@@ -104,6 +106,8 @@ void sim_end_packet(struct sim_end *e, struct sim_packet *p);
 u64 sim_end_deadline(const struct sim_end *e);
 void sim_end_time(struct sim_end *e);
 void sim_end_free(struct sim_end *e);
+/* Memory is short, a path errs, an option changes. */
+void sim_end_disturb(struct sim_end *e);
 void sim_end_set_rcv_buf(struct sim_end *e, u32 bytes);
 void sim_fail(struct sim *s, const char *what);
 

@@ -190,7 +190,7 @@ void tcp_ack_input(struct tcp_conn *c, const struct tcp_segment *seg, u64 now, s
     if (!c->sack_ok && !a.advanced && c->dup_acks && !a.data && !a.window_moved)
         a.delivered = c->mss;
     if (c->ecn_ok && (seg->flags & TCP_ECE))
-        tcp_recovery_ecn(c, now);
+        tcp_recovery_ecn(c, &a);
     tcp_recovery_ack(c, &a);
     if (a.advanced)
         ack_bytes(c, before, r);

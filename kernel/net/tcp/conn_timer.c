@@ -34,6 +34,14 @@ void tcp_timer_retransmit(struct tcp_conn *c, u64 now)
     tcp_timer_set(c, TCP_TIMER_RETRANSMIT, timer_bounded(c, now, at));
 }
 
+void tcp_timer_bound(struct tcp_conn *c, u64 now)
+{
+    u64 at = c->timers[TCP_TIMER_RETRANSMIT];
+
+    if (at)
+        tcp_timer_set(c, TCP_TIMER_RETRANSMIT, timer_bounded(c, now, at));
+}
+
 /* RFC 8985 7.2. Only while all is well, and before the retransmission's time. */
 void tcp_timer_probe(struct tcp_conn *c, u64 now)
 {
