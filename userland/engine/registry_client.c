@@ -16,6 +16,7 @@
 #include "lib/str.h"
 
 #define REGISTRY_REDIRECTS 10
+#define REGISTRY_PATIENCE 10 /* times the usual, after an upload */
 #define REGISTRY_ERROR_MAX (64u * 1024)
 #define REGISTRY_TOKEN_MAX (64u * 1024)
 #define REGISTRY_AGENT "docker/Bothy-" ENGINE_VERSION
@@ -415,10 +416,14 @@ int registry_send(struct registry *r, const char *method, const struct url *url,
     return -1;
 }
 
+/* What it has been sent it may have to move and to sum up first. */
 int registry_answer(struct registry *r)
 {
-    int status = fetch_answer(&r->f);
+    int status;
 
+    r->f.idle_ms *= REGISTRY_PATIENCE;
+    status = fetch_answer(&r->f);
+    r->f.idle_ms /= REGISTRY_PATIENCE;
     if (status < 0)
         return registry_broken(r, r->f.method, &r->f.url);
     return status >= 300 ? registry_refused(r) : status;
