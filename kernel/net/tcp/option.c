@@ -5,6 +5,7 @@
  */
 #include "lib/format.h"
 #include "mm/slab.h"
+#include "net/tcp/info.h"
 #include "net/tcp/wire.h"
 
 #define TCP_MSS4 65483 /* of lo: 65535 less two headers with a time stamp */
@@ -101,23 +102,6 @@ int tcp_option_set(struct inet_sock *s, int name, const void *val, u32 n)
     return name == TCP_MAXSEG ? tcp_set_maxseg(tcp_of(s), val, n) : -ENOPROTOOPT;
 }
 
-/* linux/tcp.h, as far as it says something without packets. */
-struct tcp_info_user {
-    u8 state, ca_state, retransmits, probes, backoff, options, wscale, flags;
-    u32 rto, ato, snd_mss, rcv_mss;
-    u32 unacked, sacked, lost, retrans, fackets;
-    u32 last_data_sent, last_ack_sent, last_data_recv, last_ack_recv;
-    u32 pmtu, rcv_ssthresh, rtt, rttvar, snd_ssthresh, snd_cwnd, advmss, reordering;
-    u32 rcv_rtt, rcv_space, total_retrans;
-    u64 pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
-    u32 segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
-    u64 delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
-    u32 delivered, delivered_ce;
-    u64 bytes_sent, bytes_retrans;
-    u32 dsack_dups, reord_seen, rcv_ooopack, snd_wnd;
-};
-static_assert(sizeof(struct tcp_info_user) == 232, "struct tcp_info");
-
 static s32 tcp_mss(const struct inet_sock *s)
 {
     if (tcp_of(s)->wire)
@@ -127,40 +111,56 @@ static s32 tcp_mss(const struct inet_sock *s)
     return ip_is_v4(&s->local.addr) ? TCP_MSS4 : TCP_MSS6;
 }
 
-static void tcp_info_fill(struct inet_sock *s, struct tcp_info_user *info)
+/* Of a connection without packets, as far as it says something. */
+static void tcp_info_local(struct inet_sock *s, struct tcp_info *info)
 {
     const struct accept_queue *accept = &tcp_of(s)->accept;
 
-    memset(info, 0, sizeof(*info));
-    info->state = tcp_state(tcp_of(s));
-    if (info->state == TCP_LISTEN) { /* who waits to be accepted, and how many may */
-        info->unacked = READ_ONCE(accept->nr);
-        info->sacked = accept->max ? READ_ONCE(accept->max) - 1 : 0;
+    *info = (struct tcp_info){.tcpi_state = tcp_state(tcp_of(s)),
+                              .tcpi_ato = 40000,
+                              .tcpi_rcv_mss = 536,
+                              .tcpi_pmtu = 65535,
+                              .tcpi_snd_ssthresh = 0x7fffffff,
+                              .tcpi_snd_cwnd = 10,
+                              .tcpi_reordering = 3,
+                              .tcpi_pacing_rate = U64_MAX,
+                              .tcpi_max_pacing_rate = U64_MAX};
+    if (info->tcpi_state == TCP_LISTEN) { /* who waits to be accepted, and how many may */
+        info->tcpi_unacked = READ_ONCE(accept->nr);
+        info->tcpi_sacked = accept->max ? READ_ONCE(accept->max) - 1 : 0;
     }
-    info->options = info->state == TCP_CLOSE ? 0 : 7; /* time stamps, SACK, window scale */
-    info->wscale = info->state == TCP_CLOSE ? 0 : 0x77;
-    info->rto = info->state == TCP_CLOSE ? 1000000 : 200000;
-    info->ato = 40000;
-    info->snd_mss = info->advmss = (u32)tcp_mss(s);
-    info->rcv_mss = 536;
-    info->pmtu = 65535;
-    info->snd_ssthresh = 0x7fffffff;
-    info->snd_cwnd = 10;
-    info->reordering = 3;
-    info->pacing_rate = info->max_pacing_rate = U64_MAX;
-    info->rcv_ssthresh = info->rcv_space = info->snd_wnd = s->sock.rcvbuf / 2;
+    if (info->tcpi_state != TCP_CLOSE) {
+        info->tcpi_options = TCPI_TIMESTAMPS | TCPI_SACK | TCPI_WSCALE;
+        info->tcpi_snd_wscale = info->tcpi_rcv_wscale = 7;
+    }
+    info->tcpi_rto = info->tcpi_state == TCP_CLOSE ? 1000000 : 200000;
+    info->tcpi_snd_mss = info->tcpi_advmss = (u32)tcp_mss(s);
+    info->tcpi_rcv_ssthresh = info->tcpi_rcv_space = info->tcpi_snd_wnd = s->sock.rcvbuf / 2;
+}
+
+void tcp_info_of(struct inet_sock *s, struct tcp_info *info)
+{
+    struct tcp_wire *w = tcp_of(s)->wire;
+
+    if (!w || s->sock.listening) {
+        tcp_info_local(s, info);
+        return;
+    }
+    spin_lock(&s->sock.lock);
+    tcp_conn_info(&w->conn, time_ns(), info);
+    spin_unlock(&s->sock.lock);
 }
 
 int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n)
 {
     const struct tcp_congestion_ops *ops = tcp_of(s)->congestion;
     char congestion[16] = "cubic";
-    struct tcp_info_user info;
+    struct tcp_info info;
     s32 mss;
 
     switch (name) {
     case TCP_INFO:
-        tcp_info_fill(s, &info);
+        tcp_info_of(s, &info);
         return socket_option_put(val, n, &info, sizeof(info));
     case TCP_CONGESTION:
         if (ops)

@@ -361,10 +361,9 @@ static void tcp_listen_cookie(struct tcp_sock *l, struct packet *p, const struct
     struct tcp_flow flow;
     struct ip_path path;
     struct tcp_key key;
-    bool good = false;
+    bool good = false, recent = sent && now - sent < COOKIES_FOR;
 
-    if (sent && now - sent < COOKIES_FOR && accept_has_space(&l->inet.sock, &l->accept) &&
-        !tcp_listen_path(l, h, &path)) {
+    if (recent && accept_has_space(&l->inet.sock, &l->accept) && !tcp_listen_path(l, h, &path)) {
         listen = tcp_listen_of(l, &path, &h->from);
         ip_path_put(&path);
         tcp_key_of(l, h, seg, &key);
@@ -380,7 +379,8 @@ static void tcp_listen_cookie(struct tcp_sock *l, struct packet *p, const struct
             return;
         }
         tcp_child_drop(w);
-    } else if (!good && tcp_segment_refuse(seg, &out)) {
+    } else if (!recent &&
+               tcp_segment_refuse(seg, &out)) { /* else data may have overtaken its ACK */
         tcp_answer(l->inet.sock.ns, h, &out);
     }
     packet_free(p);
