@@ -42,6 +42,13 @@ def test_cards_come_in_the_order_and_of_the_models_asked_for():
            (["0x8086 0x100e", "0x8086 0x100e", "0x10ec 0x8139", "0x8086 0x10d3", "0x1af4 0x1041"], "", 0))
 
 
+def test_bochs_has_a_card_of_its_kind():
+    p = run("--machine", "bochs", "--nic", "e1000", "--net", "user", "--publish", "0:80", *SHELL,
+            *commands("/boot/files/busybox sh -c 'cat /sys/bus/pci/devices/*/device'"))
+    expect((p.returncode, "0x100e" in p.stdout.split()), (0, True), p.stderr)
+    expect(bool(re.fullmatch(r"run: 127\.0\.0\.1:[1-9]\d+ is port 80/tcp of the machine\n", p.stderr)), True, p.stderr)
+
+
 def test_no_net_is_what_it_was():
     p = run(*SHELL, "--net", "none", *commands("/boot/files/busybox cat /proc/cmdline"))
     expect(("bothy.api" in p.stdout, p.returncode), (False, 0))
