@@ -238,6 +238,7 @@ class Bochs:
             self.port = s.getsockname()[1]
         with open(os.path.join(tmp, "bochsrc"), "w") as f:
             f.write(BOCHSRC.format(memory=args.memory, iso=iso, port=self.port, tmp=tmp) + args.cards.bochs(tmp))
+            f.writelines(line + "\n" for line in args.bochs)
         for p in args.cards.published:
             if not p.asked:
                 print(f"run: {p.host}:{p.port} is port {p.guest}/{p.kind} of the machine", file=sys.stderr)

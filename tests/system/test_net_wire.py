@@ -35,7 +35,7 @@ $b ifconfig eth0
 class Machine:
     """A machine with a card whose other end is in `wire`. Left, it ends by itself, or the test fails."""
 
-    def __init__(self, after=None, card="virtio", options=(), last=None):
+    def __init__(self, after=None, card="virtio-net-pci", options=(), last=None):
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-wire-")
         self.wire = Wire(self.folder.name, card)
         start, stay = (put(self.folder.name, name, text) for name, text in (("start", START), ("stay", STAY)))

@@ -9,7 +9,6 @@ import time
 MAC = bytes.fromhex("525400990001")       # ours
 ALL = b"\xff" * 6
 HERE = "10.0.0.1"
-CARDS = ("virtio", "e1000", "e1000e", "rtl8139")
 ARP, IPV4 = 0x0806, 0x0800
 
 
@@ -49,16 +48,13 @@ def ipv4(source, target, payload, protocol=1, flags=0, options=b"", wrong=0, tot
 class Wire:
     """A card's other end, and the host HERE behind it, which answers ARP. `options` are for tools/run."""
 
-    def __init__(self, folder, card="virtio"):
-        """`card`: a model that tools/run knows, or what QEMU's -device is told."""
-        self.path = os.path.join(folder, "card")
-        peer = self.path + ".peer"
+    def __init__(self, folder, card="virtio-net-pci"):
+        self.path, own = os.path.join(folder, "card"), os.path.join(folder, "wire")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(peer)
-        self.options = ["--nic", card, "--net", f"socket:{self.path}"]
-        if card not in CARDS:
-            self.options = ["--qemu=-netdev", f"--qemu=dgram,id=wire,local.type=unix,local.path={self.path},"
-                            f"remote.type=unix,remote.path={peer}", "--qemu=-device", f"--qemu={card},netdev=wire"]
+        self.socket.bind(own)
+        words = ["-netdev", f"dgram,id=wire,local.type=unix,local.path={self.path},"
+                            f"remote.type=unix,remote.path={own}", "-device", f"{card},netdev=wire"]
+        self.options = [f"--qemu={word}" for word in words]
 
     def send(self, frame):
         """False: the card is not there yet, or no more, or takes nothing now."""
