@@ -51,7 +51,7 @@ class Ports(threading.Thread):
             try:
                 self.follow()
                 pause = PAUSE_S
-            except (OSError, http.client.HTTPException, ValueError):
+            except (OSError, http.client.HTTPException, ValueError, TypeError, AttributeError):  # no API, or no list of its
                 pause = min(pause * 2, PAUSE_MAX_S)
 
     def stop(self):

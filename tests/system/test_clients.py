@@ -86,7 +86,15 @@ def test_docker_commands_of_several_versions(engine):
         expect_in("web", do("stats", "--no-stream", "--format", "{{.Name}}"))
         expect_in("sleep 1000", do("top", "web"))
         expect(do("inspect", "-f", "{{.State.Status}}", "web"), "running\n")
+        follower = subprocess.Popen([docker, "-H", URL, "logs", "-f", "web"], stdout=subprocess.PIPE, text=True)
+        attached = subprocess.Popen([docker, "-H", URL, "attach", "--no-stdin", "web"], stdout=subprocess.PIPE)
+        stats = subprocess.Popen([docker, "-H", URL, "stats", "--format", "{{.Name}}", "web"], stdout=subprocess.PIPE, text=True)
+        expect(follower.stdout.readline(), "up\n")
+        expect_in("web", stats.stdout.readline())
+        stats.kill()
+        stats.wait()
         do("stop", "-t", "0", "web")
+        expect((follower.wait(30), attached.wait(30)), (0, 137), "logs -f and attach end with the container")
         expect(do("wait", "web"), "137\n")
         expect_in("container die", do("events", "--since", "10m", "--until", f"{time.time():.9f}", "--filter", "container=web"))
         do("rm", "web")
@@ -94,6 +102,19 @@ def test_docker_commands_of_several_versions(engine):
         expect_in("vol", do("volume", "ls", "-q"))
         do("volume", "rm", "vol")
         do("rmi", "client:1")
+
+
+def test_docker_at_every_version_of_the_api(engine):
+    engine.run("load", "-i", archive(engine))
+    for docker in commands_of_docker():
+        for version in ("1.24", "1.30", "1.40", "1.41", "1.43", "1.44", "1.47", "1.50"):
+            words = [docker, "-H", URL]
+            name = "v" + version
+            expect(run([*words, "run", "--name", name, "client:1", "echo", version], DOCKER_API_VERSION=version), version + "\n")
+            expect(run([*words, "ps", "-a", "--format", "{{.Names}}"], DOCKER_API_VERSION=version), name + "\n")
+            expect(run([*words, "inspect", "-f", "{{.State.ExitCode}}", name], DOCKER_API_VERSION=version), "0\n")
+            expect_in("client", run([*words, "images"], DOCKER_API_VERSION=version))
+            run([*words, "rm", name], DOCKER_API_VERSION=version)
 
 
 def test_a_terminal_over_tcp(engine):

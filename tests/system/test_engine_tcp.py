@@ -174,6 +174,30 @@ def test_a_half_close_is_the_end_of_input_and_of_nothing_else(engine):
     engine.run("rm", "-f", "half")
 
 
+def test_output_comes_whole_though_input_was_not_read(engine):
+    """A socket that is closed over unread input would be reset, and what is on its way lost."""
+    engine.run("run", "-d", "--name", "deaf", "busybox", "sleep", "1000")
+    size = 200000 if BRIEF else 3000000
+    made = post("/containers/deaf/exec", {"AttachStdin": True, "AttachStdout": True, "Cmd": [
+        "sh", "-c", f"sleep 0.2; head -c {size} /dev/zero; echo the end"]})
+    s, data = hijack(f"/exec/{made[1]['Id']}/start")
+    s.settimeout(0.1)
+    try:
+        while True:
+            s.sendall(b"nobody reads this" * 1000)
+    except socket.timeout:
+        pass
+    s.settimeout(30)
+    if size < 1000000:
+        until(lambda: not get(f"/exec/{made[1]['Id']}/json")[1]["Running"], "it has ended", 20)
+    got = 0
+    while data or (data := s.recv(4096)):
+        last, got, data = data, got + len(data), b""
+    expect((got > size, last.endswith(b"the end\n")), (True, True), f"{got} bytes, the last {last[-20:]}")
+    s.close()
+    engine.run("rm", "-f", "deaf")
+
+
 def test_a_client_that_resets_its_connection_harms_no_container(engine):
     engine.run("run", "-d", "--name", "loud", "busybox", "sh", "-c", "while :; do echo x; done")
     for url in ("/containers/loud/attach?stream=1&stdout=1", "/containers/loud/attach?stream=1&stdin=1&stdout=1&logs=1"):
@@ -309,5 +333,6 @@ def test_a_large_image_is_loaded_in_constant_memory(engine):
 
 if __name__ == "__main__":
     import resource
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 <= most < 4096 else 4096, most))
     main(sys.modules[__name__], options=["-H", f"tcp://127.0.0.1:{PORT}"])

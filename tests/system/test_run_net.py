@@ -14,10 +14,11 @@ import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bothy import commands, run
+from bothy import RUN, commands, run
 from engine_fixture import BUSYBOX, ROOT
 from suite import expect, expect_in, main, until
 from test_console import Console
+from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 from net import Cards
@@ -40,6 +41,13 @@ def test_cards_come_in_the_order_and_of_the_models_asked_for():
                       "case $(cat $d/class) in 0x0200*) echo $(cat $d/vendor $d/device);; esac; done'"))
     expect((p.stdout.splitlines(), p.stderr, p.returncode),
            (["0x8086 0x100e", "0x8086 0x100e", "0x10ec 0x8139", "0x8086 0x10d3", "0x1af4 0x1041"], "", 0))
+
+
+def test_bochs_has_a_card_of_its_kind():
+    p = run("--machine", "bochs", "--nic", "e1000", "--net", "user", "--publish", "0:80", *SHELL,
+            *commands("/boot/files/busybox sh -c 'cat /sys/bus/pci/devices/*/device'"))
+    expect((p.returncode, "0x100e" in p.stdout.split()), (0, True), p.stderr)
+    expect(bool(re.fullmatch(r"run: 127\.0\.0\.1:[1-9]\d+ is port 80/tcp of the machine\n", p.stderr)), True, p.stderr)
 
 
 def test_no_net_is_what_it_was():
@@ -83,6 +91,25 @@ def test_bad_options_get_one_line():
         p = run(*words, "-c", "version")
         expect((p.returncode, p.stdout, p.stderr.count("\n")), (2, "", 1), f"{words}: {p.stderr!r}")
         expect_in(part, p.stderr)
+
+
+def test_a_socket_carries_frames_to_its_peer():
+    with tempfile.TemporaryDirectory(prefix="bothy-wire-") as folder:
+        wire = Wire(folder)
+        wire.path = os.path.join(folder, "link")
+        wire.socket.close()
+        wire.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        wire.socket.bind(wire.path + ".peer")
+        up = "until /boot/files/busybox ifconfig eth0 10.0.0.2 up 2>/dev/null; do /boot/files/busybox usleep 20000; done"
+        p = subprocess.Popen([RUN, "--net", f"socket:{wire.path},mac=52:54:00:77:88:99", *SHELL, "-c",
+                              f"/boot/files/busybox sh -c '{up}; /boot/files/busybox sleep 1000'"], stdin=subprocess.DEVNULL)
+        try:
+            answer = wire.ask(ethernet(ALL, ARP, arp(1, HERE, "10.0.0.2")), lambda f: f[12:14] == b"\x08\x06" and f[21] == 2)
+            expect(answer and answer[6:12].hex(), "525400778899")
+        finally:
+            p.terminate()
+            p.wait()
+            wire.socket.close()
 
 
 def test_the_prompt_says_how_the_api_is_reached_once_there_is_an_address():

@@ -126,8 +126,10 @@ static void conn_flush(struct http_conn *c)
         http_conn_close(c);
         return;
     }
-    if (c->state == HTTP_DRAIN && !c->out.len)
+    if (c->state == HTTP_DRAIN && !c->out.len) {
         shutdown(c->ev.fd, SHUT_WR);
+        remote_note(c, false);
+    }
     conn_watch(c);
 }
 
@@ -148,6 +150,7 @@ static void conn_next(struct http_conn *c)
     c->hold_input = false;
     http_head_free(&c->req);
     buf_free(&c->body);
+    c->linger |= last && c->remote; /* see http_raw_end() */
     c->state = last ? HTTP_DRAIN : HTTP_READ_HEAD;
     if (!last && c->in.len) {
         c->resume.fn = conn_resume;
@@ -285,6 +288,11 @@ void http_raw_end(struct http_conn *c)
     http_disown(c);
     if (c->dead)
         return;
+    /* closed over unread input, a network's connection would be reset, and output lost that is on
+     * its way */
+    c->linger = c->remote;
+    c->hold_input = false;
+    remote_note(c, true);
     c->state = HTTP_DRAIN;
     conn_flush(c);
 }
