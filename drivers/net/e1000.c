@@ -322,7 +322,8 @@ static void e1000_identity(struct e1000 *e)
     dev->max_mtu = E1000_MTU_MAX;
     dev->mtu = MTU_DEFAULT;
     /* QEMU's 82574 makes IP fragments of what it should cut (as of 7.2). */
-    dev->features = NETDEV_FRAGS | NETDEV_CSUM | (e->model->is_82574 ? 0 : NETDEV_TSO4);
+    dev->features =
+        NETDEV_JOIN | NETDEV_FRAGS | NETDEV_CSUM | (e->model->is_82574 ? 0 : NETDEV_TSO4);
     if (e1000_hw_address(&e->regs, e->model, dev->addr)) {
         memcpy(dev->addr, &random, NETDEV_ADDR); /* one of its own: local, unicast */
         dev->addr[0] = (u8)((dev->addr[0] & ~1U) | 2U);

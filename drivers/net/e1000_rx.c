@@ -98,6 +98,7 @@ bool e1000_rx_some(struct e1000 *e)
     }
     if (done && rx->next % RX_TELL)
         e1000_rx_tell(e);
+    netdev_receive_done(&e->queue);
     return done == NETDEV_BUDGET;
 }
 

@@ -308,7 +308,7 @@ static void rtl_identity(struct rtl *r)
     dev->parent = &r->pci->dev;
     dev->min_mtu = MTU_MIN;
     dev->max_mtu = dev->mtu = MTU_DEFAULT;
-    dev->features = NETDEV_FRAGS;
+    dev->features = NETDEV_FRAGS | NETDEV_JOIN;
     for (u32 i = 0; i < NETDEV_ADDR; i++)
         dev->addr[i] = io_read8(&r->regs, IDR + i);
     if (dev->addr[0] & 1) /* nothing was there to be read: one of its own */

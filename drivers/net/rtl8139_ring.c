@@ -73,6 +73,7 @@ bool rtl_rx_some(struct rtl *r)
         rtl_rx_give(r, i);
         r->rx_next = (i + 1) % RTL_RING;
     }
+    netdev_receive_done(&r->queue);
     return done == NETDEV_BUDGET;
 }
 

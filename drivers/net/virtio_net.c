@@ -130,7 +130,7 @@ static const struct virtio_events vnet_events = {.config = vnet_config, .broken 
 
 static u32 vnet_features(const struct virtio_device *vdev)
 {
-    u32 features = NETDEV_FRAGS;
+    u32 features = NETDEV_FRAGS | NETDEV_JOIN;
 
     if (!virtio_has(vdev, F_CSUM))
         return features; /* segments need it: 5.1.3.1 */

@@ -151,6 +151,7 @@ void vnet_rx_work(struct virtio_queue *vq)
     mutex_lock(&pair->rx.run);
     virtq_disarm(&vq->ring);
     more = vnet_rx_some(pair);
+    netdev_receive_done(pair->q);
     if (!vq->ring.broken)
         virtio_kick(vq);
     if (!more && !vq->ring.broken)

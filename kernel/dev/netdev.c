@@ -145,7 +145,10 @@ void netdev_receive(struct netdev_queue *q, struct packet *p)
     q->rx_bytes += p->len;
     p->dev = q->dev;
     p->queue = q->index;
-    up_netdev_receive(p);
+    if (q->dev->features & NETDEV_JOIN)
+        netdev_join_receive(q, p);
+    else
+        up_netdev_receive(p);
 }
 
 /* Gives p to the driver. -EBUSY: it stays the caller's; else it is gone. */

@@ -14,7 +14,8 @@
  * fair); that is the queue's net worker. The hard handler quiets the queue; the thread takes frames
  * off the ring and gives each to netdev_receive, NETDEV_BUDGET at most before others have their
  * turn (virtio_again, or by returning with its interrupt thread woken), and lets the queue
- * interrupt again when it is empty. netdev_receive demultiplexes and runs the protocols in that
+ * interrupt again when it is empty; it calls netdev_receive_done behind each round, so that TCP
+ * segments may be joined (dev/join.h). netdev_receive demultiplexes and runs the protocols in that
  * thread; it never sleeps, nor takes longer than one frame is worth. The driver holds no lock that
  * transmit takes, for an answer may go out before it returns.
  *
@@ -36,6 +37,7 @@
  */
 #pragma once
 
+#include "dev/join.h"
 #include "dev/packet.h"
 #include "sched/mutex.h"
 #include "sched/work.h"
@@ -51,6 +53,7 @@ struct segment_plan;
 #define NETDEV_BUDGET 64
 #define NETDEV_BACKLOG 1000
 #define NETDEV_QUEUES 16
+#define NETDEV_JOINS 8      /* flows whose segments are joined at a time, of one queue */
 #define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */
 
 /* What the device does by itself to packets that are given to it. */
@@ -61,6 +64,7 @@ enum netdev_features {
     NETDEV_USO = 1 << 3,
     NETDEV_FRAGS = 1 << 4,   /* transmits fragments; else there is at most one */
     NETDEV_LRO = 1 << 5,     /* may receive packets with gso set */
+    NETDEV_JOIN = 1 << 7,    /* the driver calls netdev_receive_done */
     NETDEV_TSO_ECN = 1 << 6, /* cuts PACKET_GSO_ECN rightly: CWR on the first segment alone */
 };
 enum netdev_flags {
@@ -101,6 +105,12 @@ struct netdev_ops {
     void (*destroy)(struct netdev *dev);
 };
 
+/* Segments that are being joined. */
+struct netdev_join {
+    struct packet *p; /* the first; NULL: none */
+    struct join join;
+};
+
 /* I immutable once registered · l lock · w the queue's thread only: ASSERT_QUEUE_THREAD */
 struct netdev_queue {
     struct netdev *dev; /* I */
@@ -112,6 +122,8 @@ struct netdev_queue {
     bool stopped;                                    /* l  the ring had no space */
     u64 tx_packets, tx_bytes, tx_dropped, tx_errors; /* l */
     u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast; /* w to change; a */
+    struct netdev_join joins[NETDEV_JOINS]; /* w  the first nr_joins are in use */
+    u32 nr_joins, next_join;                /* w */
 #ifdef DEBUG
     struct thread *receiver; /* the queue's thread, known from its first frame while up */
 #endif
@@ -174,6 +186,9 @@ void netdev_assert_thread(struct netdev_queue *q);
 
 /* A frame has come: p begins with its link header. Takes p. Context: the queue's thread. */
 void netdev_receive(struct netdev_queue *q, struct packet *p);
+/* The driver has no more frames now, or gives others their turn: what was joined goes up. For those
+ * with NETDEV_JOIN at the end of each round. The queue's thread. */
+void netdev_receive_done(struct netdev_queue *q);
 /* A frame was lost: no memory for it, or the device gave nonsense. The queue's thread. */
 static inline void netdev_rx_dropped(struct netdev_queue *q)
 {
@@ -221,8 +236,8 @@ int netdev_hold_flag(struct netdev *dev, u32 flag) __must_check;
 void netdev_release_flag(struct netdev *dev, u32 flag);
 /* A group's link address that is to be received, as often left as joined. 0; -EINVAL: no group;
  * -ENODEV, -EOVERFLOW. With more than NETDEV_MULTICAST groups all are received. May sleep. */
-int netdev_join(struct netdev *dev, const u8 *group) __must_check;
-void netdev_leave(struct netdev *dev, const u8 *group);
+int netdev_group_join(struct netdev *dev, const u8 *group) __must_check;
+void netdev_group_leave(struct netdev *dev, const u8 *group);
 /* Of the queue that received p: it was sent to a group. For link layers; the queue's thread. */
 static inline void netdev_rx_multicast(const struct packet *p)
 {

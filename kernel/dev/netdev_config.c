@@ -177,7 +177,7 @@ static int netdev_join_locked(struct netdev *dev, const u8 *group) REQUIRES(dev-
     return 0;
 }
 
-int netdev_join(struct netdev *dev, const u8 *group)
+int netdev_group_join(struct netdev *dev, const u8 *group)
 {
     int err = -ENODEV;
 
@@ -190,7 +190,7 @@ int netdev_join(struct netdev *dev, const u8 *group)
     return err;
 }
 
-void netdev_leave(struct netdev *dev, const u8 *group)
+void netdev_group_leave(struct netdev *dev, const u8 *group)
 {
     u32 i, last;
 

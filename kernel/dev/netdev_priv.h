@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Between netdev.c (life, sending, receiving), netdev_config.c (what is set and changes) and
- * netdev_prepare.c (what a device cannot do by itself).
+ * Between netdev.c (life, sending, receiving), netdev_config.c (what is set and changes),
+ * netdev_prepare.c (what a device cannot do by itself) and netdev_join.c (segments that came).
  */
 #pragma once
 
@@ -21,3 +21,5 @@ int netdev_prepare(struct netdev *dev, struct packet *p) __must_check;
  * more; 0: those were the last; -errno: no more will come. p stays the caller's. */
 int netdev_cut(struct netdev *dev, struct packet *p, u32 *next,
                struct list_node *list) __must_check;
+/* A frame goes up, now or joined with others. Takes p. The queue's thread. */
+void netdev_join_receive(struct netdev_queue *q, struct packet *p);

@@ -247,22 +247,22 @@ SELFTEST(netdev_tells_its_driver_of_groups_and_flags_once)
     u8 group[NETDEV_ADDR] = {0x01, 0x00, 0x5e, 0, 0, 1};
 
     CHECK(d);
-    CHECK(netdev_join(&d->dev, group) == 0 && netdev_join(&d->dev, group) == 0);
+    CHECK(netdev_group_join(&d->dev, group) == 0 && netdev_group_join(&d->dev, group) == 0);
     CHECK(d->filters == 1 && d->dev.nr_groups == 1);
-    netdev_leave(&d->dev, group);
+    netdev_group_leave(&d->dev, group);
     CHECK(d->filters == 1);
     for (u32 i = 0; i < NETDEV_MULTICAST + 1; i++) {
         group[5] = (u8)(i + 2);
-        CHECK(netdev_join(&d->dev, group) == 0);
+        CHECK(netdev_group_join(&d->dev, group) == 0);
     }
     CHECK(d->dev.nr_groups == NETDEV_MULTICAST && d->dev.more_groups == 2);
     CHECK(netdev_wants_groups(&d->dev) && !netdev_wants_all(&d->dev));
     group[5] = 1;
-    netdev_leave(&d->dev, group);
+    netdev_group_leave(&d->dev, group);
     CHECK(d->dev.nr_groups == NETDEV_MULTICAST - 1);
     for (u32 i = 0; i < NETDEV_MULTICAST + 1; i++) {
         group[5] = (u8)(i + 2);
-        netdev_leave(&d->dev, group);
+        netdev_group_leave(&d->dev, group);
     }
     CHECK(d->dev.nr_groups == 0 && !netdev_wants_groups(&d->dev));
     d->filters = 0;
@@ -272,8 +272,153 @@ SELFTEST(netdev_tells_its_driver_of_groups_and_flags_once)
     CHECK((d->dev.flags & NETDEV_PROMISC) && d->filters == 1 && netdev_wants_all(&d->dev));
     netdev_release_flag(&d->dev, NETDEV_PROMISC);
     CHECK(!(d->dev.flags & NETDEV_PROMISC) && d->filters == 2);
-    CHECK(netdev_join(&d->dev, (const u8 *)"\x02\0\0\0\0\1") == -EINVAL);
+    CHECK(netdev_group_join(&d->dev, (const u8 *)"\x02\0\0\0\0\1") == -EINVAL);
     dull_end(d);
+}
+
+/* ---- joining ---- */
+
+#define JOIN_TYPE 0xfff0 /* of links: a device that only these tests have */
+
+static LIST_HEAD(joined); /* what came up, of one test at a time */
+
+static void joined_receive(struct packet *p)
+{
+    list_add_tail(&joined, &p->node);
+}
+NET_LINK(joined) = {JOIN_TYPE, joined_receive, NULL};
+
+static void list_drop(struct list_node *list)
+{
+    struct packet *p;
+
+    while ((p = list_first(list, struct packet, node))) {
+        list_del(&p->node);
+        packet_free(p);
+    }
+}
+
+/* Each of what `from` has sent comes to `to`, all in one round; every swap-th behind the next one.
+ */
+static u32 dull_forward(struct dull *from, struct dull *to, u32 swap)
+{
+    struct packet *p, *kept = NULL;
+    u32 n = 0;
+
+    while ((p = list_first(&from->sent, struct packet, node))) {
+        list_del(&p->node);
+        if (swap && ++n % swap == 0 && !kept) {
+            kept = p;
+            continue;
+        }
+        netdev_receive(&to->queue, p);
+        if (kept)
+            netdev_receive(&to->queue, kept);
+        kept = NULL;
+    }
+    if (kept)
+        netdev_receive(&to->queue, kept);
+    netdev_receive_done(&to->queue);
+    for (n = 0, p = NULL; !list_empty(&joined); n++) {
+        p = list_first(&joined, struct packet, node);
+        list_del(&p->node);
+        (void)netdev_transmit(&from->dev, p);
+    }
+    return n;
+}
+
+/* Whether d has sent the whole of packet_make in order. */
+static bool dull_sent_whole(struct dull *d, u32 payload)
+{
+    static u8 bytes[SEGMENT];
+    struct packet *p;
+    u32 at = 0, header = ETHERNET + IPV4 + TCP;
+
+    list_for_each (p, &d->sent, node) {
+        const u8 *sequence = packet_data(p) + ETHERNET + IPV4 + 4;
+        u32 n = p->len - header;
+
+        if (p->len <= header || n > SEGMENT ||
+            ((u32)sequence[0] << 24 | (u32)sequence[1] << 16 | (u32)sequence[2] << 8 |
+             sequence[3]) != at)
+            return false;
+        packet_copy(p, header, n, bytes);
+        for (u32 i = 0; i < n; i++)
+            if (bytes[i] != (u8)((at + i) * 13 + (at + i) / 256))
+                return false;
+        at += n;
+    }
+    return at == payload;
+}
+
+SELFTEST(netdev_joins_segments_and_cuts_them_again_as_they_were)
+{
+    struct dull *from = dull_make(1000), *to = dull_make(0);
+    u32 packets, segments;
+    struct packet *p;
+
+    CHECK(from && to);
+    to->dev.type = JOIN_TYPE;
+    to->dev.features = NETDEV_JOIN;
+    p = packet_make(&from->dev, PACKET_GSO_TCP4, 60000);
+    CHECK(p);
+    packet_data(p)[ETHERNET + 6] = 0x40; /* not to be fragmented */
+    CHECK(netdev_transmit(&from->dev, p) == 0);
+    segments = from->nr_sent;
+    packets = dull_forward(from, to, 0);
+    CHECK(packets > 0 && packets < segments / 5);
+    CHECK(from->nr_sent == 2 * segments && dull_sent_whole(from, 60000));
+    packets = dull_forward(from, to, 7); /* what comes in another order is not joined */
+    CHECK(packets > 10 && packets < segments);
+    list_drop(&from->sent);
+    dull_end(from);
+    dull_end(to);
+}
+
+/* Two segments of each of 20 flows, more than there are places, come to `to`; wrong: a byte of each
+ * is. How many packets go up; 0: no memory. */
+static u32 dull_flows(struct dull *from, struct dull *to, bool wrong)
+{
+    struct packet *p;
+    u32 n = 0;
+
+    for (u32 flow = 0; flow < 20; flow++) {
+        p = packet_make(&from->dev, PACKET_GSO_TCP4, 2 * SEGMENT);
+        if (!p)
+            return 0;
+        packet_data(p)[ETHERNET + 6] = 0x40;
+        packet_data(p)[ETHERNET + IPV4] = (u8)flow;  /* of the port */
+        packet_data(p)[ETHERNET + IPV4 + 13] = 0x18; /* no FIN */
+        if (netdev_transmit(&from->dev, p))
+            return 0;
+    }
+    while ((p = list_first(&from->sent, struct packet, node))) {
+        list_del(&p->node);
+        if (wrong)
+            packet_data(p)[ETHERNET + IPV4 + 17] ^= 1;
+        netdev_receive(&to->queue, p);
+    }
+    netdev_receive_done(&to->queue);
+    list_for_each (p, &joined, node)
+        n++;
+    list_drop(&joined);
+    return n;
+}
+
+SELFTEST(netdev_joins_many_flows_and_nothing_whose_sum_is_wrong)
+{
+    struct dull *from = dull_make(1000), *to = dull_make(0);
+    u32 right, wrong;
+
+    CHECK(from && to);
+    to->dev.type = JOIN_TYPE;
+    to->dev.features = NETDEV_JOIN;
+    right = dull_flows(from, to, false);
+    wrong = dull_flows(from, to, true);
+    dull_end(from);
+    dull_end(to);
+    CHECK(right == 20);
+    CHECK(wrong == 40);
 }
 
 /* One large packet of each kind, from eth0 if it is there and up. */
