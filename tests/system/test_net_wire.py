@@ -66,6 +66,7 @@ class Machine:
         for command in ("/boot/files/busybox sh /boot/files/start", after, "/boot/files/busybox sh /boot/files/stay",
                         last):
             words += ["-c", command] if command else []
+        words += ["--append", "ip=off"]  # the card is the commands' alone, not netd's
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         stdin=subprocess.DEVNULL)
         self.mac = None

@@ -66,6 +66,18 @@ $b ping -c 1 -W 10 10.0.2.2
     expect_in("1 packets received", out)
 
 
+def test_an_advertisement_gives_an_address_and_a_router():
+    """QEMU's router, fe80::2, has the prefix fec0::/64."""
+    out = boot("""
+shows 'ra from fe80::2'
+shows 'fec0::5054:ff:fe12:3456/64$'
+bothy net
+$b ip -6 route
+""", "--append", "bothy.net=eth0,10.0.2.15/24,ra")
+    line = next(line.split() for line in out.splitlines() if line.startswith("default (IPv6)"))
+    expect(line[2:], ["fe80::2", "eth0", "100", "ra"])
+
+
 def test_one_that_dies_is_started_again():
     out = boot("""
 shows 'static  *10.0.2.15/24'

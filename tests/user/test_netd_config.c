@@ -55,6 +55,7 @@ TEST(rules_say_what_a_device_gets)
     EXPECT(is_address(&r->dns.item[0], "1.1.1.1") && !strcmp(r->search, "a.example b.example"));
     EXPECT(r->mtu == 1400 && r->metric == 7 && !strcmp(r->hostname, "box"));
     EXPECT(config_for(&c, "eth9", config_mac)->off);
+    EXPECT(config_for(&c, "eth9", NULL) == &c.rule[4]); /* not by its MAC address */
     r = config_for(&c, "eth1", (uint8_t[6]){0});
     EXPECT(r == &c.rule[4] && r->dhcp && !r->ra); /* VLAN 5's rule is not eth1's */
     EXPECT(c.rule[2].vlan == 5 && c.rule[2].dhcp && config_fits(&c.rule[2], "eth1", config_mac));

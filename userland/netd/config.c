@@ -421,9 +421,13 @@ bool config_fits(const struct config_rule *r, const char *name, const uint8_t ma
 {
     char text[18];
 
+    if (!r->device[0] || glob(r->device, name))
+        return r->device[0];
+    if (!mac)
+        return false;
     snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
              mac[4], mac[5]);
-    return r->device[0] && (glob(r->device, name) || glob(r->device, text));
+    return glob(r->device, text);
 }
 
 const struct config_rule *config_for(const struct config *c, const char *name, const uint8_t mac[6])

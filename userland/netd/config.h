@@ -69,7 +69,7 @@ void config_finish(struct config *c);
 /* The rule for a device, not for a VLAN on it; NULL when it is to be left alone. */
 const struct config_rule *config_for(const struct config *c, const char *name,
                                      const uint8_t mac[6]);
-/* Whether a rule's pattern fits a device. */
+/* Whether a rule's pattern fits a device; mac NULL: by its name alone. */
 bool config_fits(const struct config_rule *r, const char *name, const uint8_t mac[6]);
 
 /* Whether a name may be a host's: letters, digits, hyphens and dots, up to 63. */

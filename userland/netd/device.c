@@ -88,7 +88,7 @@ static const struct config_rule *rule_of(const struct link *l)
 
     if (r)
         return r;
-    r = config_for(&netd.config, l->name, l->mac);
+    r = config_for(&netd.config, l->name, l->kind[0] ? NULL : l->mac);
     if (!r || (l->kind[0] && r->device[0] == '*') || (r->single && rule_taken(r)))
         return NULL;
     return r;

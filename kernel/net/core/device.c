@@ -247,8 +247,8 @@ void net_device_down(struct netdev *dev)
 void net_device_group(struct netdev *dev, const u8 *link, bool join)
 {
     if (!join)
-        netdev_leave(dev, link);
-    else if (netdev_join(dev, link))
+        netdev_group_leave(dev, link);
+    else if (netdev_group_join(dev, link))
         log_warn("%s: a group too many", dev->name);
 }
 

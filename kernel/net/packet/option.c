@@ -33,7 +33,7 @@ struct packet_mreq {
 static int packet_member_join(struct netdev *dev, const struct packet_member *m)
 {
     if (m->kind == PACKET_MR_MULTICAST)
-        return netdev_join(dev, m->addr);
+        return netdev_group_join(dev, m->addr);
     return netdev_hold_flag(dev, m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC);
 }
 
@@ -44,7 +44,7 @@ static void packet_member_drop(struct packet_sock *ps, const struct packet_membe
     if (!dev) /* it has gone, and so has all that it was asked for */
         return;
     if (m->kind == PACKET_MR_MULTICAST)
-        netdev_leave(dev, m->addr);
+        netdev_group_leave(dev, m->addr);
     else
         netdev_release_flag(dev, m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC);
     netdev_put(dev);
