@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "lib/bpf.h"
 #include "lib/types.h"
 #include "sync/refcount.h"
 
@@ -26,13 +27,6 @@
 
 #define AUDIT_ARCH_X86_64 0xc000003eU
 
-/* struct sock_filter */
-struct bpf_insn {
-    u16 code;
-    u8 jt, jf;
-    u32 k;
-};
-#define BPF_MAXINSNS 4096
 #define SECCOMP_CHAIN_MAX 32768 /* instructions of a chain, 4 counted for each filter besides */
 #define SECCOMP_CALLS 512       /* numbers the bitmap covers */
 

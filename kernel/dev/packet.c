@@ -38,6 +38,7 @@ void packet_free(struct packet *p)
 {
     if (!p)
         return;
+    packet_arrived(p);
     packet_drop_frags(p, 0);
     if (p->account)
         account_uncharge_bytes(p->account, p->charged);
@@ -58,6 +59,7 @@ struct packet *packet_clone(const struct packet *p)
     list_init(&q->node);
     q->account = NULL;
     q->charged = 0;
+    q->sender = NULL;
     return q;
 }
 
@@ -117,6 +119,33 @@ u8 *packet_need(struct packet *p, u32 n)
     return packet_data(p);
 }
 
+void packet_skip(struct packet *p, u32 n)
+{
+    u32 gone = 0;
+
+    if (n <= p->linear) {
+        packet_pull(p, n);
+        return;
+    }
+    n -= p->linear;
+    packet_pull(p, p->linear);
+    p->len -= n;
+    while (n) {
+        struct packet_frag *f = &p->frags[gone];
+        u32 k = MIN(n, f->len);
+
+        n -= k;
+        f->offset += k;
+        f->len -= k;
+        if (f->len)
+            break;
+        page_put(f->page);
+        gone++;
+    }
+    p->nr_frags = (u8)(p->nr_frags - gone);
+    memmove(p->frags, p->frags + gone, p->nr_frags * sizeof(p->frags[0]));
+}
+
 void packet_trim(struct packet *p, u32 len)
 {
     u32 at = p->linear, keep = 0;
@@ -135,11 +164,11 @@ void packet_trim(struct packet *p, u32 len)
     packet_drop_frags(p, keep + 1);
 }
 
-/* The next stretch of at most n bytes from offset. */
-static const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len)
+const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len)
 {
     const struct packet_frag *f = p->frags;
 
+    ASSERT(offset < p->len);
     if (offset < p->linear) {
         *len = MIN(n, p->linear - offset);
         return p->head + p->start + offset;
@@ -150,46 +179,51 @@ static const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *
     return (const u8 *)page_virt(f->page) + f->offset + offset;
 }
 
-void packet_read(const struct packet *p, u32 offset, u32 n, void *out)
+void packet_copy(const struct packet *p, u32 offset, u32 n, void *out)
 {
-    u8 *to = out;
-
     while (n) {
         u32 len;
         const u8 *at = packet_stretch(p, offset, n, &len);
 
-        memcpy(to, at, len);
-        to += len;
+        memcpy(out, at, len);
+        out = (u8 *)out + len;
         offset += len;
         n -= len;
     }
 }
 
-/* Linear bytes stay linear: there is always space for them behind the headers of IP and links. */
-struct packet *packet_slice(const struct packet *p, u32 offset, u32 n)
+/* The part of a slice that is linear in `from`. */
+static int packet_slice_linear(struct packet *p, const struct packet *from, u32 offset, u32 n)
 {
-    u32 linear = offset < p->linear ? MIN(n, p->linear - offset) : 0;
-    u32 skip = offset < p->linear ? 0 : offset - p->linear;
-    struct packet *q = packet_alloc();
+    u8 *to = packet_append(p, n);
 
-    if (!q)
-        return NULL;
-    q->start = (u16)MIN((u32)PACKET_HEADROOM, PACKET_HEAD - linear);
-    memcpy(q->head + q->start, p->head + p->start + (linear ? offset : 0), linear);
-    q->linear = (u16)linear;
-    q->len = linear;
-    for (u32 i = 0; i < p->nr_frags && q->len < n; i++) {
-        const struct packet_frag *f = &p->frags[i];
-        u32 cut = MIN(skip, f->len), len = MIN(f->len - cut, n - q->len);
+    if (!to)
+        return -EMSGSIZE;
+    memcpy(to, from->head + from->start + offset, n);
+    return 0;
+}
 
-        skip -= cut;
-        if (!len)
+int packet_add_slice(struct packet *p, const struct packet *from, u32 offset, u32 n)
+{
+    u32 linear = offset < from->linear ? MIN(n, from->linear - offset) : 0, end = offset + n;
+    u32 at = from->linear;
+
+    if (linear && packet_slice_linear(p, from, offset, linear))
+        return -EMSGSIZE;
+    offset += linear;
+    for (u32 i = 0; i < from->nr_frags && offset < end; at += from->frags[i++].len) {
+        const struct packet_frag *f = &from->frags[i];
+        u32 skip = offset - at, len;
+
+        if (skip >= f->len)
             continue;
+        len = MIN(end - offset, f->len - skip);
+        if (packet_add_page(p, f->page, f->offset + skip, len))
+            return -EMSGSIZE;
         page_get(f->page);
-        q->frags[q->nr_frags++] = (struct packet_frag){f->page, f->offset + cut, len};
-        q->len += len;
+        offset += len;
     }
-    return q;
+    return 0;
 }
 
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum)

@@ -34,6 +34,7 @@
  */
 #pragma once
 
+#include "dev/packet_words.h"
 #include "lib/errno.h"
 #include "lib/list.h"
 #include "lib/log.h"
@@ -43,8 +44,10 @@
 
 struct netdev;
 
-#define PACKET_HEAD 256    /* linear bytes, and the space before them */
-#define PACKET_HEADROOM 96 /* of a new packet: all headers of links and tunnels */
+#define PACKET_HEAD 288 /* linear bytes, and the space before them */
+#define PACKET_HEADROOM                                                       \
+    128 /* of a new packet: a tagged link's, IPv6's and TCP's largest headers \
+         */
 #define PACKET_LINEAR (PACKET_HEAD - PACKET_HEADROOM)
 #define PACKET_FRAGS 18 /* 64 KiB in pages, not aligned, and one more */
 #define PACKET_LEN_MAX 65550U
@@ -59,13 +62,12 @@ enum packet_flags {
     PACKET_CSUM_PARTIAL = 1 << 0, /* csum_start and csum_offset are to be done */
     PACKET_CSUM_VALID = 1 << 1,   /* received: the device has checked the transport's */
 };
-enum packet_gso {
-    PACKET_GSO_NONE = 0,
-    PACKET_GSO_TCP4 = 1,
-    PACKET_GSO_UDP = 3,
-    PACKET_GSO_TCP6 = 4,
-    PACKET_GSO_UDP_L4 = 5,
-    PACKET_GSO_ECN = 0x80
+/* Who counts the packets that it has under way, and is told when one is freed or has come to a
+ * receiver. */
+struct packet;
+struct packet_sender {
+    /* n: what was counted. Under any lock; never sleeps. */
+    void (*gone)(struct packet_sender *sender, u32 n);
 };
 /* Whom a received frame was sent to, by its link address. */
 enum packet_kind { PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHER };
@@ -91,7 +93,9 @@ struct packet {
     u16 queue;                    /* received: the device's queue */
     u32 hash;                     /* of the flow; 0: not known */
     u32 mark, priority;
-    u64 time; /* ns of time_ns() when it came; 0: not known */
+    u64 time;                     /* ns of time_ns() when it came; 0: not known */
+    struct packet_sender *sender; /* or NULL */
+    u32 sent;                     /* counted there */
     u64 control[PACKET_CONTROL /
                 8]; /* of whoever owns it now, who says what is in it; not cleared */
     struct packet_frag frags[PACKET_FRAGS];
@@ -105,6 +109,15 @@ void packet_free(struct packet *p);
 /* Another packet of the same bytes, whose pages are shared; uncharged. NULL: no memory. */
 struct packet *packet_clone(const struct packet *p) __must_check;
 
+/* Its sender has it no longer under way. */
+static inline void packet_arrived(struct packet *p)
+{
+    struct packet_sender *sender = p->sender;
+
+    p->sender = NULL;
+    if (sender)
+        sender->gone(sender, p->sent);
+}
 static inline u8 *packet_data(struct packet *p)
 {
     return p->head + p->start;
@@ -135,13 +148,18 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __
 /* Makes the first n bytes linear: a pointer to them; NULL: it has not so many, or they do not fit
  * in head. */
 u8 *packet_need(struct packet *p, u32 n) __must_check;
+/* The first n <= len bytes are done with, wherever they lie. */
+void packet_skip(struct packet *p, u32 n);
+/* n bytes of p from offset, which it has, to out. */
+void packet_copy(const struct packet *p, u32 offset, u32 n, void *out);
+/* Appends n bytes of `from`, which it has, from offset on: linear bytes are copied, pages shared.
+ * -EMSGSIZE: too many fragments, no space for linear bytes; some may have been appended. */
+int packet_add_slice(struct packet *p, const struct packet *from, u32 offset, u32 n) __must_check;
 /* Cuts all but the first len bytes. */
 void packet_trim(struct packet *p, u32 len);
-/* Copies n bytes from offset, which it has. */
-void packet_read(const struct packet *p, u32 offset, u32 n, void *out);
-/* n bytes from offset, which it has, as a packet of their own, whose pages are shared; uncharged.
- * NULL: no memory. */
-struct packet *packet_slice(const struct packet *p, u32 offset, u32 n) __must_check;
+/* The longest stretch of bytes from offset < p->len that lies in one place, of at most n: *len of
+ * them. They are not to be written. */
+const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len);
 /* The internet checksum (RFC 1071) of n bytes from offset, added to `sum` and not folded. */
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum);
 /* Does what PACKET_CSUM_PARTIAL asks for. False: its words lie outside the linear bytes. */

@@ -17,5 +17,9 @@ void up_dev_node_removed(const struct dev_node *n);
  * netdev_register. Its protocols forget it. Context: may sleep. */
 int up_netdev_add(struct netdev *dev, const char *name) __must_check;
 void up_netdev_remove(struct netdev *dev);
+/* The link of a registered device came or went. Context: a worker; may sleep. */
+void up_netdev_changed(struct netdev *dev);
+/* p is about to leave by p->dev, which has taps. Never sleeps; borrows p. */
+void up_netdev_sent(struct packet *p);
 /* A frame of p->dev. Takes p. Context: a thread; never sleeps. */
 void up_netdev_receive(struct packet *p);

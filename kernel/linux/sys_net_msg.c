@@ -5,7 +5,7 @@
 #include "linux/sys.h"
 #include "linux/sys_net.h"
 #include "obj/cred.h"
-#include "net/unix/up.h"
+#include "net/core/up.h"
 #include "obj/pid.h"
 #include "proc/task.h"
 

@@ -4,6 +4,8 @@
  */
 #include "lib/log.h"
 #include "lib/string.h"
+#include "net/core/filter.h"
+#include "net/core/device.h"
 #include "net/core/queue.h"
 #include "net/socket.h"
 #include "obj/cred.h"
@@ -32,6 +34,9 @@ enum {
     SO_SNDLOWAT = 19,
     SO_RCVTIMEO = 20,
     SO_SNDTIMEO = 21,
+    SO_ATTACH_FILTER = 26,
+    SO_DETACH_FILTER = 27,
+    SO_BINDTODEVICE = 25,
     SO_TIMESTAMP = 29,
     SO_ACCEPTCONN = 30,
     SO_SNDBUFFORCE = 32,
@@ -42,9 +47,11 @@ enum {
     SO_PROTOCOL = 38,
     SO_DOMAIN = 39,
     SO_RXQ_OVFL = 40,
+    SO_LOCK_FILTER = 44,
     SO_BUSY_POLL = 46,
     SO_INCOMING_NAPI_ID = 56,
     SO_COOKIE = 57,
+    SO_BINDTOIFINDEX = 62,
     SO_TIMESTAMP_NEW = 63, /* the same where a long has 64 bits */
     SO_TIMESTAMPNS_NEW = 64,
     SO_RCVTIMEO_NEW = 66,
@@ -124,6 +131,7 @@ static int option_set_buffer(struct socket *s, int name, int v)
     if (force && !capable(CAP_NET_ADMIN)) /* the host's memory, not a namespace's */
         return -EPERM;
     WRITE_ONCE(*(send ? &s->sndbuf : &s->rcvbuf), option_buffer(v, send, force));
+    WRITE_ONCE(*(send ? &s->sndbuf_set : &s->rcvbuf_set), true);
     if (send)
         socket_wake(s, POLLOUT | POLLWRNORM);
     else
@@ -149,6 +157,52 @@ static int option_set_linger(struct socket *s, const void *val, u32 n)
     if (v[0])
         s->linger.seconds = v[1];
     return 0;
+}
+
+/* socket(7): whoever is not privileged may choose, and not choose again. */
+static int option_bind_device(struct socket *s, u32 index)
+{
+    if (READ_ONCE(s->bound_device) && !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_RAW))
+        return -EPERM;
+    WRITE_ONCE(s->bound_device, index);
+    return 0;
+}
+
+static int option_set_device(struct socket *s, const void *val, u32 n)
+{
+    char name[NETDEV_NAME] = {0};
+    struct netdev *dev;
+    u32 index;
+
+    memcpy(name, val, MIN(n, NETDEV_NAME - 1U));
+    if (!name[0])
+        return option_bind_device(s, 0);
+    dev = net_device_by_name(s->ns, name);
+    if (!dev)
+        return -ENODEV;
+    index = dev->index;
+    netdev_put(dev);
+    return option_bind_device(s, index);
+}
+
+static int option_get_device(struct socket *s, void *val, u32 *n)
+{
+    u32 index = READ_ONCE(s->bound_device);
+    struct netdev *dev;
+    char name[NETDEV_NAME];
+
+    if (!index) {
+        *n = 0;
+        return 0;
+    }
+    if (*n < NETDEV_NAME)
+        return -EINVAL;
+    dev = net_device_by_index(s->ns, index);
+    if (!dev)
+        return -ENODEV;
+    memcpy(name, dev->name, sizeof(name));
+    netdev_put(dev);
+    return socket_option_put(val, n, name, (u32)strlen(name) + 1);
 }
 
 static int option_set_int(struct socket *s, int name, int v)
@@ -180,8 +234,15 @@ static int option_set_int(struct socket *s, int name, int v)
     case SO_TIMESTAMPNS_NEW:
         s->timestamp = v ? SOCKET_TIME_NS : SOCKET_TIME_NONE;
         return 0;
+    case SO_BINDTOIFINDEX:
+        return v < 0 ? -EINVAL : option_bind_device(s, (u32)v);
     case SO_BUSY_POLL: /* there is no device to poll */
         return v < 0 ? -EINVAL : v && !capable(CAP_NET_ADMIN) ? -EPERM : 0;
+    case SO_LOCK_FILTER: /* for good */
+        if (!v && s->filter_locked)
+            return -EPERM;
+        WRITE_ONCE(s->filter_locked, v != 0);
+        return 0;
     case SO_BSDCOMPAT: /* as Linux: of no effect for long */
         return 0;
     default:
@@ -194,6 +255,12 @@ static int option_set(struct socket *s, int name, const void *val, u32 n)
     bool *flag = option_flag(s, name);
     int v, err;
 
+    if (name == SO_ATTACH_FILTER)
+        return socket_filter_attach(s, val, n);
+    if (name == SO_DETACH_FILTER)
+        return socket_filter_detach(s);
+    if (name == SO_BINDTODEVICE)
+        return option_set_device(s, val, n);
     err = option_int(val, n, &v);
     if (err)
         return err;
@@ -217,8 +284,13 @@ int socket_set_option(struct file *f, int level, int name, const void *val, u32 
 
     if (!s)
         return -ENOTSOCK;
-    if (level == SOL_SOCKET)
-        return option_set(s, name, val, n);
+    if (level == SOL_SOCKET) {
+        int err = option_set(s, name, val, n);
+
+        if (!err && s->ops->settled)
+            s->ops->settled(s);
+        return err;
+    }
     return s->ops->set_option ? s->ops->set_option(s, level, name, val, n) : -EOPNOTSUPP;
 }
 
@@ -252,6 +324,9 @@ static int option_get_int(struct socket *s, int name, int *v)
     case SO_ACCEPTCONN:
         *v = s->listening;
         return 0;
+    case SO_LOCK_FILTER:
+        *v = s->filter_locked;
+        return 0;
     case SO_RCVLOWAT:
         *v = MAX(s->low_water, 1);
         return 0;
@@ -260,6 +335,9 @@ static int option_get_int(struct socket *s, int name, int *v)
         return 0;
     case SO_PRIORITY:
         *v = s->priority;
+        return 0;
+    case SO_BINDTOIFINDEX:
+        *v = (int)READ_ONCE(s->bound_device);
         return 0;
     case SO_MARK:
         *v = s->mark;
@@ -294,6 +372,8 @@ static int option_get(struct socket *s, int name, void *val, u32 *n)
 
         return socket_option_put(val, n, &tv, sizeof(tv));
     }
+    if (name == SO_BINDTODEVICE)
+        return option_get_device(s, val, n);
     if (name == SO_LINGER)
         return socket_option_put(val, n, &s->linger, sizeof(s->linger));
     if (name == SO_COOKIE || name == SO_NETNS_COOKIE) {

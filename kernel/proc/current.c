@@ -3,7 +3,7 @@
  * The current task, as lower layers and this folder ask for it: credentials, number, limits. Calls
  * no other file of the folder.
  */
-#include "net/unix/up.h"
+#include "net/core/up.h"
 #include "obj/up.h"
 #include "proc/proc.h"
 #include "proc/proc_priv.h"

@@ -7,7 +7,7 @@
 #include "lib/errno.h"
 #include "lib/err.h"
 #include "lib/log.h"
-#include "net/unix/up.h"
+#include "net/core/up.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset.h"

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A card with an address answers ARP and pings, and what is wrong, too much or a lie does it no harm."""
+import json
 import os
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -14,8 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, put
 from engine_fixture import BUSYBOX
 from suite import expect, expect_in, main
-from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, Wire, arp, checksum, echo, ethernet, icmp6, ip, ip6, ipv4, ipv6,
-                  fragments4, fragments6, link_local, solicit)
+from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, fragments4, fragments6,
+                  icmp6, ip, ip6, ipv4, ipv6, link_local, segment, solicit)
 
 THERE, DONE = "10.0.0.2", "10.0.0.99"
 # The machine has an address; it stays until it has heard of DONE.
@@ -31,17 +33,36 @@ until $b grep -q '^{DONE} ' /proc/net/arp; do $b usleep 20000; done
 echo "neighbours $($b grep -c eth0 /proc/net/arp)"
 $b ifconfig eth0
 """
+# The driver is taken off the card that is up, and given back.
+UNBIND = """
+b=/boot/files/busybox
+for d in /sys/bus/pci/devices/*; do
+    [ $($b cat $d/class) = 0x020000 ] || continue
+    driver=$($b readlink -f $d/driver)
+    echo ${d##*/} >$driver/unbind
+    $b ifconfig eth0 2>/dev/null && exit 1
+    echo ${d##*/} >$driver/bind
+done
+$b ifconfig eth0 up && echo bound again
+$b dmesg | $b grep eth0
+"""
 
 
 class Machine:
     """A machine with a card whose other end is in `wire`. Left, it ends by itself, or the test fails."""
 
-    def __init__(self, after=None, card="virtio-net-pci", options=(), last=None):
+    def __init__(self, after=None, card="virtio", options=(), last=None, unbind=False, wire=Wire):
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-wire-")
-        self.wire = Wire(self.folder.name, card)
+        self.wire = wire(self.folder.name, card)
         start, stay = (put(self.folder.name, name, text) for name, text in (("start", START), ("stay", STAY)))
         words = [RUN, "--timeout", "300", *self.wire.options, *options, "--file", BUSYBOX + ":busybox",
                  "--file", start, "--file", stay]
+        self.monitor = os.path.join(self.folder.name, "monitor")
+        if wire is Wire:
+            words += ["--qemu=-qmp", f"--qemu=unix:{self.monitor},server=on,wait=off"]
+        if unbind:
+            words += ["--file", put(self.folder.name, "unbind", UNBIND)]
+            last = "/boot/files/busybox sh /boot/files/unbind"
         for command in ("/boot/files/busybox sh /boot/files/start", after, "/boot/files/busybox sh /boot/files/stay",
                         last):
             words += ["-c", command] if command else []
@@ -67,6 +88,18 @@ class Machine:
         self.process.communicate(timeout=20)
         self.wire.socket.close()
         self.folder.cleanup()
+
+    def link(self, up):
+        """Plugs the card's cable in, or out."""
+        with socket.socket(socket.AF_UNIX) as s, s.makefile("rw") as f:
+            s.settimeout(20)
+            s.connect(self.monitor)
+            for execute in ({"execute": "qmp_capabilities"},
+                            {"execute": "set_link", "arguments": {"name": "wire", "up": up}}):
+                f.write(json.dumps(execute))
+                f.flush()
+                while "return" not in (answer := json.loads(f.readline())):
+                    expect("error" in answer, False, f"an error of the monitor: {answer}")
 
     def is_arp(self, operation, target=None):
         return lambda f: f[12:14] == b"\x08\x06" and f[20:22] == bytes([0, operation]) and (
@@ -409,6 +442,86 @@ def test_a_flood_leaves_the_machine_to_its_work():
     expect(answered > sent // 2, True, f"{answered} of {sent} pings of a flood answered")
     known = int(out.split("neighbours ")[1].split()[0])
     expect(known <= 512, True, f"{known} neighbours are remembered")
+
+
+def expect_segments(machine, size=1400, whole=41234):
+    """What `debug selftest netdev_wire` sends: one large packet of each kind, cut by the card or before it."""
+    pattern = bytes((i * 13 + i // 256) % 256 for i in range(whole))
+    for port in (5001, 5004, 5005):
+        got = b""
+        while len(got) < whole:
+            end = time.monotonic() + 20
+            while not machine.wire.segments and time.monotonic() < end:
+                machine.wire.receive(1)
+            expect(bool(machine.wire.segments), True, f"segments for {port}: {len(got)} bytes came")
+            frame = machine.wire.segments.pop(0)
+            found = segment(frame)
+            expect(found is not None, True, f"sums of a segment at {len(got)}: {frame[:64].hex()}")
+            expect((found[0], found[1] in (None, len(got)), len(found[2])), (port, True, min(size, whole - len(got))))
+            flags = frame[47 if port == 5001 else 67]
+            if found[1] is not None:
+                expect(flags, 0x19 if len(got) + len(found[2]) == whole else 0x10, "TCP's flags")
+            got += found[2]
+        expect(got == pattern, True, f"the payload for {port}")
+
+
+def hardware_answers(card, options=()):
+    """Pings of all sizes, a burst, what is wrong, the link down and up; then unbound and bound again."""
+    with Machine(after="debug selftest netdev_wire", card=card, options=options, unbind=True) as m:
+        expect_segments(m)
+        for number, size in enumerate((0, 17, 117, 118, 119, 1000, 1471, 1472)):
+            payload = bytes((number * 31 + i) % 256 for i in range(size))
+            expect_answer(m.ping(number, payload), number, payload)
+        answered = 0
+        for number in range(100, 1100):
+            m.wire.send(m.frame(ipv4(HERE, THERE, echo(number, b"f" * (number % 1400)))))
+            answered += m.wire.receive(0.01) is not None
+        expect(answered > 500, True, f"{answered} of 1000 pings of a burst answered")
+        for frame in [m.frame(ipv4(HERE, THERE, echo(1)))[:n] for n in (14, 15, 33, 41)]:
+            m.wire.send(frame)
+        m.wire.send(m.frame(ipv4(HERE, THERE, echo(2)), to=bytes.fromhex("525400999999")))
+        expect_answer(m.ping(3, b"alive"), 3, b"alive")
+        m.link(False)
+        m.wire.drain()
+        expect(m.ping(4, b"cut", seconds=1), None, "an answer over a link that is down")
+        m.link(True)
+        expect_answer(m.ping(5, b"again"), 5, b"again")
+        out = m.finish()
+    expect_in("errors:0 dropped:0", out)
+    expect(int(out.split("TX packets:")[1].split()[0]) > 500, True, "frames counted")
+    for line in ("eth0: link down", "eth0: link up", "bound again"):
+        expect_in(line, out)
+
+
+def test_a_virtio_card_does_as_hardware():
+    hardware_answers("virtio-net-pci", options=("--cpus", "2"))
+
+
+def test_an_e1000_answers():
+    hardware_answers("e1000")
+
+
+def test_an_e1000e_answers():
+    hardware_answers("e1000e", options=("--cpus", "2"))
+
+
+def test_an_e1000_of_bochs_answers():
+    with Machine(after="debug selftest netdev_wire", card="e1000", wire=BochsWire) as m:
+        expect_segments(m)
+        for number, size in enumerate((0, 17, 118, 1000, 1472)):
+            payload = bytes((number * 31 + i) % 256 for i in range(size))
+            expect_answer(m.ping(number, payload), number, payload)
+        out = m.finish()
+    expect_in("errors:0 dropped:0", out)
+
+
+def test_an_rtl8139_answers():
+    hardware_answers("rtl8139")
+
+
+def test_drivers_of_cards_keep_the_debug_builds_rules():
+    for card in ("e1000", "e1000e", "rtl8139"):
+        hardware_answers(card, options=("--debug", "--cpus", "2"))
 
 
 def test_a_card_of_virtio_mmio_answers_as_well():

@@ -212,7 +212,7 @@ static bool seccomp_agrees(struct seccomp *f, u64 *seed)
     model = seccomp_model(f->insns, f->len, &data);
     if (model < 0)
         return false;
-    bpf_run(f, (const u32 *)&data, ~0U, &verdict);
+    seccomp_run_one(f, (const u32 *)&data, ~0U, &verdict);
     if (verdict != (u32)model)
         return false;
     return data.arch != AUDIT_ARCH_X86_64 || !seccomp_judge(f, (u32)data.nr) ||

@@ -23,6 +23,8 @@ bool net_device_exists(struct net_ns *ns, u32 index);
 
 /* A device of ns, which ns's teardown takes away again. 0, -EEXIST, -ENFILE. */
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
+/* The same for a device of a name that is in use or not. -EEXIST. */
+int net_device_set_name(struct netdev *dev, const char *name) __must_check;
 /* A namespace's config, which hooks are called under. May sleep. */
 void net_config_lock(struct net_ns *ns);
 void net_config_unlock(struct net_ns *ns);
@@ -31,13 +33,28 @@ void net_config_unlock(struct net_ns *ns);
 int net_device_up(struct netdev *dev) __must_check;
 void net_device_down(struct netdev *dev);
 
+/* device_config.c: changes that programs ask for; who listens is told. May sleep, no lock held.
+ * Rename: -EBUSY (it is up), -EEXIST, -EINVAL. */
+int net_device_rename(struct netdev *dev, const char *name) __must_check;
+int net_device_set_mtu(struct netdev *dev, u32 mtu) __must_check;
+int net_device_set_address(struct netdev *dev, const u8 *addr) __must_check;
+/* The flags' own wish for all frames, or all groups': NETDEV_PROMISC, NETDEV_ALLMULTI. */
+void net_device_ask(struct netdev *dev, u32 flag, bool on);
+/* Takes a software device off its namespace, once. -ENODEV: it is going already. */
+int net_device_delete(struct netdev *dev) __must_check;
+/* A name that a device may have. */
+bool net_device_name_ok(const char *name);
+/* IFF_* as programs see them (netdevice(7)). */
+u32 net_device_flags(const struct netdev *dev);
+
 /* The device receives frames for that group's link address, or no longer: counted. May sleep. */
 void net_device_group(struct netdev *dev, const u8 *link, bool join);
 
-enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
+enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE, NET_DEVICE_CHANGED };
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
  * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
- * then it goes down again, and all listeners are called for that. Context: may sleep; config is
+ * then it goes down again, and all listeners are called for that. CHANGED: its link came or went,
+ * up or not. Context: may sleep; config is
  * held. */
 struct net_device_hook {
     int (*event)(struct netdev *dev, enum net_device_event event);

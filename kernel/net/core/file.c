@@ -55,8 +55,10 @@ ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
 static ssize_t socket_do_recv(struct file *f, struct socket *s, struct socket_message *m,
                               unsigned flags)
 {
-    if (flags & (MSG_OOB | MSG_ERRQUEUE))
-        return flags & MSG_OOB ? -EINVAL : -EAGAIN;
+    if (flags & MSG_OOB)
+        return -EINVAL;
+    if (flags & MSG_ERRQUEUE)
+        return s->ops->recv_error ? s->ops->recv_error(s, m) : -EAGAIN;
     if (f->flags & O_NONBLOCK)
         flags |= MSG_DONTWAIT;
     return s->ops->recv(s, m, flags);

@@ -29,6 +29,8 @@ struct sock_msg *sock_msg_create(u32 head, struct iov_iter *from, u64 n, bool st
     msg->len = (u32)n;
     msg->off = 0;
     msg->head = head;
+    msg->overhead = SOCK_MSG_COST;
+    msg->packet = false;
     msg->time = 0;
     if (iov_copy_from(from, sock_msg_data(msg), n) != n) {
         *err = -EFAULT;
@@ -41,11 +43,74 @@ struct sock_msg *sock_msg_create(u32 head, struct iov_iter *from, u64 n, bool st
     return msg;
 }
 
-void sock_msg_free(struct socket *s, struct sock_msg *msg)
+static void sock_bytes_free(struct socket *s, struct sock_msg *msg)
 {
     if (s->ops->msg_free)
         s->ops->msg_free(msg);
     kfree(msg);
+}
+
+void sock_msg_free(struct socket *s, struct sock_msg *msg)
+{
+    if (likely(!msg->packet))
+        sock_bytes_free(s, msg);
+    else
+        packet_free(sock_msg_packet(msg));
+}
+
+void sock_packet_settle(struct socket *to, struct packet *p, u32 head)
+{
+    struct sock_msg *msg = sock_packet_msg(p);
+    u32 len = p->len - head;
+
+    ASSERT(head <= p->len);
+    packet_arrived(p);
+    msg->len = len;
+    msg->off = 0;
+    msg->head = head;
+    msg->overhead = p->charged > len ? p->charged - len : 0;
+    msg->packet = true;
+    msg->time = 0;
+    if (to->timestamp)
+        msg->time = (p->time ? p->time : time_ns()) + time_wall_offset();
+}
+
+int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
+{
+    int err = packet_charge(p, to->account);
+
+    if (!err)
+        sock_packet_settle(to, p, head);
+    return err;
+}
+
+/* n bytes of a packet, all or none: into a reader's memory. */
+static bool sock_packet_put(struct sock_msg *msg, u32 off, struct iov_iter *to, u64 n)
+{
+    const struct packet *p = sock_msg_packet(msg);
+    struct iov_iter start = *to;
+
+    off += msg->head;
+    while (n) {
+        u32 len;
+        const u8 *at = packet_stretch(p, off, (u32)n, &len);
+
+        if (!iov_put_whole(to, at, len)) {
+            *to = start;
+            return false;
+        }
+        off += len;
+        n -= len;
+    }
+    return true;
+}
+
+/* n bytes of msg from off on, all or none. */
+static inline bool sock_msg_put(struct sock_msg *msg, u32 off, struct iov_iter *to, u64 n)
+{
+    if (unlikely(msg->packet))
+        return sock_packet_put(msg, off, to, n);
+    return iov_put_whole(to, sock_msg_data(msg) + off, n);
 }
 
 /* Many may wait to send to one datagram socket: each is woken alone, and wakes the next. A stream
@@ -191,7 +256,7 @@ static struct sock_msg *sock_first(struct socket *s, struct sock_read *r, unsign
         DELAYPOINT(sock_first);
         if (msg || *err)
             return msg;
-        if (end && !((flags & MSG_DONTWAIT) && s->type == SOCK_DGRAM))
+        if (end && !((flags & MSG_DONTWAIT) && sock_is_datagram(s)))
             return NULL;
         *err = flags & MSG_DONTWAIT ? -EAGAIN : sock_wait_message(s, r);
         if (*err)
@@ -199,8 +264,8 @@ static struct sock_msg *sock_first(struct socket *s, struct sock_read *r, unsign
     }
 }
 
-/* n bytes of the first message are done with; the last ones take it away. */
-static void sock_consume(struct socket *s, struct sock_msg *msg, u32 n)
+/* n bytes of the first message are done with; the last ones take it away: true. */
+static __always_inline bool sock_take(struct socket *s, struct sock_msg *msg, u32 n)
 {
     struct socket *peer = NULL;
     bool gone = msg->off + n == msg->len;
@@ -209,7 +274,7 @@ static void sock_consume(struct socket *s, struct sock_msg *msg, u32 n)
     spin_lock(&s->lock);
     was_full = s->queued >= s->rcvbuf;
     msg->off += n;
-    s->queued -= n + (gone ? SOCK_MSG_COST : 0);
+    s->queued -= n + (gone ? msg->overhead : 0);
     s->unread -= n;
     if (gone)
         list_del(&msg->node);
@@ -224,8 +289,23 @@ static void sock_consume(struct socket *s, struct sock_msg *msg, u32 n)
         socket_wake(peer, POLLOUT | POLLWRNORM);
         socket_put(peer);
     }
-    if (gone)
-        sock_msg_free(s, msg);
+    return gone;
+}
+
+static __noinline void sock_consume_packet(struct socket *s, struct sock_msg *msg, u32 n)
+{
+    if (sock_take(s, msg, n))
+        packet_free(sock_msg_packet(msg));
+    if (s->ops->packet_consumed)
+        s->ops->packet_consumed(s, n);
+}
+
+static void sock_consume(struct socket *s, struct sock_msg *msg, u32 n)
+{
+    if (unlikely(msg->packet))
+        sock_consume_packet(s, msg, n);
+    else if (sock_take(s, msg, n))
+        sock_bytes_free(s, msg);
 }
 
 /* The message after msg, for a peek that goes on. */
@@ -275,7 +355,7 @@ static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->r
         if (!msg || (r->done && s->ops->msg_joins && !s->ops->msg_joins(s, msg, m)))
             break;
         n = MIN(m->data->count, (u64)(msg->len - msg->off));
-        if (!iov_put_whole(m->data, sock_msg_data(msg) + msg->off, n)) {
+        if (!sock_msg_put(msg, msg->off, m->data, n)) {
             r->missing = n;
             break;
         }
@@ -321,7 +401,7 @@ static int sock_recv_packet(struct socket *s, struct sock_read *r) REQUIRES(s->r
     if (!msg)
         return err;
     n = MIN(m->data->count, (u64)msg->len);
-    if (n && !iov_put_whole(m->data, sock_msg_data(msg), n)) {
+    if (n && !sock_msg_put(msg, 0, m->data, n)) {
         r->missing = n;
         return 0;
     }
@@ -376,7 +456,7 @@ u32 sock_unread_locked(const struct socket *s)
     const struct sock_msg *msg = list_first(&s->queue, struct sock_msg, node);
 
     ASSERT_HELD(&s->lock);
-    return s->type != SOCK_DGRAM ? s->unread : msg ? msg->len : 0;
+    return !sock_is_datagram(s) ? s->unread : msg ? msg->len : 0;
 }
 
 u32 sock_unread(struct socket *s)

@@ -2,9 +2,11 @@
  *
  * Making, counting and listing sockets.
  */
-#include "net/core/sock.h"
+#include "net/core/filter.h"
 #include "lib/log.h"
+#include "mm/account.h"
 #include "mm/slab.h"
+#include "net/core/sending.h"
 #include "obj/pid.h"
 #include "vfs/pseudo.h"
 
@@ -35,6 +37,7 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     s->sndbuf = s->rcvbuf = SOCK_BUF_DEFAULT;
     s->ino = inum_alloc();
     s->uid = current_cred()->fsuid;
+    s->account = account_current();
     spinlock_init(&s->lock, RANK_NET, 5, "socket");
     mutex_init(&s->reading, RANK_OPS, ORDER_SOCKET_READ, "socket->reading");
     list_init(&s->queue);
@@ -50,10 +53,12 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
 
 void socket_fini(struct socket *s)
 {
+    sock_flight_end(s);
     spin_lock(&s->list->lock);
     list_del(&s->node);
     socket_list_count(s, -1UL);
     spin_unlock(&s->list->lock);
+    socket_filter_free(s);
     net_ns_put(s->ns);
 }
 

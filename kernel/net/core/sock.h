@@ -23,6 +23,8 @@
 struct cred;
 struct iov_iter;
 struct pid;
+struct socket_filter;
+struct sock_flight;
 struct sock_msg;
 struct walk_ctx;
 
@@ -69,14 +71,21 @@ struct sock_addr { /* sockaddr_storage */
 };
 
 /* Control messages that a receiver asked for by options, as recvmsg(2) tells them. */
-#define SOCKET_NOTES 8
+#define SOCKET_NOTES 12
 struct socket_notes {
     u32 nr;
     struct socket_note {
         s32 level, type;
         u32 len;
-        u64 data[4]; /* len bytes of it */
+        u64 data[6]; /* len bytes of it */
     } note[SOCKET_NOTES];
+};
+
+/* What a sender's control messages say of the headers of one datagram; -1: nothing. */
+struct socket_header {
+    s16 hops, tos;
+    s16 whole;   /* it is not to be cut into fragments */
+    u16 segment; /* bytes of each datagram that is to be made of it; 0: as the socket says */
 };
 
 /* One message. Sending: files and creds are borrowed. Receiving: references come to the caller,
@@ -95,7 +104,8 @@ struct socket_message {
     /* send, IP datagrams: the address and interface they are to come from; ::, 0: any */
     struct ip_addr source;
     s32 source_interface;
-    struct socket_notes *notes; /* receive: filled; NULL: not wanted */
+    struct socket_header header; /* send, IP datagrams */
+    struct socket_notes *notes;  /* receive: filled; NULL: not wanted */
     struct sock_addr addr; /* the last: send: the destination if addr_len; receive: the sender */
 };
 /* Nothing but data; addr is left as it is, since addr_len says that there is none. */
@@ -109,10 +119,11 @@ static inline void socket_message_init(struct socket_message *m, struct iov_iter
     m->has_cred = false;
     m->source = (struct ip_addr){0};
     m->source_interface = 0;
+    m->header = (struct socket_header){-1, -1, -1, 0};
     m->notes = NULL;
 }
 void socket_message_drop(struct socket_message *m);
-/* Adds a note of n <= 32 bytes, if they are wanted. */
+/* Adds a note of n <= 48 bytes, if they are wanted. */
 void socket_note(struct socket_message *m, s32 level, s32 type, const void *data, u32 n);
 
 struct socket;
@@ -130,6 +141,8 @@ struct socket_ops {
     ssize_t (*send)(struct socket *s, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
     ssize_t (*recv)(struct socket *s, struct socket_message *m, unsigned flags);
+    /* MSG_ERRQUEUE: never waits. NULL: there are none, -EAGAIN. */
+    ssize_t (*recv_error)(struct socket *s, struct socket_message *m);
     /* One control message of a send, into m; unix sockets' are decoded by the caller. */
     int (*control)(struct socket *s, struct socket_message *m, s32 level, s32 type,
                    const void *data, u64 n);
@@ -139,6 +152,9 @@ struct socket_ops {
     int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
     int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
     s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
+    /* A flag or number of SOL_SOCKET that packets depend on has changed: keepalive, buffers, mark.
+     * NULL: no matter. */
+    void (*settled)(struct socket *s);
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
 
@@ -155,7 +171,10 @@ struct socket_ops {
                     unsigned flags, bool *last);
     /* May msg be received together with what m has already? NULL: yes. */
     bool (*msg_joins)(struct socket *s, const struct sock_msg *msg, const struct socket_message *m);
-    void (*msg_free)(struct sock_msg *msg); /* what it refers to; NULL: nothing */
+    void (*msg_free)(struct sock_msg *msg); /* what it, no packet, refers to; NULL: nothing */
+    /* A reader has taken n bytes of a packet, and the queue has space for them again. Under
+     * s->reading; may send. NULL: no matter. */
+    void (*packet_consumed)(struct socket *s, u32 n);
 };
 
 /* Sockets of one protocol in one namespace, in the order they were made. */
@@ -179,9 +198,11 @@ struct socket {
     bool passcred, passsec, reuse_addr, reuse_port, keepalive, broadcast; /* a */
     bool dont_route, oob_inline, no_check, count_lost, debug;             /* a */
     bool listening;                                                       /* a  SO_ACCEPTCONN */
-    bool dead;                                                            /* l  released */
+    bool sndbuf_set, rcvbuf_set;   /* a  a program has said what they are to be */
+    bool dead;                     /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
     s32 priority, mark, low_water; /* a */
+    u32 bound_device;              /* a  index of the one that it sends and receives by; 0: any */
     struct {
         s32 on, seconds;
     } linger;                       /* a */
@@ -189,17 +210,21 @@ struct socket {
     u64 send_timeout, recv_timeout; /* a  ns; 0: none */
     int error;                      /* a  positive errno for SO_ERROR */
     kuid_t uid;                     /* I  its maker */
+    struct account *account;        /* I  the maker's; lasts, since s is charged to it; or NULL */
     struct spinlock lock;
     struct mutex reading;
     struct list_node queue;       /* l  messages to read */
-    u32 queued;                   /* l  what they cost: bytes, and SOCK_MSG_COST each */
+    u32 queued;                   /* l  what they cost: bytes and overheads */
     u32 unread;                   /* l  bytes in them */
     u32 shut;                     /* l  SOCK_SHUT_* */
     u32 lost;                     /* a  datagrams that found no space */
+    struct sock_flight *flight;   /* a  packets under way (sending.h); NULL: there was none yet */
     struct socket *peer;          /* l  the other end on this host, or NULL; a reference */
     struct waitq wait;            /*    state, queue or error changed */
     struct waitq senders_wait;    /*    who waits to send a datagram here, or to connect */
     struct list_node accept_node; /*    the listener's lock: in its queue */
+    struct socket_filter *filter; /* l to write, RCU to read; core/filter.h */
+    bool filter_locked;           /* l */
     struct socket_list *list;     /* I */
     struct list_node node;        /* n */
     u64 ino;                      /* I */
@@ -268,6 +293,9 @@ struct socket_family {
 struct socket_proto {
     u8 type, protocol; /* the first of its type is what protocol 0 means */
     struct socket *(*create)(struct net_ns *ns, int family);
+    /* Instead: of any protocol but 0. */
+    struct socket *(*create_any)(struct net_ns *ns, int family, int protocol);
+    bool named_only; /* protocol 0 never means it */
 };
 #define SOCKET_PROTO(id) TABLE_ENTRY(struct socket_proto, socket_protos, #id)
 

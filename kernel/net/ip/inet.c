@@ -8,7 +8,9 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/ip/addr.h"
+#include "net/ip/option.h"
 #include "net/ip/port.h"
+#include "net/link/loopback.h"
 
 #define SIN6_MIN 24 /* sockaddr_in6 without the scope: RFC 2133's, which Linux takes, too */
 
@@ -58,7 +60,7 @@ int inet_addr_in(const struct inet_sock *s, const struct sock_addr *sa, u32 len,
     memcpy(&a, sa, MIN(len, (u32)sizeof(a)));
     *out = (struct ip_end){.port = inet_port_in(a.port), .addr = a.addr};
     if (ip_needs_scope(&out->addr))
-        out->scope = len >= sizeof(a) && a.scope ? a.scope : s->bound_device;
+        out->scope = len >= sizeof(a) && a.scope ? a.scope : s->sock.bound_device;
     return a.family == AF_INET6 ? 0 : -EAFNOSUPPORT;
 }
 
@@ -83,16 +85,21 @@ static void inet_addr_out6(const struct ip_end *end, struct sock_addr *sa)
     memcpy(sa, &a, sizeof(a));
 }
 
-void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
-                   u32 *len)
+u32 inet_addr_write(int family, const struct ip_end *end, struct sock_addr *sa)
 {
-    bool four = s->sock.family == AF_INET;
+    bool four = family == AF_INET;
 
     if (four)
         inet_addr_out4(end, sa);
     else
         inet_addr_out6(end, sa);
-    *len = four ? sizeof(struct inet_addr4) : sizeof(struct inet_addr6);
+    return four ? sizeof(struct inet_addr4) : sizeof(struct inet_addr6);
+}
+
+void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
+                   u32 *len)
+{
+    *len = inet_addr_write(s->sock.family, end, sa);
 }
 
 struct ip_addr inet_any(const struct inet_sock *s)
@@ -124,8 +131,7 @@ struct ip_end inet_peer(struct inet_sock *s)
     return peer;
 }
 
-/* May s have this address for its own? */
-static int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
+int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
 {
     const struct ip_addr *a = &end->addr;
 
@@ -163,7 +169,7 @@ int inet_bind(struct socket *sock, const struct sock_addr *sa, u32 len, const st
     if (sock->type == SOCK_STREAM && READ_ONCE(sock->peer))
         return -EINVAL;
     if (end.scope)
-        WRITE_ONCE(s->bound_device, end.scope);
+        WRITE_ONCE(sock->bound_device, end.scope);
     return port_bind(s, &end);
 }
 
@@ -198,11 +204,14 @@ static int inet_source(const struct ip_end *bound, const struct ip_addr *to, str
     return 0;
 }
 
-int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
-               struct inet_way *way)
+/* -EHOSTUNREACH: it is not of this namespace. */
+static __always_inline int inet_reach_local(const struct inet_sock *s, const struct ip_end *local,
+                                            struct ip_end *to, struct inet_way *way)
 {
     bool bound4 = s->sock.family == AF_INET || (local->port && ip_is_v4(&local->addr));
+    u32 bound = READ_ONCE(s->sock.bound_device);
 
+    way->path.dev = NULL;
     if (ip_is_any(&to->addr))
         to->addr = ip_is_v4(&to->addr) || bound4 ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
     if (s->v6only && ip_is_v4(&to->addr))
@@ -210,7 +219,111 @@ int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_
     if (ip_needs_scope(&to->addr) && !to->scope)
         return -EINVAL;
     way->device = ip_local_device(s->sock.ns, &to->addr);
-    return way->device ? inet_source(local, &to->addr, &way->source) : -ENETUNREACH;
+    if (!way->device || (bound && bound != way->device && bound != LOOPBACK_INDEX))
+        return -EHOSTUNREACH;
+    return inet_source(local, &to->addr, &way->source);
+}
+
+int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               struct inet_way *way)
+{
+    int err = inet_reach_local(s, local, to, way);
+
+    return err == -EHOSTUNREACH ? -ENETUNREACH : err;
+}
+
+static void inet_flow_group(const struct inet_sock *s, struct ip_flow *f)
+{
+    bool v4 = ip_is_v4(&f->to);
+
+    if (!f->device)
+        f->device = READ_ONCE(s->group_device[!v4]);
+    if (v4 && ip_is_any(&f->from) && READ_ONCE(s->group_source))
+        f->from = ip_from_v4(ip_swap32(READ_ONCE(s->group_source)));
+}
+
+static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *local,
+                                const struct ip_end *to, const struct socket_message *m,
+                                struct inet_way *way)
+{
+    bool v4 = ip_is_v4(&to->addr);
+    struct ip_flow f = {.to = to->addr,
+                        .device = READ_ONCE(s->sock.bound_device),
+                        .mark = (u32)s->sock.mark,
+                        .from_port = local->port,
+                        .to_port = to->port,
+                        .protocol = s->sock.protocol,
+                        .uid = s->sock.uid};
+    int err;
+
+    if (local->port && !ip_is_any(&local->addr) && !ip_is_multicast(&local->addr)) {
+        if (ip_is_v4(&local->addr) != v4)
+            return v4 ? -ENETUNREACH : -EAFNOSUPPORT;
+        f.from = local->addr;
+    }
+    if (m && !ip_is_any(&m->source))
+        f.from = m->source;
+    if (m && m->source_interface)
+        f.device = (u32)m->source_interface;
+    if (to->scope)
+        f.device = to->scope;
+    if (ip_is_multicast(&to->addr))
+        inet_flow_group(s, &f);
+    err = ip_path_find(s->sock.ns, &f, &way->path);
+    if (err)
+        return err;
+    way->source = way->path.source;
+    way->device = way->path.dev->index;
+    if (way->path.kind != IP_BROADCAST || s->sock.broadcast)
+        return 0;
+    ip_path_put(&way->path);
+    return -EACCES;
+}
+
+int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               const struct socket_message *m, struct inet_way *way)
+{
+    int err = inet_reach_local(s, local, to, way);
+
+    return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
+}
+
+int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+                      const struct socket_message *m, struct inet_way *way)
+{
+    struct inet_way near;
+    int err = inet_reach(s, local, to, &near);
+
+    /* Its own addresses are judged the same way. */
+    return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+}
+
+/* A datagram of IPv4 that fits is not cut by others, one that does not fit is cut here, unless
+ * IP_MTU_DISCOVER says otherwise (ip(7)). */
+static bool inet_whole(const struct inet_sock *s, const struct inet_way *way, bool v4, s16 said,
+                       u32 n)
+{
+    s32 discover = v4 ? inet_option_get(s, IPPROTO_IP, IP_MTU_DISCOVER)
+                      : inet_option_get(s, IPPROTO_IPV6, IPV6_MTU_DISCOVER);
+
+    if (discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE)
+        return true;
+    if (!v4)
+        return said >= 0 ? said : inet_option_get(s, IPPROTO_IPV6, IPV6_DONTFRAG);
+    return discover == IP_PMTUDISC_WANT && n + 20 <= way->path.mtu;
+}
+
+void inet_info(const struct inet_sock *s, const struct inet_way *way, const struct ip_addr *to,
+               const struct socket_header *header, u32 n, struct ip_info *out)
+{
+    bool v4 = ip_is_v4(to);
+
+    *out = (struct ip_info){.from = way->source, .to = *to, .protocol = s->sock.protocol};
+    inet_header(s, to, header, &out->hops, &out->tos);
+    out->whole_only = inet_whole(s, way, v4, header->whole, n);
+    out->no_loop =
+        ip_is_multicast(to) && !(v4 ? inet_option_get(s, IPPROTO_IP, IP_MULTICAST_LOOP)
+                                    : inet_option_get(s, IPPROTO_IPV6, IPV6_MULTICAST_LOOP));
 }
 
 int inet_name(struct socket *sock, bool peer, struct sock_addr *out, u32 *len)
@@ -218,7 +331,7 @@ int inet_name(struct socket *sock, bool peer, struct sock_addr *out, u32 *len)
     struct inet_sock *s = inet_of(sock);
     struct ip_end end = peer ? inet_peer(s) : inet_local(s);
 
-    if (peer && (!end.port || (sock->type == SOCK_STREAM && !READ_ONCE(sock->peer))))
+    if (peer && (!end.port || (s->proto->connected && !s->proto->connected(s))))
         return -ENOTCONN;
     if (!peer && !end.port)
         end.addr = inet_any(s);
@@ -230,6 +343,8 @@ void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_
                 struct socket_list *list, int family)
 {
     s->proto = proto;
+    list_init(&s->errors);
+    list_init(&s->groups);
     s->sock.protocol = proto->protocol;
     s->v6only = family == AF_INET6 && ip_sysctl(ns, IP_BINDV6ONLY);
     socket_init(&s->sock, proto->ops, ns, list, family, proto->type);
@@ -237,6 +352,7 @@ void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_
 
 void inet_fini(struct inet_sock *s)
 {
+    inet_drop_errors(s);
     socket_fini(&s->sock);
     kfree(s->opt);
 }
@@ -253,7 +369,9 @@ static struct socket *inet_create(struct net_ns *ns, int family, int type, int p
     {
         if (p->type != type)
             continue;
-        if (!protocol || protocol == p->protocol)
+        if (p->create_any && protocol)
+            return p->create_any(ns, family, protocol);
+        if (!p->create_any && (protocol ? protocol == p->protocol : !p->named_only))
             return p->create(ns, family);
         known = true;
     }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "net/core/sock.h"
+#include "net/ip/ip.h"
 
 #define IPPROTO_IP 0
 #define IPPROTO_TCP 6
@@ -68,7 +69,11 @@ struct inet_proto {
     /* Options that are no such numbers; -ENOPROTOOPT: not mine. Both or neither. */
     int (*set)(struct inet_sock *s, int name, const void *val, u32 n);
     int (*get)(struct inet_sock *s, int name, void *val, u32 *n);
+    /* A control message of the protocol's own level; NULL: as for others' levels. */
+    int (*control)(struct socket_message *m, s32 type, const void *data, u64 n);
     struct port_table *(*ports)(struct net_ns *ns);
+    /* It has a peer; NULL: as soon as there is an address of one. */
+    bool (*connected)(const struct inet_sock *s);
 };
 
 /* I immutable · l sock.lock · p the port table's lock · a atomic */
@@ -78,10 +83,15 @@ struct inet_sock {
     struct ip_end local;            /* l  as a program is told; port 0: none */
     struct ip_end peer;             /* l  port 0: not connected */
     struct port_name name;          /* p */
-    s32 *opt;         /* l  option values; NULL: all as at first; once there it stays */
-    u32 bound_device; /* a  by a link-local address: its interface */
-    bool v6only;      /* a  stays once there is a name */
-    bool auto_port;   /* a  the port was chosen for it */
+    s32 *opt;                /* l  option values; NULL: all as at first; once there it stays */
+    bool v6only;             /* a  stays once there is a name */
+    bool auto_port;          /* a  the port was chosen for it */
+    struct list_node errors; /* l  that came back and wait to be read: inet_error.c */
+    u32 error_bytes;         /* l  what they cost */
+    struct list_node groups; /* l  that it has joined: inet_group.c */
+    u32 nr_groups;           /* l */
+    u32 group_device[2];     /* a  groups of IPv4, IPv6 are sent to by it; 0: by routes */
+    u32 group_source;        /* a  and from it (IP_MULTICAST_IF), as on the wire; 0: chosen */
 };
 
 static inline struct inet_sock *inet_of(struct socket *s)
@@ -101,20 +111,42 @@ int inet_addr_in4(const struct sock_addr *sa, u32 len, struct ip_end *out);
 /* The same for a program, in s's family. */
 void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
                    u32 *len);
+/* As a family has them, which is AF_INET for mapped addresses alone: how many bytes. */
+u32 inet_addr_write(int family, const struct ip_end *end, struct sock_addr *sa);
+/* May s have this address for its own? 0, -EINVAL, -EADDRNOTAVAIL. */
+int inet_bind_check(struct inet_sock *s, const struct ip_end *end);
 int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len, const struct walk_ctx *ctx,
               u32 mode);
 /* Gives s a name at the address, if it has none. -EADDRINUSE: no port is left. */
 int inet_autobind(struct inet_sock *s, const struct ip_addr *addr);
 struct ip_addr inet_any(const struct inet_sock *s);
-/* How packets go: from which address, through which device. */
+/* How packets go: from which address, through which device. path.dev is NULL where the destination
+ * is this namespace's: then bytes may go from queue to queue. */
 struct inet_way {
     struct ip_addr source;
     u32 device;
+    struct ip_path path;
 };
 /* The way from s, whose own end is `local`, to `to`, where a wildcard becomes the loopback.
  * -ENETUNREACH, -EINVAL (link-local without an interface), -EAFNOSUPPORT. */
 int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
                struct inet_way *way);
+/* The same, also to other hosts: then way->path is set, which the caller puts back (inet_way_put).
+ * m: a message with wishes of its own (control messages), or NULL. inet_reach's or ip_path_find's
+ * errors; -EACCES (a broadcast without SO_BROADCAST). */
+int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               const struct socket_message *m, struct inet_way *way);
+/* The same, always with a path: what is sent is a packet wherever it goes. */
+int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+                      const struct socket_message *m, struct inet_way *way);
+static inline void inet_way_put(struct inet_way *way)
+{
+    if (way->path.dev)
+        ip_path_put(&way->path);
+}
+/* The rest of the header of what goes that way from s. n: bytes of the transport. */
+void inet_info(const struct inet_sock *s, const struct inet_way *way, const struct ip_addr *to,
+               const struct socket_header *header, u32 n, struct ip_info *out);
 /* Both ends at one moment. */
 void inet_ends(struct inet_sock *s, struct ip_end *local, struct ip_end *peer);
 struct ip_end inet_local(struct inet_sock *s);
@@ -122,15 +154,54 @@ struct ip_end inet_peer(struct inet_sock *s);
 int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 int inet_control(struct socket *s, struct socket_message *m, s32 level, s32 type, const void *data,
                  u64 n);
-/* Notes of IP for a receiver of a datagram to `to` that came through the device. */
-void inet_notes(struct inet_sock *s, struct socket_message *m, const struct ip_addr *to,
-                u32 device);
+/* What the header of a received datagram said. */
+struct inet_heard {
+    struct ip_addr to;
+    u32 device; /* that it came through */
+    u32 flow;
+    u8 hops, tos;
+};
+/* Hops and class of a datagram to `to`: what its sender says of it (h), or the socket's options. */
+void inet_header(const struct inet_sock *s, const struct ip_addr *to, const struct socket_header *h,
+                 u8 *hops, u8 *tos);
+/* Notes of IP for a receiver. port: its own. */
+void inet_notes(struct inet_sock *s, struct socket_message *m, const struct inet_heard *heard,
+                u16 port);
+
+/* inet_error.c: errors that came back (IP_RECVERR, MSG_ERRQUEUE). An error of something that was
+ * sent to `to`; data: the first n bytes of its payload. The next call of s reports it if s asked
+ * for all, or is connected and it is a hard one. irq-safe. */
+struct ip_error;
+void inet_error(struct inet_sock *s, const struct ip_error *e, const struct ip_end *to,
+                const void *data, u32 n);
+/* s asked to be told of errors of IPv4, or else IPv6. */
+bool inet_wants_errors(const struct inet_sock *s, bool v4);
+ssize_t inet_recv_error(struct socket *s, struct socket_message *m);
+/* Frees them all. */
+void inet_drop_errors(struct inet_sock *s);
 
 /* option.c */
 int inet_set_option(struct socket *s, int level, int name, const void *val, u32 n);
 int inet_get_option(struct socket *s, int level, int name, void *val, u32 *n);
 int inet_option_inherit(struct inet_sock *s, const struct inet_sock *from);
 bool inet_option_on(const struct inet_sock *s, int level, int name);
+/* The value of an option that is a number. */
+s32 inet_option_get(const struct inet_sock *s, int level, int name);
+
+/* inet_datagram.c: operations of sockets that send and receive whole messages. _end: the rest of
+ * release. */
+u32 inet_datagram_poll(struct socket *s, struct poll_table *pt);
+s64 inet_datagram_ioctl(struct socket *s, unsigned cmd, u64 arg);
+ssize_t inet_datagram_recv(struct socket *s, struct socket_message *m, unsigned flags);
+void inet_datagram_end(struct socket *s);
+
+/* inet_group.c: groups that a socket has joined, and those options. */
+int inet_group_set(struct inet_sock *s, int level, int name, const void *val, u32 n);
+int inet_group_get(struct inet_sock *s, int level, int name, void *val, u32 *n);
+/* s receives what `from` sends to a group and came through the device. Under no lock of s. */
+bool inet_group_hears(struct inet_sock *s, const struct ip_info *h);
+/* Leaves them all. May sleep. */
+void inet_leave_groups(struct inet_sock *s);
 
 /* proc.c: lines of /proc/net/{tcp,udp}{,6}, as Linux has them: padded where the family is IPv4 */
 struct inet_line {

@@ -11,7 +11,7 @@
 #include "net/ip/inet.h"
 
 #define SO_PEERCRED 17
-#define IPV6_MTU_LO 65536
+#define MTU_LO 65536
 
 static const struct inet_option inet_options[] = {
     {IPPROTO_IP, IP_TOS, INET_CUT, 0, 255, 0},
@@ -19,6 +19,9 @@ static const struct inet_option inet_options[] = {
     {IPPROTO_IP, IP_PKTINFO, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_MTU_DISCOVER, INET_RANGE, 0, 5, 1},
     {IPPROTO_IP, IP_RECVERR, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IP, IP_RECVTTL, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IP, IP_RECVTOS, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_FREEBIND, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_MINTTL, INET_RANGE, 0, 255, 0},
     {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, INET_FLAG, 0, 1, 0},
@@ -34,6 +37,8 @@ static const struct inet_option inet_options[] = {
     {IPPROTO_IPV6, IPV6_FLOWINFO_SEND, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVPKTINFO, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IPV6, IPV6_FLOWINFO, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVPATHMTU, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_DONTFRAG, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVTCLASS, INET_FLAG, 0, 1, 0},
@@ -80,6 +85,14 @@ bool inet_option_on(const struct inet_sock *s, int level, int name)
     const struct inet_option *o = READ_ONCE(s->opt) ? option_find(s, level, name, &place) : NULL;
 
     return o && option_value(s, o, place);
+}
+
+s32 inet_option_get(const struct inet_sock *s, int level, int name)
+{
+    u32 place;
+    const struct inet_option *o = option_find(s, level, name, &place);
+
+    return o ? option_value(s, o, place) : 0;
 }
 
 static u32 option_count(const struct inet_sock *s)
@@ -144,7 +157,7 @@ static int option_judge(const struct inet_sock *s, const struct inet_option *o, 
     case INET_OWN:
         return s->proto->judge(o, v);
     case INET_CLOSED:
-        return fits && !READ_ONCE(s->sock.peer) ? 0 : -EINVAL;
+        return fits && !(s->proto->connected && s->proto->connected(s)) ? 0 : -EINVAL;
     default:
         return fits ? 0 : -EINVAL;
     }
@@ -182,6 +195,9 @@ int inet_set_option(struct socket *sock, int level, int name, const void *val, u
         err = s->proto->set(s, name, val, n);
     if (err != -ENOPROTOOPT)
         return err;
+    err = inet_group_set(s, level, name, val, n);
+    if (err != -ENOPROTOOPT)
+        return err;
     o = option_find(s, level, name, &place);
     err = option_int_in(level, val, n, &v);
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && sock->family == AF_INET6)
@@ -199,6 +215,22 @@ int inet_set_option(struct socket *sock, int level, int name, const void *val, u
     return level == sock->protocol && s->proto->changed ? s->proto->changed(s, o, v) : 0;
 }
 
+/* Of the path to the peer. */
+static int option_get_mtu(struct inet_sock *s, void *val, u32 *n)
+{
+    struct ip_end local, peer;
+    struct inet_way way;
+    s32 v = MTU_LO;
+
+    inet_ends(s, &local, &peer);
+    if (!peer.port || inet_route(s, &local, &peer, NULL, &way))
+        return -ENOTCONN;
+    if (way.path.dev)
+        v = (s32)way.path.mtu;
+    inet_way_put(&way);
+    return socket_option_put(val, n, &v, sizeof(v));
+}
+
 /* What an AF_INET6 socket tells that is no stored number. */
 static int option_get_ipv6(struct inet_sock *s, int name, void *val, u32 *n)
 {
@@ -207,11 +239,6 @@ static int option_get_ipv6(struct inet_sock *s, int name, void *val, u32 *n)
     switch (name) {
     case IPV6_V6ONLY:
         v = s->v6only;
-        return socket_option_put(val, n, &v, sizeof(v));
-    case IPV6_MTU: /* of the way to the peer, which is on this host */
-        v = IPV6_MTU_LO;
-        if (!inet_peer(s).port)
-            return -ENOTCONN;
         return socket_option_put(val, n, &v, sizeof(v));
     default:
         return -ENOPROTOOPT;
@@ -234,6 +261,11 @@ int inet_get_option(struct socket *sock, int level, int name, void *val, u32 *n)
         if (err != -ENOPROTOOPT)
             return err;
     }
+    if (inet_group_get(s, level, name, val, n) == 0)
+        return 0;
+    if ((level == IPPROTO_IP && name == IP_MTU) ||
+        (level == IPPROTO_IPV6 && name == IPV6_MTU && sock->family == AF_INET6))
+        return option_get_mtu(s, val, n);
     o = option_find(s, level, name, &place);
     if (!o)
         return level == IPPROTO_IPV6 && sock->family == AF_INET6 ? option_get_ipv6(s, name, val, n)

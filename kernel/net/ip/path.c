@@ -190,6 +190,10 @@ int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out
         return -EINVAL;
     if (path_is_own(ns, &f->to) && (!f->device || f->device == LOOPBACK_INDEX)) {
         path_set_local(ns, f, &found);
+    } else if (f->device == LOOPBACK_INDEX && ip_is_multicast(&f->to) && loopback_is_up(ns)) {
+        if (ip_is_any(&found.source)) /* lo has no other in a namespace without configuration */
+            found.source = ip_is_v4(&f->to) ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
+        path_set(&found, loopback_of(ns), IP_MULTICAST);
     } else if (c) {
         rcu_read_lock();
         err = path_find(c, f, &found);

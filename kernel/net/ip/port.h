@@ -19,6 +19,7 @@
 
 #define PORT_FIRST 32768U
 #define PORT_LAST 60999U
+#define PORT_LOOKS 256U /* sockets of one name that a look-up looks at */
 
 struct port_bits;
 
@@ -41,6 +42,11 @@ int port_listen(struct inet_sock *s);
 int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct ip_end *peer);
 /* Takes the name away. */
 void port_end(struct inet_sock *s);
-/* The socket that receives what goes from `from` to `to`, with a reference; NULL: there is none. */
+/* The socket that receives what goes from `from` to `to` and came through the device, with a
+ * reference; NULL: there is none. */
 struct inet_sock *port_find(struct port_table *t, const struct ip_end *to,
-                            const struct ip_end *from);
+                            const struct ip_end *from, u32 device);
+/* The same of all that receive it, at most n of them: how many. Of a group's packet, those that
+ * have joined it. */
+u32 port_find_all(struct port_table *t, const struct ip_end *to, const struct ip_info *h,
+                  const struct ip_end *from, struct inet_sock **out, u32 n);

@@ -128,7 +128,7 @@ static void datagram_read(const struct datagram *d, u32 offset, u32 n, u8 *out)
         if (to <= offset)
             continue;
         k = MIN(n, to - offset);
-        packet_read(d->packets[i], offset - from, k, out);
+        packet_copy(d->packets[i], offset - from, k, out);
         out += k;
         offset += k;
         n -= k;

@@ -8,6 +8,7 @@
 
 #define ETHERNET_ADDR 6
 #define ETHERNET_HEADER 14
+#define ETHERNET_MTU 1500
 #define ETHERNET_MIN_TYPE 0x0600 /* below: a length, IEEE 802.3 */
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP 0x0806

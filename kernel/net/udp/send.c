@@ -5,17 +5,21 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/ip/ip.h"
 #include "net/ip/option.h"
+#include "net/link/loopback.h"
 #include "net/udp/udp.h"
 #include "vm/iov.h"
 
 #define UDP_MAX4 65507U
 #define UDP_MAX6 65527U
 
-/* What MSG_MORE and UDP_CORK gather: its addresses are the first part's. */
+#define UDP_QUOTE4 520U /* bytes of a refused datagram that come back, as by ICMP's errors */
+#define UDP_QUOTE6 1184U
+
+/* What MSG_MORE and UDP_CORK gather: the first part says where it goes. */
 struct udp_pending {
-    struct ip_end to;
-    struct inet_way way;
+    struct udp_way way;
     u32 len;
     u8 data[];
 };
@@ -28,57 +32,85 @@ int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, s
 }
 
 /* No socket receives there: a connected sender gets ECONNREFUSED with its next call. */
-static void udp_unheard(struct udp_sock *u, const struct ip_addr *to)
+static __noinline void udp_unheard(struct udp_sock *u, struct iov_iter *data,
+                                   const struct udp_way *w)
 {
-    struct inet_sock *s = &u->inet;
-    bool told = ip_is_v4(to) ? inet_option_on(s, IPPROTO_IP, IP_RECVERR)
-                             : inet_option_on(s, IPPROTO_IPV6, IPV6_RECVERR);
+    const struct ip_addr *to = &w->to.addr;
+    bool v4 = ip_is_v4(to);
+    struct ip_error e = {.reporter = *to,
+                         .err = ECONNREFUSED,
+                         .hard = true,
+                         .origin = v4 ? 2 : 3, /* SO_EE_ORIGIN_ICMP, _ICMP6 */
+                         .type = v4 ? 3 : 1,   /* no such port: RFC 792, RFC 4443 3.1 */
+                         .code = v4 ? 3 : 4};
+    u64 n = MIN(data->count, (u64)(v4 ? UDP_QUOTE4 : UDP_QUOTE6));
+    u8 *quote = inet_wants_errors(&u->inet, v4) ? kmalloc(MAX(n, (u64)1)) : NULL;
 
-    if (!READ_ONCE(s->peer.port) && !told)
-        return;
-    WRITE_ONCE(s->sock.error, ECONNREFUSED);
-    socket_wake(&s->sock, POLLERR);
+    if (!quote || iov_copy_from(data, quote, n) != n)
+        n = 0;
+    inet_error(&u->inet, &e, &w->to, quote, (u32)n);
+    kfree(quote);
 }
 
-static void udp_queue(struct socket *to, struct udp_msg *um)
+/* What the receiver hears of a header that was never made. */
+static void udp_heard(const struct udp_sock *u, const struct udp_way *w, struct inet_heard *h)
 {
-    bool wake = false, fits;
-
-    spin_lock(&to->lock);
-    fits = !to->dead && !sock_refuses(to) && to->queued < to->rcvbuf;
-    if (fits)
-        wake = sock_queue_add_locked(to, &um->msg);
-    else
-        __atomic_fetch_add(&to->lost, 1, __ATOMIC_RELAXED);
-    spin_unlock(&to->lock);
-    if (wake)
-        sock_queue_wake(to);
-    if (!fits)
-        sock_msg_free(to, &um->msg);
+    h->to = w->to.addr;
+    h->device = w->way.device;
+    h->flow = 0;
+    h->hops = 64;
+    h->tos = 0;
+    if (unlikely(READ_ONCE(u->inet.opt) || w->header.hops >= 0 || w->header.tos >= 0))
+        inet_header(&u->inet, &w->to.addr, &w->header, &h->hops, &h->tos);
 }
 
-/* One whole datagram, from u's port. */
-static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct ip_end *to,
-                       const struct inet_way *way)
+/* n bytes of data from u's port to r. */
+static __always_inline int udp_put(struct udp_sock *u, struct inet_sock *r, struct iov_iter *data,
+                                   u64 n, u16 segment, const struct udp_way *w)
 {
-    struct net_ns *ns = u->inet.sock.ns;
-    struct ip_end from = {.addr = way->source, .port = READ_ONCE(u->inet.local.port)};
-    struct inet_sock *r = port_find(&udp_ns_of(ns)->ports, to, &from);
     struct udp_msg *um;
     int err = 0;
 
+    um = (struct udp_msg *)sock_msg_create(offsetof(struct udp_msg, data), data, n,
+                                           r->sock.timestamp, &err);
+    if (!um)
+        return err;
+    um->from = (struct ip_end){.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
+    udp_heard(u, w, &um->heard);
+    um->segment = segment;
+    sock_queue_offer(&r->sock, &um->msg);
+    return 0;
+}
+
+/* Several datagrams: together where the receiver takes them so. */
+static __noinline int udp_put_segments(struct udp_sock *u, struct inet_sock *r,
+                                       struct iov_iter *data, const struct udp_way *w)
+{
+    bool together = inet_option_on(r, IPPROTO_UDP, UDP_GRO);
+    u64 n = together ? data->count : w->header.segment;
+    int err = 0;
+
+    while (data->count && !err)
+        err = udp_put(u, r, data, MIN(data->count, n), together ? w->header.segment : 0, w);
+    return err;
+}
+
+/* All of data, from u's port. */
+static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w)
+{
+    struct ip_end from = {.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
+    struct inet_sock *r =
+        port_find(&udp_ns_of(u->inet.sock.ns)->ports, &w->to, &from, LOOPBACK_INDEX);
+    int err;
+
     if (!r) {
-        udp_unheard(u, &to->addr);
+        udp_unheard(u, data, w);
         return 0;
     }
-    um = (struct udp_msg *)sock_msg_create(offsetof(struct udp_msg, data), data, data->count,
-                                           r->sock.timestamp, &err);
-    if (um) {
-        um->from = from;
-        um->to = to->addr;
-        um->device = way->device;
-        udp_queue(&r->sock, um);
-    }
+    if (likely(!w->header.segment))
+        err = udp_put(u, r, data, data->count, 0, w);
+    else
+        err = udp_put_segments(u, r, data, w);
     socket_put(&r->sock);
     return err;
 }
@@ -94,9 +126,23 @@ static struct udp_pending *udp_take_pending(struct udp_sock *u)
     return p;
 }
 
+static void udp_pending_free(struct udp_pending *p)
+{
+    if (p)
+        inet_way_put(&p->way.way);
+    kfree(p);
+}
+
 void udp_drop_pending(struct udp_sock *u)
 {
-    kfree(udp_take_pending(u));
+    udp_pending_free(udp_take_pending(u));
+}
+
+/* Here, or to another host. */
+static int udp_go(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
+                  unsigned flags)
+{
+    return likely(!w->way.path.dev) ? udp_deliver(u, data, w) : udp_transmit(u, data, w, flags);
 }
 
 int udp_flush(struct udp_sock *u)
@@ -108,8 +154,8 @@ int udp_flush(struct udp_sock *u)
     if (!p)
         return 0;
     iov_init_kernel(&it, p->data, p->len);
-    err = udp_deliver(u, &it, &p->to, &p->way);
-    kfree(p);
+    err = udp_go(u, &it, &p->way, 0);
+    udp_pending_free(p);
     return err;
 }
 
@@ -118,10 +164,9 @@ static u32 udp_max(const struct ip_end *to)
     return ip_is_v4(&to->addr) ? UDP_MAX4 : UDP_MAX6;
 }
 
-/* Behind what is there already, which keeps its addresses. to NULL: -ENOENT if nothing is there.
- * -EMSGSIZE: then all of it is dropped. */
-static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way,
-                           const void *data, u32 n)
+/* Behind what is there already, which keeps its way. w NULL: -ENOENT if nothing is there; else its
+ * path is taken with the first part. -EMSGSIZE: then all of it is dropped. */
+static int udp_pending_add(struct udp_sock *u, struct udp_way *w, const void *data, u32 n)
 {
     struct udp_pending *p, *more;
     int err = 0;
@@ -129,17 +174,17 @@ static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const st
     spin_lock(&u->inet.sock.lock);
     p = u->pending;
     more = NULL;
-    if (!p && !to)
+    if (!p && !w)
         err = -ENOENT;
-    else if (p && p->len + (u64)n > udp_max(&p->to))
+    else if (p && p->len + (u64)n > udp_max(&p->way.to))
         err = -EMSGSIZE;
     else
         more = krealloc(p, sizeof(*p) + (p ? p->len : 0) + n);
     if (more) {
         if (!p) {
-            more->to = *to;
-            more->way = *way;
+            more->way = *w;
             more->len = 0;
+            w->way.path.dev = NULL; /* its reference is there now */
         }
         memcpy(more->data + more->len, data, n);
         more->len += n;
@@ -196,62 +241,79 @@ static bool udp_has_target(const struct udp_sock *u, const struct socket_message
 }
 
 /* Where a message goes, as it says or to the peer, and how; u has a port then. */
-static int udp_route(struct udp_sock *u, const struct socket_message *m, struct ip_end *to,
-                     struct inet_way *way)
+static int udp_route(struct udp_sock *u, const struct socket_message *m, struct udp_way *w)
 {
     struct ip_end local;
     struct ip_addr any;
     int err = 0;
 
-    inet_ends(&u->inet, &local, to);
+    inet_ends(&u->inet, &local, &w->to);
     if (udp_has_target(u, m))
-        err = udp_target(u, m, to);
-    else if (!to->port)
+        err = udp_target(u, m, &w->to);
+    else if (!w->to.port)
         err = -EDESTADDRREQ;
     if (!err)
-        err = inet_reach(&u->inet, &local, to, way);
+        err = inet_route(&u->inet, &local, &w->to, m, &w->way);
     if (!err && unlikely(m->source_interface || !ip_is_any(&m->source)))
-        err = udp_source(u, m, to, &way->source);
+        err = udp_source(u, m, &w->to, &w->way.source);
     if (err || likely(local.port))
         return err;
     any = inet_any(&u->inet);
     return inet_autobind(&u->inet, &any);
 }
 
-/* A message of n bytes may go, there. */
-static int udp_begin(struct udp_sock *u, const struct socket_message *m, u64 n, struct ip_end *to,
-                     struct inet_way *way)
+/* Into how many bytes of each segment n bytes are to be cut; 0: one datagram. -EINVAL. */
+static int udp_segment(const struct udp_sock *u, u64 n, struct socket_header *h)
 {
-    int err = udp_route(u, m, to, way);
+    if (likely(!READ_ONCE(u->inet.opt)) && !h->segment)
+        return 0;
+    if (!h->segment)
+        h->segment = (u16)inet_option_get(&u->inet, IPPROTO_UDP, UDP_SEGMENT);
+    if (!h->segment)
+        return 0;
+    if (n > (u64)h->segment * UDP_SEGMENTS || u->inet.sock.no_check)
+        return -EINVAL;
+    if (n <= h->segment)
+        h->segment = 0;
+    return 0;
+}
 
-    if (!err && n > udp_max(to))
+/* A message of n bytes may go, that way, whose path the caller puts back, on errors too. */
+static int udp_begin(struct udp_sock *u, const struct socket_message *m, u64 n, struct udp_way *w)
+{
+    int err;
+
+    w->way.path.dev = NULL;
+    err = udp_route(u, m, w);
+    if (!err && n > udp_max(&w->to))
         err = -EMSGSIZE;
     if (!err)
         err = socket_take_error(&u->inet.sock);
     if (!err && (READ_ONCE(u->inet.sock.shut) & SOCK_SHUT_WR))
         err = -EPIPE;
-    return err;
+    w->header = m->header;
+    return err ? err : udp_segment(u, n, &w->header);
 }
 
-/* to NULL: where what is gathered goes; if another thread has sent it meanwhile, as m says. */
-static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, const struct ip_end *to,
-                          const struct inet_way *way, bool more)
+/* w NULL: where what is gathered goes; if another thread has sent it meanwhile, as m says. */
+static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, struct udp_way *w,
+                          bool more)
 {
     u64 n = m->data->count;
     void *data = kmalloc(MAX(n, (u64)1));
-    struct inet_way own_way = {0};
-    struct ip_end own = {0};
     int err = data ? 0 : -ENOMEM;
+    struct udp_way own;
 
     if (!err && iov_copy_from(m->data, data, n) != n)
         err = -EFAULT;
     DELAYPOINT(udp_gather);
     if (!err)
-        err = udp_pending_add(u, to, way, data, (u32)n);
+        err = udp_pending_add(u, w, data, (u32)n);
     if (err == -ENOENT) {
-        err = udp_begin(u, m, n, &own, &own_way);
+        err = udp_begin(u, m, n, &own);
         if (!err)
-            err = udp_pending_add(u, &own, &own_way, data, (u32)n);
+            err = udp_pending_add(u, &own, data, (u32)n);
+        inet_way_put(&own.way);
     }
     kfree(data);
     if (!err && !more)
@@ -263,21 +325,19 @@ ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
                  const struct walk_ctx *ctx)
 {
     struct udp_sock *u = udp_of(s);
-    bool more = (flags & MSG_MORE) || inet_option_on(&u->inet, IPPROTO_UDP, UDP_CORK);
+    bool more = (flags & MSG_MORE) ||
+                (READ_ONCE(u->inet.opt) && inet_option_on(&u->inet, IPPROTO_UDP, UDP_CORK));
     u64 n = m->data->count;
-    struct inet_way way = {0};
-    struct ip_end to = {0};
+    struct udp_way w;
     int err;
 
     if (n > UDP_MAX6 || (s->family == AF_INET && n > UDP_MAX4))
         return -EMSGSIZE;
     if (unlikely(READ_ONCE(u->pending))) /* its addresses stand */
-        return udp_gather(u, m, NULL, NULL, more);
-    err = udp_begin(u, m, n, &to, &way);
-    if (err)
-        return err;
-    if (more)
-        return udp_gather(u, m, &to, &way, true);
-    err = udp_deliver(u, m->data, &to, &way);
-    return err ? err : (ssize_t)n;
+        return udp_gather(u, m, NULL, more);
+    err = udp_begin(u, m, n, &w);
+    if (!err)
+        err = more ? (int)udp_gather(u, m, &w, true) : udp_go(u, m->data, &w, flags);
+    inet_way_put(&w.way);
+    return err < 0 ? err : (ssize_t)n;
 }

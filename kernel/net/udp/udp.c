@@ -3,15 +3,10 @@
  * UDP sockets: making, connecting, receiving, closing. udp.h has the rules.
  */
 #include "net/udp/udp.h"
-#include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/ip/option.h"
-#include "vm/iov.h"
-
-#define FIONREAD 0x541B
-#define SIOCOUTQ 0x5411
 
 static const struct inet_proto udp_proto;
 static struct slab_cache *udp_cache;
@@ -98,9 +93,11 @@ static int udp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
         err = -EACCES;
     local = inet_local(&u->inet);
     if (!err)
-        err = inet_reach(&u->inet, &local, &to, &way);
-    if (!err)
-        err = inet_autobind(&u->inet, &any);
+        err = inet_route(&u->inet, &local, &to, NULL, &way);
+    if (err)
+        return err;
+    inet_way_put(&way);
+    err = inet_autobind(&u->inet, &any);
     return err ? err : port_connect(&u->inet, &way.source, &to);
 }
 
@@ -110,14 +107,13 @@ static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_me
     const struct udp_msg *um = (const struct udp_msg *)msg;
 
     inet_addr_out(inet_of(s), &um->from, &m->addr, &m->addr_len);
-    inet_notes(inet_of(s), m, &um->to, um->device);
-    return 0;
-}
+    if (unlikely(um->segment)) {
+        s32 segment = um->segment;
 
-static ssize_t udp_recv(struct socket *s, struct socket_message *m, unsigned flags)
-{
-    m->addr_len = 0;
-    return sock_recv(s, m, flags);
+        socket_note(m, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
+    }
+    inet_notes(inet_of(s), m, &um->heard, READ_ONCE(inet_of(s)->local.port));
+    return 0;
 }
 
 static int udp_shutdown(struct socket *s, int how)
@@ -129,53 +125,28 @@ static int udp_shutdown(struct socket *s, int how)
     return 0;
 }
 
-static u32 udp_poll(struct socket *s, struct poll_table *pt)
-{
-    u32 shut, mask = 0;
-
-    poll_wait(pt, &s->wait);
-    spin_lock(&s->lock);
-    shut = s->shut;
-    if (!list_empty(&s->queue) || (shut & SOCK_SHUT_RD))
-        mask |= POLLIN | POLLRDNORM;
-    spin_unlock(&s->lock);
-    if (s->error)
-        mask |= POLLERR;
-    return mask |
-           sock_poll_ends(shut, false, true); /* a receiver's space is found out by sending */
-}
-
-static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
-{
-    u32 n = 0;
-
-    if (cmd != FIONREAD && cmd != SIOCOUTQ)
-        return -ENOTTY;
-    if (cmd == FIONREAD)
-        n = sock_unread(s);
-    return copy_out((void __user *)arg, &n, sizeof(n));
-}
-
 static void udp_release(struct socket *s)
 {
-    struct list_node lost;
-
-    list_init(&lost);
     port_end(inet_of(s));
     udp_drop_pending(udp_of(s));
-    spin_lock(&s->lock);
-    WRITE_ONCE(s->dead, true);
-    WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
-    sock_queue_take_all_locked(s, &lost); /* dead: nothing is queued any more */
-    spin_unlock(&s->lock);
-    socket_wake(s, 0);
-    sock_queue_free(s, &lost);
-    socket_put(s);
+    inet_datagram_end(s);
 }
 
 static const struct inet_option udp_options[] = {
     {IPPROTO_UDP, UDP_CORK, INET_FLAG, 0, 1, 0},
+    {IPPROTO_UDP, UDP_NO_CHECK6_TX, INET_FLAG, 0, 1, 0},
+    {IPPROTO_UDP, UDP_NO_CHECK6_RX, INET_FLAG, 0, 1, 0},
+    {IPPROTO_UDP, UDP_SEGMENT, INET_RANGE, 0, 65535, 0},
+    {IPPROTO_UDP, UDP_GRO, INET_FLAG, 0, 1, 0},
 };
+
+static int udp_control(struct socket_message *m, s32 type, const void *data, u64 n)
+{
+    if (type != UDP_SEGMENT || n != sizeof(m->header.segment))
+        return -EINVAL;
+    memcpy(&m->header.segment, data, n);
+    return 0;
+}
 
 static int udp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
 {
@@ -187,13 +158,14 @@ static const struct socket_ops udp_ops = {
     .connect = udp_connect,
     .name = inet_name,
     .send = udp_send,
-    .recv = udp_recv,
+    .recv = inet_datagram_recv,
+    .recv_error = inet_recv_error,
     .control = inet_control,
     .shutdown = udp_shutdown,
-    .poll = udp_poll,
+    .poll = inet_datagram_poll,
     .set_option = inet_set_option,
     .get_option = inet_get_option,
-    .ioctl = udp_ioctl,
+    .ioctl = inet_datagram_ioctl,
     .release = udp_release,
     .destroy = udp_destroy,
     .refuses = SOCK_SHUT_RD,
@@ -207,7 +179,8 @@ static const struct inet_proto udp_proto = {
     .options = udp_options,
     .nr_options = ARRAY_SIZE(udp_options),
     .changed = udp_option_changed,
+    .control = udp_control,
     .ports = udp_ports,
 };
 
-SOCKET_PROTO(udp) = {SOCK_DGRAM, IPPROTO_UDP, udp_create};
+SOCKET_PROTO(udp) = {.type = SOCK_DGRAM, .protocol = IPPROTO_UDP, .create = udp_create};

@@ -15,10 +15,22 @@
 struct udp_msg {
     struct sock_msg msg; /* first */
     struct ip_end from;
-    struct ip_addr to;
-    u32 device; /* that it came through */
+    struct inet_heard heard;
+    u16 segment; /* it is several datagrams of so many bytes, of which the last may be shorter
+                    (UDP_GRO) */
     u8 data[];
 };
+static_assert(offsetof(struct udp_msg, data) <= PACKET_CONTROL, "a message in a packet");
+
+/* Where a datagram goes, and what its header is to say. */
+struct udp_way {
+    struct ip_end to;
+    struct inet_way way;
+    struct socket_header header;
+};
+
+#define UDP_HEADER 8U
+#define UDP_SEGMENTS 64U /* datagrams that are made of one call's bytes, or come in one packet */
 
 struct udp_pending;
 struct udp_sock {
@@ -47,4 +59,14 @@ int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, s
 int udp_flush(struct udp_sock *u);
 void udp_drop_pending(struct udp_sock *u);
 
-#define UDP_CORK 1
+/* wire.c: all of data to another host, waiting for space as flags say. 0 or -errno. */
+int udp_transmit(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
+                 unsigned flags);
+
+enum {
+    UDP_CORK = 1,
+    UDP_NO_CHECK6_TX = 101,
+    UDP_NO_CHECK6_RX = 102,
+    UDP_SEGMENT = 103,
+    UDP_GRO = 104,
+};

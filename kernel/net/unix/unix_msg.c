@@ -7,7 +7,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/unix/unix_priv.h"
-#include "net/unix/up.h"
+#include "net/core/up.h"
 #include "obj/pid.h"
 #include "vm/iov.h"
 

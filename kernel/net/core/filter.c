@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Filters of sockets. filter.h has the rules.
+ */
+#include "net/core/filter.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/uaccess.h"
+#include "dev/netdev.h"
+#include "lib/log.h"
+#include "lib/random.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+
+#define ETHERTYPE_VLAN 0x8100
+
+struct filter_user { /* struct sock_fprog */
+    u16 len, pad[3];
+    u64 insns;
+};
+
+static void filter_fetch(const struct bpf_packet *b, u32 offset, u8 *out, u32 n)
+{
+    const struct packet *p = b->packet;
+    u32 at = offset + (u32)(b->head - (p->head + p->start));
+
+    while (n) {
+        u32 len;
+        const u8 *bytes = packet_stretch(p, at, n, &len);
+
+        memcpy(out, bytes, len);
+        out += len;
+        at += len;
+        n -= len;
+    }
+}
+
+u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip)
+{
+    struct bpf_packet b = {
+        .head = p->head + p->start + skip,
+        .nr_head = p->linear > skip ? p->linear - skip : 0,
+        .before = p->start + skip,
+        .len = p->len > skip ? p->len - skip : 0,
+        .link = (s32)p->link - (s32)p->start - (s32)skip,
+        .network = (s32)p->network - (s32)p->start - (s32)skip,
+        .fetch = filter_fetch,
+        .packet = p,
+        .known =
+            {
+                [BPF_KNOWN_PROTOCOL] = p->protocol,
+                [BPF_KNOWN_KIND] = p->kind,
+                [BPF_KNOWN_DEVICE] = p->dev ? p->dev->index : 0,
+                [BPF_KNOWN_MARK] = p->mark,
+                [BPF_KNOWN_QUEUE] = p->queue,
+                [BPF_KNOWN_HARDWARE] = p->dev ? p->dev->type : 0,
+                [BPF_KNOWN_HASH] = p->hash,
+                [BPF_KNOWN_CPU] = cpu_id(),
+                [BPF_KNOWN_VLAN] = p->vlan,
+                [BPF_KNOWN_HAS_VLAN] = p->vlan != 0,
+                [BPF_KNOWN_PAYLOAD] = p->transport > p->start ? p->transport - p->start : 0,
+                [BPF_KNOWN_RANDOM] = (u32)random_u64(),
+                [BPF_KNOWN_VLAN_TYPE] = p->vlan ? ETHERTYPE_VLAN : 0,
+            },
+    };
+
+    return bpf_run(f->insns, &b);
+}
+
+static void filter_free(struct rcu_head *rcu)
+{
+    kfree(container_of(rcu, struct socket_filter, rcu));
+}
+
+/* Puts f, or nothing, in place of what there is. -EPERM: it is locked; f is the caller's. */
+static int filter_replace(struct socket *s, struct socket_filter *f, struct socket_filter **old)
+{
+    int err = 0;
+
+    spin_lock(&s->lock);
+    *old = s->filter;
+    if (s->filter_locked)
+        err = -EPERM;
+    else
+        rcu_assign(s->filter, f);
+    spin_unlock(&s->lock);
+    if (!err && *old)
+        rcu_call(&(*old)->rcu, filter_free);
+    return err;
+}
+
+/* A checked copy of the program's program. */
+static int filter_copy(const struct filter_user *u, struct socket_filter **out)
+{
+    struct socket_filter *f;
+    u16 *written;
+    int err = 0;
+
+    if (!u->len || u->len > BPF_MAXINSNS)
+        return -EINVAL;
+    f = FAILPOINT(socket_filter) ? NULL : kmalloc(sizeof(*f) + u->len * sizeof(f->insns[0]));
+    written = kmalloc(u->len * sizeof(*written));
+    if (!f || !written)
+        err = -ENOMEM;
+    else if (copy_in(f->insns, (const void __user *)u->insns, u->len * sizeof(f->insns[0])))
+        err = -EFAULT;
+    else
+        err = bpf_check(f->insns, u->len, BPF_PACKET, 0, written);
+    kfree(written);
+    if (err) {
+        kfree(f);
+        return err;
+    }
+    f->len = u->len;
+    *out = f;
+    return 0;
+}
+
+int socket_filter_attach(struct socket *s, const void *val, u32 n)
+{
+    struct socket_filter *f, *old;
+    struct filter_user u;
+    int err;
+
+    if (n != sizeof(u))
+        return -EINVAL;
+    memcpy(&u, val, sizeof(u));
+    err = filter_copy(&u, &f);
+    if (err)
+        return err;
+    err = filter_replace(s, f, &old);
+    if (err)
+        kfree(f);
+    return err;
+}
+
+int socket_filter_detach(struct socket *s)
+{
+    struct socket_filter *old;
+    int err = filter_replace(s, NULL, &old);
+
+    return err ? err : old ? 0 : -ENOENT;
+}
+
+void socket_filter_free(struct socket *s)
+{
+    kfree(s->filter); /* nobody looks for packets of s any more */
+    s->filter = NULL;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Taps. tap.h has the rules.
+ *
+ * netdev.taps says how many taps see the device: those of it, and those of all. Locks: a
+ * namespace's taps (mutex, RANK_DRIVER 17) over changes; those who show packets are under RCU.
+ */
+#include "net/core/tap.h"
+#include "dev/up.h"
+#include "lib/log.h"
+#include "net/core/device.h"
+#include "sync/rcu.h"
+
+struct net_taps {
+    struct mutex lock;
+    struct list_node taps; /* lock, RCU to read */
+    u32 nr_all;            /* lock  taps of all devices */
+};
+static u32 net_taps_offset;
+
+static int net_taps_setup(struct net_ns *ns, void *part)
+{
+    struct net_taps *t = part;
+
+    mutex_init(&t->lock, RANK_DRIVER, 17, "net taps");
+    list_init(&t->taps);
+    return 0;
+}
+NET_PART("06", taps) = {sizeof(struct net_taps), &net_taps_offset, net_taps_setup, NULL};
+
+static struct net_taps *net_taps_of(struct net_ns *ns)
+{
+    return net_part(ns, net_taps_offset);
+}
+
+static void net_tap_count(struct net_tap *t, u32 by)
+{
+    struct netdev *dev;
+    u32 last = t->device ? t->device - 1 : 0;
+
+    while ((dev = net_device_next(t->ns, last))) {
+        last = dev->index;
+        if (!t->device || t->device == last)
+            __atomic_fetch_add(&dev->taps, by, __ATOMIC_RELAXED);
+        netdev_put(dev);
+        if (t->device)
+            return;
+    }
+}
+
+void net_tap_add(struct net_tap *t)
+{
+    struct net_taps *all = net_taps_of(t->ns);
+
+    mutex_lock(&all->lock);
+    t->node.next = &all->taps; /* complete before it is seen */
+    t->node.prev = all->taps.prev;
+    store_release(&all->taps.prev->next, &t->node);
+    all->taps.prev = &t->node;
+    all->nr_all += !t->device;
+    net_tap_count(t, 1);
+    mutex_unlock(&all->lock);
+}
+
+void net_tap_remove(struct net_tap *t)
+{
+    struct net_taps *all = net_taps_of(t->ns);
+
+    mutex_lock(&all->lock);
+    net_tap_count(t, -1U);
+    all->nr_all -= !t->device;
+    t->node.next->prev = t->node.prev; /* t itself still leads on */
+    WRITE_ONCE(t->node.prev->next, t->node.next);
+    mutex_unlock(&all->lock);
+    rcu_synchronize();
+    list_init(&t->node);
+}
+
+void net_tap_device(struct net_ns *ns, struct netdev *dev)
+{
+    struct net_taps *all = net_taps_of(ns);
+
+    mutex_lock(&all->lock);
+    WRITE_ONCE(dev->taps, all->nr_all);
+    mutex_unlock(&all->lock);
+}
+
+void net_tap_show(struct net_ns *ns, const struct packet *p, bool sent)
+{
+    struct net_taps *all = net_taps_of(ns);
+    struct list_node *n;
+
+    rcu_read_lock();
+    for (n = rcu_dereference(all->taps.next); n != &all->taps; n = rcu_dereference(n->next)) {
+        struct net_tap *t = list_entry(n, struct net_tap, node);
+
+        if (!t->device || t->device == p->dev->index)
+            t->packet(t, p, sent);
+    }
+    rcu_read_unlock();
+}
+
+void up_netdev_sent(struct packet *p)
+{
+    net_tap_show(p->dev->ns, p, true);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Taps: who sees packets as devices have them, link header first, beside their receivers (packet
+ * sockets). A device without a tap costs one load for each packet.
+ *
+ * A tap is of one namespace, and of one of its devices or of all. It is called where the packet
+ * passes: the thread of a device's queue, or a sender's; it never sleeps, borrows the packet and
+ * copies what it wants. net_tap_remove returns when it is not called any more.
+ */
+#pragma once
+
+#include "dev/netdev.h"
+#include "net/core/ns.h"
+
+struct net_tap {
+    struct list_node node; /* the namespace's taps */
+    struct net_ns *ns;     /* I while it is added */
+    u32 device;            /* I  0: all */
+    /* sent: it leaves by p->dev; else it came. */
+    void (*packet)(struct net_tap *t, const struct packet *p, bool sent);
+};
+
+/* May sleep. */
+void net_tap_add(struct net_tap *t);
+void net_tap_remove(struct net_tap *t);
+/* A device comes into ns: what it costs is known. */
+void net_tap_device(struct net_ns *ns, struct netdev *dev);
+/* Shows p to the taps of its device. */
+void net_tap_show(struct net_ns *ns, const struct packet *p, bool sent);

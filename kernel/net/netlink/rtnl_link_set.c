@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rtnetlink's links: making, changing and removing them (RTM_NEWLINK, RTM_SETLINK, RTM_DELLINK).
+ * A change is judged as a whole first; then its parts are done one by one, and stay done when a
+ * later one fails, as on Linux.
+ */
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "net/netlink/rtnl_link.h"
+
+enum { IFF_UP = 1, IFF_PROMISC = 0x100, IFF_ALLMULTI = 0x200 };
+
+static const struct nl_rule set_rules[IFLA_RULES] = {
+    [IFLA_ADDRESS] = {NL_BYTES, NETDEV_ADDR, 32},
+    [IFLA_IFNAME] = {NL_TEXT, 0, NETDEV_NAME - 1},
+    [IFLA_MTU] = {NL_U32, 0, 0},
+    [IFLA_LINK] = {NL_U32, 0, 0},
+    [IFLA_MASTER] = {NL_U32, 0, 0},
+    [IFLA_TXQLEN] = {NL_U32, 0, 0},
+    [IFLA_LINKINFO] = {NL_NEST, 0, 0},
+    [IFLA_NET_NS_PID] = {NL_REFUSED, 0, 0},
+    [IFLA_NET_NS_FD] = {NL_REFUSED, 0, 0},
+    [IFLA_IFALIAS] = {NL_REFUSED, 0, 0},
+    [IFLA_GROUP] = {NL_U32, 0, 0},
+    [IFLA_CARRIER] = {NL_REFUSED, 0, 0},
+    [IFLA_PROP_LIST] = {NL_REFUSED, 0, 0},
+    [IFLA_ALT_IFNAME] = {NL_TEXT, 1, 127},
+};
+static const struct nl_rule info_rules[] = {
+    [IFLA_INFO_KIND] = {NL_TEXT, 1, 15},
+    [IFLA_INFO_DATA] = {NL_NEST, 0, 0},
+};
+
+struct link_set {
+    struct ifinfo i;
+    struct nl_attr a[IFLA_RULES], info[ARRAY_SIZE(info_rules)];
+    char name[NETDEV_NAME], kind[16];
+};
+
+static int link_set_parse(struct nl_request *r, struct link_set *q)
+{
+    int err;
+
+    memset(q, 0, sizeof(*q));
+    err = rtnl_body(r, &q->i, sizeof(q->i));
+    if (!err)
+        err = rtnl_attrs(r, sizeof(q->i), set_rules, IFLA_RULES, q->a);
+    if (!err && nl_has(&q->a[IFLA_LINKINFO]))
+        err = nl_parse(q->a[IFLA_LINKINFO].data, q->a[IFLA_LINKINFO].len,
+                       q->a[IFLA_LINKINFO].offset + NL_ATTR, info_rules, ARRAY_SIZE(info_rules),
+                       q->info, &r->fault);
+    if (err)
+        return err;
+    if (nl_has(&q->a[IFLA_IFNAME]))
+        nl_text(&q->a[IFLA_IFNAME], q->name, sizeof(q->name));
+    if (nl_has(&q->info[IFLA_INFO_KIND]))
+        nl_text(&q->info[IFLA_INFO_KIND], q->kind, sizeof(q->kind));
+    if (nl_has(&q->a[IFLA_MASTER]) && nl_u32(&q->a[IFLA_MASTER]))
+        return rtnl_refuse(r, &q->a[IFLA_MASTER], "No device can be a master", -EOPNOTSUPP);
+    return 0;
+}
+
+static int link_set_flags(struct netdev *dev, const struct ifinfo *i)
+{
+    /* Without a mask: all flags are as said. */
+    u32 change = i->change ? i->change : i->flags ? ~0U : 0, now = net_device_flags(dev);
+    u32 flags = (now & ~change) | (i->flags & change);
+    int err = 0;
+
+    if ((flags ^ now) & IFF_PROMISC)
+        net_device_ask(dev, NETDEV_PROMISC, flags & IFF_PROMISC);
+    if ((flags ^ now) & IFF_ALLMULTI)
+        net_device_ask(dev, NETDEV_ALLMULTI, flags & IFF_ALLMULTI);
+    if ((flags & ~now) & IFF_UP)
+        err = net_device_up(dev);
+    else if ((now & ~flags) & IFF_UP)
+        net_device_down(dev);
+    return err;
+}
+
+static int link_set_kind(struct nl_request *r, struct netdev *dev, struct link_set *q)
+{
+    const struct rtnl_kind *k = rtnl_kind_of(dev);
+    struct rtnl_link_request l = {.data = &q->info[IFLA_INFO_DATA], .fault = &r->fault};
+
+    if (!q->kind[0] || !nl_has(&q->info[IFLA_INFO_DATA]))
+        return 0;
+    if (!k || strcmp(k->name, q->kind) || !k->change)
+        return rtnl_refuse(r, &q->a[IFLA_LINKINFO], "Device type does not change so", -EOPNOTSUPP);
+    return k->change(dev, &l);
+}
+
+static int link_set_do(struct nl_request *r, struct netdev *dev, struct link_set *q)
+{
+    const struct nl_attr *a = q->a;
+    int err = link_set_kind(r, dev, q);
+
+    if (!err && nl_has(&a[IFLA_ADDRESS]))
+        err = net_device_set_address(dev, a[IFLA_ADDRESS].data);
+    if (!err && nl_has(&a[IFLA_MTU])) {
+        err = net_device_set_mtu(dev, nl_u32(&a[IFLA_MTU]));
+        if (err == -EINVAL)
+            rtnl_refuse(r, &a[IFLA_MTU], "mtu is outside what the device can", err);
+    }
+    if (!err && q->i.index > 0 && q->name[0] && strcmp(q->name, dev->name))
+        err = net_device_rename(dev, q->name);
+    if (!err && nl_has(&a[IFLA_TXQLEN]))
+        WRITE_ONCE(dev->tx_queue_len, nl_u32(&a[IFLA_TXQLEN]));
+    if (!err && nl_has(&a[IFLA_GROUP]))
+        WRITE_ONCE(dev->group, nl_u32(&a[IFLA_GROUP]));
+    return err ? err : link_set_flags(dev, &q->i);
+}
+
+static int link_set(struct nl_request *r)
+{
+    struct netdev *dev;
+    struct link_set q;
+    int err = link_set_parse(r, &q);
+
+    if (err)
+        return err;
+    dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    if (!dev)
+        return err;
+    err = link_set_do(r, dev, &q);
+    netdev_put(dev);
+    return err;
+}
+RTNL_HANDLER(setlink) = {RTM_SETLINK, link_set, NULL};
+
+static int link_create(struct nl_request *r, struct link_set *q)
+{
+    const struct rtnl_kind *k = rtnl_kind_named(q->kind);
+    char form[NETDEV_NAME];
+    struct rtnl_link_request l = {
+        .data = &q->info[IFLA_INFO_DATA], .name = q->name[0] ? q->name : form, .fault = &r->fault};
+
+    if (!k || !k->create)
+        return rtnl_refuse(r, &q->a[IFLA_LINKINFO], "Unknown device type", -EOPNOTSUPP);
+    if (q->i.index > 0) /* indices are given out in order */
+        return rtnl_refuse(r, NULL, "An index cannot be chosen", -EOPNOTSUPP);
+    if (q->name[0] && !net_device_name_ok(q->name))
+        return -EINVAL;
+    snprintf(form, sizeof(form), "%s%%d", k->name);
+    if (nl_has(&q->a[IFLA_LINK]))
+        l.link = nl_u32(&q->a[IFLA_LINK]);
+    if (nl_has(&q->a[IFLA_MTU]))
+        l.mtu = nl_u32(&q->a[IFLA_MTU]);
+    l.has_addr = nl_has(&q->a[IFLA_ADDRESS]);
+    if (l.has_addr)
+        memcpy(l.addr, q->a[IFLA_ADDRESS].data, NETDEV_ADDR);
+    return k->create(r->ns, &l);
+}
+
+/* An existing device is changed, unless it must not be there; one that is not there is made, if
+ * that is asked for. */
+static int link_new(struct nl_request *r)
+{
+    struct netdev *dev = NULL;
+    struct link_set q;
+    int err = link_set_parse(r, &q);
+
+    if (err)
+        return err;
+    if (q.i.index > 0 || q.name[0])
+        dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    if (dev) {
+        if (r->h.flags & NLM_F_EXCL)
+            err = -EEXIST;
+        else if (r->h.flags & NLM_F_REPLACE)
+            err = -EOPNOTSUPP;
+        else
+            err = link_set_do(r, dev, &q);
+        netdev_put(dev);
+        return err;
+    }
+    if (!(r->h.flags & NLM_F_CREATE))
+        return -ENODEV;
+    err = link_create(r, &q);
+    if (err || !(q.i.flags & q.i.change) || !q.name[0] || strchr(q.name, '%'))
+        return err;
+    q.i.index = 0;
+    dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    if (!dev)
+        return 0; /* another request was faster to remove it */
+    err = link_set_flags(dev, &q.i);
+    netdev_put(dev);
+    return err;
+}
+RTNL_HANDLER(newlink) = {RTM_NEWLINK, link_new, NULL};
+
+static int link_del(struct nl_request *r)
+{
+    struct netdev *dev;
+    struct link_set q;
+    int err = link_set_parse(r, &q);
+
+    if (err)
+        return err;
+    dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    if (!dev)
+        return err;
+    err = rtnl_kind_of(dev) ? net_device_delete(dev) : -EOPNOTSUPP;
+    netdev_put(dev);
+    return err;
+}
+RTNL_HANDLER(dellink) = {RTM_DELLINK, link_del, NULL};

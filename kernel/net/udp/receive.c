@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Datagrams from the wire, and errors that come back (RFC 768, RFC 8200 8.1, RFC 1122 4.1). Every
+ * length is the packet's own word until it is checked here. What a group's or a broadcast's packet
+ * costs is bounded: UDP_GROUP_MOST receivers.
+ */
+#include "lib/log.h"
+#include "net/core/device.h"
+#include "net/ip/addr.h"
+#include "net/ip/option.h"
+#include "net/udp/udp.h"
+
+#define UDP_GROUP_MOST 64
+
+COUNTER(net_udp_bad);
+COUNTER(net_udp_unheard);
+COUNTER(net_udp_lost);
+
+static u16 udp_word(const u8 *at)
+{
+    return (u16)(at[0] << 8 | at[1]);
+}
+
+/* Without a checksum: never IPv6, unless the receiver allows it (RFC 6935). */
+static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, bool none)
+{
+    return none || ip_sum_is_ok(p, h);
+}
+
+/* Its header is right, and p ends where it says. */
+static const u8 *udp_header(struct packet *p)
+{
+    const u8 *at = packet_need(p, UDP_HEADER);
+    u32 len = at ? udp_word(at + 4) : 0;
+
+    if (len < UDP_HEADER || len > p->len)
+        return NULL;
+    packet_trim(p, len);
+    return at;
+}
+
+/* Takes p, of which `head` bytes are not the receiver's. */
+static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from,
+                      u32 head, u16 segment)
+{
+    struct udp_msg *um = (struct udp_msg *)(void *)sock_packet_msg(p);
+
+    if (READ_ONCE(r->sock.queued) >= READ_ONCE(r->sock.rcvbuf) ||
+        sock_packet_begin(&r->sock, p, head)) {
+        __atomic_fetch_add(&r->sock.lost, 1, __ATOMIC_RELAXED);
+        COUNT(net_udp_lost);
+        packet_free(p);
+        return;
+    }
+    um->from = (struct ip_end){.addr = h->from, .port = from};
+    if (ip_needs_scope(&h->from))
+        um->from.scope = h->device;
+    um->heard = (struct inet_heard){
+        .to = h->to, .device = h->device, .flow = h->flow, .hops = h->hops, .tos = h->tos};
+    um->segment = segment;
+    if (!sock_queue_offer(&r->sock, &um->msg))
+        COUNT(net_udp_lost);
+}
+
+/* A packet that is several datagrams, for one who wants them one by one. Takes p. */
+static void udp_split(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from)
+{
+    u32 each = p->gso_size, at = UDP_HEADER;
+
+    for (unsigned n = 0; at < p->len && n < UDP_SEGMENTS; n++, at += each) {
+        struct packet *q = packet_clone(p);
+
+        if (!q)
+            break;
+        packet_trim(q, MIN(at + each, p->len));
+        packet_skip(q, at);
+        udp_queue(r, q, h, from, 0, 0);
+    }
+    packet_free(p);
+}
+
+/* Takes p. */
+static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from)
+{
+    bool several = p->gso == PACKET_GSO_UDP_L4 && p->gso_size && p->len > UDP_HEADER + p->gso_size;
+
+    if (several && !inet_option_on(r, IPPROTO_UDP, UDP_GRO))
+        udp_split(r, p, h, from);
+    else
+        udp_queue(r, p, h, from, UDP_HEADER, several ? p->gso_size : 0);
+}
+
+static void udp_give_group(struct packet *p, const struct ip_info *h, const struct ip_end *to,
+                           const struct ip_end *from)
+{
+    struct inet_sock *r[UDP_GROUP_MOST];
+    u32 n = port_find_all(&udp_ns_of(p->dev->ns)->ports, to, h, from, r, UDP_GROUP_MOST);
+
+    for (u32 i = 0; i < n; i++) {
+        struct packet *q = packet_clone(p);
+
+        if (q)
+            udp_give(r[i], q, h, from->port);
+        socket_put(&r[i]->sock);
+    }
+    packet_free(p);
+}
+
+static void udp_give_one(struct packet *p, const struct ip_info *h, const struct ip_end *to,
+                         const struct ip_end *from, bool unsummed)
+{
+    struct inet_sock *r = port_find(&udp_ns_of(p->dev->ns)->ports, to, from, h->device);
+
+    if (!r) {
+        COUNT(net_udp_unheard);
+        packet_free(p);
+        return;
+    }
+    if (unsummed && !inet_option_on(r, IPPROTO_UDP, UDP_NO_CHECK6_RX))
+        packet_free(p);
+    else
+        udp_give(r, p, h, from->port);
+    socket_put(&r->sock);
+}
+
+static void udp_receive(struct packet *p, const struct ip_info *h)
+{
+    const u8 *at = udp_header(p);
+    struct ip_end to = {.addr = h->to}, from = {.addr = h->from};
+    bool unsummed;
+
+    if (!at || !udp_sum_ok(p, h, !udp_word(at + 6))) {
+        COUNT(net_udp_bad);
+        packet_free(p);
+        return;
+    }
+    unsummed = !udp_word(at + 6) && !ip_is_v4(&h->to);
+    from.port = udp_word(at);
+    to.port = udp_word(at + 2);
+    if (ip_needs_scope(&h->to))
+        to.scope = h->device;
+    if (!to.port)
+        packet_free(p);
+    else if (!ip_is_multicast(&h->to) && ip_local_device(p->dev->ns, &h->to))
+        udp_give_one(p, h, &to, &from, unsummed);
+    else if (!unsummed)
+        udp_give_group(p, h, &to, &from);
+    else
+        packet_free(p);
+}
+
+/* at: the header of a datagram that came back, which need not be one that was sent. */
+static void udp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
+                      const struct ip_error *e)
+{
+    struct ip_end us = {.addr = h->from}, them = {.addr = h->to};
+    struct inet_sock *s;
+
+    if (n < UDP_HEADER)
+        return;
+    us.port = udp_word(at);
+    them.port = udp_word(at + 2);
+    if (ip_needs_scope(&h->from))
+        us.scope = h->device;
+    if (!us.port)
+        return;
+    s = port_find(&udp_ns_of(ns)->ports, &us, &them, h->device);
+    if (!s)
+        return;
+    inet_error(s, e, &them, at + UDP_HEADER, n - UDP_HEADER);
+    socket_put(&s->sock);
+}
+
+IP_PROTOCOL(udp) = {.protocol = IPPROTO_UDP, .receive = udp_receive, .error = udp_error};

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Datagrams to other hosts: the caller's bytes go into packets once, the checksum is left to the
+ * device, and what is under way is bounded by sndbuf (core/sending.h).
+ */
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "net/core/sending.h"
+#include "net/ip/option.h"
+#include "net/udp/udp.h"
+#include "vm/iov.h"
+
+static void udp_put_word(u8 *at, u16 v)
+{
+    at[0] = (u8)(v >> 8);
+    at[1] = (u8)v;
+}
+
+/* One datagram with the next n bytes of data; NULL with *err. */
+static struct packet *udp_packet(struct udp_sock *u, struct iov_iter *data, u32 n,
+                                 const struct udp_way *w, int *err)
+{
+    struct packet *p = sock_packet_alloc();
+    u8 *at = p ? packet_append(p, UDP_HEADER) : NULL;
+
+    *err = -ENOBUFS;
+    if (!at)
+        return NULL;
+    udp_put_word(at, READ_ONCE(u->inet.local.port));
+    udp_put_word(at + 2, w->to.port);
+    udp_put_word(at + 4, (u16)(UDP_HEADER + n));
+    udp_put_word(at + 6, 0);
+    *err = sock_packet_fill(p, data, n);
+    if (!*err)
+        *err = sock_send_count(&u->inet.sock, p);
+    if (*err) {
+        packet_free(p);
+        return NULL;
+    }
+    p->mark = (u32)u->inet.sock.mark;
+    p->priority = (u32)u->inet.sock.priority;
+    return p;
+}
+
+/* With IP_RECVERR the queue of errors has what the path takes. */
+static void udp_too_long(struct udp_sock *u, const struct udp_way *w)
+{
+    const struct ip_error e = {.err = EMSGSIZE, .origin = 1, .mtu = w->way.path.mtu};
+
+    if (inet_wants_errors(&u->inet, ip_is_v4(&w->to.addr)))
+        inet_error(&u->inet, &e, &w->to, NULL, 0);
+}
+
+static bool udp_sums(const struct udp_sock *u, bool v4)
+{
+    return v4 ? !READ_ONCE(u->inet.sock.no_check)
+              : !inet_option_on(&u->inet, IPPROTO_UDP, UDP_NO_CHECK6_TX);
+}
+
+static int udp_emit(struct udp_sock *u, struct iov_iter *data, u32 n, const struct udp_way *w)
+{
+    bool v4 = ip_is_v4(&w->to.addr);
+    struct ip_info info;
+    struct packet *p;
+    int err;
+
+    p = udp_packet(u, data, n, w, &err);
+    if (!p)
+        return err;
+    inet_info(&u->inet, &w->way, &w->to.addr, &w->header, p->len, &info);
+    if (udp_sums(u, v4))
+        ip_sum_later(p, &info, 6);
+    err = ip_output(u->inet.sock.ns, p, &w->way.path, &info);
+    if (err == -EMSGSIZE)
+        udp_too_long(u, w);
+    /* udp(7): what a queue on the way drops is told to who asked for it. */
+    if (err == -ENOBUFS && !inet_wants_errors(&u->inet, v4))
+        err = 0;
+    return err;
+}
+
+int udp_transmit(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w, unsigned flags)
+{
+    u64 each = w->header.segment ? w->header.segment : MAX(data->count, (u64)1);
+    u32 headers = UDP_HEADER + (ip_is_v4(&w->to.addr) ? 20 : 40);
+    int err = 0;
+
+    if (w->header.segment && headers + each > w->way.path.mtu)
+        return -EINVAL;
+    do {
+        err = sock_send_wait(&u->inet.sock, flags);
+        if (!err)
+            err = udp_emit(u, data, (u32)MIN(data->count, each), w);
+        cond_yield();
+    } while (data->count && !err);
+    return err;
+}

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Datagrams between a machine and a host on its wire: what comes is told as it was sent, what goes is as UDP says,
+what is wrong is not heard, and errors come back."""
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import ROOT
+from suite import expect, expect_in, main
+from test_net_wire import THERE, Machine
+from wire import ALL, HERE, checksum, ip, ipv4
+
+FOLDER = tempfile.TemporaryDirectory(prefix="bothy-udp-")
+ECHO = os.path.join(FOLDER.name, "datagrams_echo")
+subprocess.run(["gcc", "-static", "-O1", "-Wall", "-Werror", "-o", ECHO, os.path.join(ROOT, "tests/system/datagrams_echo.c")],
+               check=True)
+GROUP = "239.1.2.3"
+
+
+def udp(payload, source=5000, target=7, here=HERE, there=THERE, length=None, total=None):
+    """A datagram; total: its checksum as it stands, else the right one."""
+    length = 8 + len(payload) if length is None else length
+    head = struct.pack(">HHHH", source, target, length, 0)
+    pseudo = ip(here) + ip(there) + struct.pack(">BBH", 0, 17, 8 + len(payload))
+    total = (checksum(pseudo + head + payload) or 0xffff) if total is None else total
+    return head[:6] + struct.pack(">H", total) + payload
+
+
+class Echo(Machine):
+    def __init__(self):
+        super().__init__(after="/boot/files/datagrams_echo", options=("--file", ECHO))
+
+    def tell(self, payload, to=THERE, link=None, ttl=64, **how):
+        how = {"to": link} if link else {}
+        self.wire.send(self.frame(ipv4(HERE, to, udp(payload, there=to), 17, ttl=ttl), **how))
+
+    def asked(self, payload, port=5000, seconds=20.0):
+        """The UDP bytes of what comes back, whose IP header and checksum are right."""
+        frame = self.wire.ask(self.frame(ipv4(HERE, THERE, udp(payload, port), 17)),
+                              lambda f: f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] == struct.pack(">H", port),
+                              seconds)
+        expect(frame is not None, True, f"an answer to {payload[:20]}")
+        packet = frame[14:14 + struct.unpack(">H", frame[16:18])[0]]
+        expect((checksum(packet[:20]), packet[12:20]), (0, ip(THERE) + ip(HERE)))
+        datagram = packet[20:]
+        pseudo = packet[12:20] + struct.pack(">BBH", 0, 17, len(datagram))
+        expect((checksum(pseudo + datagram), datagram[:2], len(datagram)),
+               (0, struct.pack(">H", 7), struct.unpack(">H", datagram[4:6])[0]))
+        return datagram[8:]
+
+    def up(self):
+        """The server is there: it answers. Once, however often it was asked."""
+        return self.asked(b"echo 0", 4999)
+
+
+def test_datagrams_of_all_sizes_come_back():
+    with Echo() as m:
+        m.up()
+        for size in (4, 5, 87, 88, 89, 90, 1000, 1471, 1472):
+            payload = (b"echo" + bytes(i * 7 % 256 for i in range(size)))[:size]
+            expect(m.asked(payload, 5000 + size), payload)
+        expect(len(m.asked(b"size 1472", 9001)), 1472)
+        m.tell(b"end")
+        out = m.finish()
+    expect_in(f"1472 bytes, {HERE}:6472, to {THERE}, device 2, ttl 64, tos 0", out)
+
+
+def test_what_is_wrong_is_not_heard():
+    with Echo() as m:
+        m.up()
+        for bad in (udp(b"wrong sum", total=0x1234), udp(b"long", length=13), udp(b"short", length=7), udp(b"x")[:7],
+                    udp(b"no length", length=0), udp(b"no port", target=0), udp(b"other", target=8)):
+            m.wire.send(m.frame(ipv4(HERE, THERE, bad, 17)))
+        m.wire.send(m.frame(ipv4(HERE, THERE, udp(b"unsummed", total=0), 17)))
+        m.wire.send(m.frame(ipv4(HERE, THERE, udp(b"cut here, and no more", length=16, total=0), 17)))
+        expect(m.asked(b"echo still there"), b"echo still there")
+        m.tell(b"end")
+        out = m.finish()
+    heard = [line.split(" bytes")[0] for line in out.splitlines() if " bytes, " in line and ":4999" not in line]
+    expect(heard, ["8", "8", "16", "3"])
+
+
+def test_groups_and_broadcasts_are_heard_where_they_were_joined():
+    with Echo() as m:
+        m.up()
+        m.tell(b"a group", GROUP, bytes.fromhex("01005e010203"), ttl=1)
+        m.tell(b"a group of others", "239.1.2.4", bytes.fromhex("01005e010204"), ttl=1)
+        m.tell(b"a broadcast", "10.0.0.255", ALL)
+        m.tell(b"to all the world", "255.255.255.255", ALL)
+        expect(m.asked(b"echo done"), b"echo done")
+        m.tell(b"end")
+        out = m.finish()
+    expect_in(f"7 bytes, {HERE}:5000, to {GROUP}, device 2, ttl 1, tos 0", out)
+    expect_in(f"11 bytes, {HERE}:5000, to 10.0.0.255, device 2", out)
+    expect_in(f"16 bytes, {HERE}:5000, to 255.255.255.255, device 2", out)
+    expect("17 bytes, " in out, False, out)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
