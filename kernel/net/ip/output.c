@@ -11,7 +11,8 @@
 #include "net/link/ethernet.h"
 #include "net/link/loopback.h"
 
-#define OUTPUT_HEADROOM 72 /* IPv6's header, a fragment's, a link's with a tag */
+#define OUTPUT_HEADROOM 88 /* headers of IPv6 and a fragment, a link's with a tag, a driver's own \
+                            */
 
 COUNTER(net_ip_too_long);
 
