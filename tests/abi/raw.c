@@ -3,27 +3,14 @@
  * Raw and ping sockets, and groups, over lo.
  */
 #include <netinet/ip_icmp.h>
-#include <net/if.h>
+#include <linux/filter.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
-#include <sys/ioctl.h>
 
-#include "inet.h"
+#include "own_net.h"
 
 #define ICMP_FILTER_OPTION 1
 #define IDENT 0x1234
-
-/* A namespace of its own, whose lo is up. */
-static void own_net(void)
-{
-    struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    int s;
-
-    EXPECT(unshare(CLONE_NEWNET) == 0);
-    s = socket(AF_INET, SOCK_DGRAM, 0);
-    EXPECT(s >= 0 && ioctl(s, SIOCSIFFLAGS, &r) == 0);
-    close(s);
-}
 
 static int raw(int protocol)
 {
@@ -352,4 +339,56 @@ TEST(the_interface_of_groups_is_told)
            a.s_addr == htonl(INADDR_LOOPBACK));
     a.s_addr = inet_addr("192.0.2.1");
     EXPECT_ERR(setsockopt(s, IPPROTO_IP, IP_MULTICAST_IF, &a, sizeof(a)), EADDRNOTAVAIL);
+}
+
+/* ---- who sees datagrams of this host ---- */
+
+TEST(a_raw_socket_sees_datagrams_over_lo)
+{
+    struct {
+        struct iphdr ip;
+        struct udphdr udp;
+        char data[8];
+    } got;
+    int r, to, s;
+
+    own_net();
+    r = raw(IPPROTO_UDP);
+    to = group_receiver(5000);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    set(s, IPPROTO_IP, IP_TTL, 9);
+    send_to(s, "hello", 5, "127.0.0.1", 5000);
+    EXPECT(recv(r, &got, sizeof(got), 0) == 33);
+    EXPECT(got.ip.ttl == 9 && got.udp.dest == htons(5000) && ntohs(got.udp.source) == port_of(s));
+    EXPECT(ntohs(got.udp.len) == 13 && memcmp(got.data, "hello", 5) == 0);
+    EXPECT(recv(to, got.data, 8, 0) == 5 && memcmp(got.data, "hello", 5) == 0);
+    close(r);
+    send_to(s, "again", 5, "127.0.0.1", 5000);
+    EXPECT(recv(to, got.data, 8, 0) == 5 && memcmp(got.data, "again", 5) == 0);
+}
+
+TEST(a_filter_says_what_a_socket_receives)
+{
+    struct sock_filter code[] = {
+        {0x30, 0, 0, 8}, /* the first byte of the payload */
+        {0x15, 0, 1, 'a'},
+        {0x06, 0, 0, 8 + 3}, /* cut to three bytes */
+        {0x06, 0, 0, 0},
+    };
+    struct sock_fprog program = {4, code};
+    char got[16] = "";
+    int to, s;
+
+    own_net();
+    to = group_receiver(5000);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT(setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+    send_to(s, "before", 6, "127.0.0.1", 5000);
+    send_to(s, "a datagram", 10, "127.0.0.1", 5000);
+    EXPECT(recv(to, got, sizeof(got), 0) == 3 && memcmp(got, "a d", 3) == 0);
+    EXPECT_ERR(recv(to, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    EXPECT(setsockopt(to, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0) == 0 || errno == EINVAL);
+    EXPECT(setsockopt(to, SOL_SOCKET, SO_DETACH_FILTER, &s, sizeof(s)) == 0 || errno == ENOENT);
+    send_to(s, "before", 6, "127.0.0.1", 5000);
+    EXPECT(recv(to, got, sizeof(got), 0) == 6);
 }

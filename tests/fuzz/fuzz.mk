@@ -15,9 +15,10 @@ build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 UNIT_TIMES ?= 50
 
 .PHONY: fuzz
-fuzz: build/fuzz/fuzz_vmm build/unit/unit build/unit/user
+fuzz: build/fuzz/fuzz_vmm build/unit/unit build/unit/user build/sim/sim
 	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
 	@UNIT_TIMES=$(UNIT_TIMES) build/unit/user survive
+	@build/sim/sim lies $(or $(FUZZ_SEED),1) 100000
 	@for t in damage cpio_never seccomp hostile_device any_order; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done
 
 # System calls: what they are, and the letters of their arguments, come from the kernel's own table.

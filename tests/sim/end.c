@@ -160,8 +160,22 @@ static void end_settle(struct sim_end *e, struct tcp_result *r)
 {
     end_events(e, r);
     end_output(e);
-    if (r->events & TCP_EVENT_CLOSED)
+    if (r->events & TCP_EVENT_CLOSED) {
         end_free_conn(e);
+    } else if ((r->events & TCP_EVENT_TIMEWAIT) && !e->keeps_conn) {
+        e->timewait = e->conn.timewait;
+        end_free_conn(e);
+        e->waiting = true;
+        e->ended = false;
+    }
+}
+
+static void end_timewait_input(struct sim_end *e, const struct tcp_segment *seg)
+{
+    struct tcp_segment out;
+
+    if (tcp_timewait_input(&e->timewait, seg, e->sim->now, &out) == TCP_TIMEWAIT_ANSWER)
+        sim_wire_send(e, &out, NULL);
 }
 
 static void end_open_params(struct sim_end *e, struct tcp_open *o, u32 iss)
@@ -291,6 +305,9 @@ void sim_end_packet(struct sim_end *e, struct sim_packet *p)
         end_conn_input(e, &seg, p);
     } else if (e->listening) {
         end_listener_input(e, &seg, p);
+    } else if (e->waiting) {
+        end_timewait_input(e, &seg);
+        free(p);
     } else {
         end_refuse(e, &seg);
         free(p);
@@ -434,6 +451,8 @@ u64 sim_end_deadline(const struct sim_end *e)
         core = e->conn.deadline;
     else if (e->asked)
         core = MAX(e->request.deadline, e->sim->now + 1);
+    else if (e->waiting)
+        core = MAX(e->timewait.deadline, e->sim->now + 1);
     if (!at || !core)
         return at + core;
     return MIN(at, core);
@@ -454,8 +473,44 @@ void sim_end_time(struct sim_end *e)
         if (v == TCP_VERDICT_ANSWER)
             sim_wire_send(e, &out, NULL);
         e->asked = v != TCP_VERDICT_FREE;
+    } else if (e->waiting && e->sim->now >= e->timewait.deadline) {
+        e->waiting = false;
+        e->ended = true;
     }
     end_act(e);
+}
+
+static void end_take_back(struct sim_end *e)
+{
+    struct tcp_record *r;
+
+    while ((r = tcp_conn_take_back(&e->conn))) {
+        free(r);
+        e->records--;
+    }
+}
+
+void sim_end_disturb(struct sim_end *e)
+{
+    struct sim *s = e->sim;
+    struct tcp_result r;
+
+    if (!e->open)
+        return;
+    tcp_result_init(&r);
+    if (sim_chance(s, 300))
+        tcp_conn_prune(&e->conn, &r);
+    if (sim_chance(s, 300))
+        end_take_back(e);
+    if (sim_chance(s, 300))
+        tcp_conn_unreach(&e->conn, e->conn.snd_una, EHOSTUNREACH, false, s->now, &r);
+    e->conn.options.no_delay = sim_chance(s, 300);
+    e->conn.options.cork = sim_chance(s, 50);
+    e->conn.options.window_clamp = sim_chance(s, 100) ? 1 + sim_below(s, 100000) : 0;
+    tcp_conn_options_changed(&e->conn, s->now);
+    if (!e->conn.options.cork)
+        tcp_conn_push(&e->conn);
+    end_settle(e, &r);
 }
 
 void sim_end_set_rcv_buf(struct sim_end *e, u32 bytes)

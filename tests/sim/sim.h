@@ -60,6 +60,8 @@ struct sim_end {
     struct tcp_secret secret;
     struct tcp_flow flow;
     struct tcp_request request;
+    bool keeps_conn, waiting; /* in TIME_WAIT: the connection, or its record alone */
+    struct tcp_timewait timewait;
     struct sim_wire out;
     /* The program. */
     enum sim_manner manner;
@@ -104,14 +106,24 @@ void sim_end_packet(struct sim_end *e, struct sim_packet *p);
 u64 sim_end_deadline(const struct sim_end *e);
 void sim_end_time(struct sim_end *e);
 void sim_end_free(struct sim_end *e);
+/* Memory is short, a path errs, an option changes. */
+void sim_end_disturb(struct sim_end *e);
 void sim_end_set_rcv_buf(struct sim_end *e, u32 bytes);
 void sim_fail(struct sim *s, const char *what);
 
 /* check.c: NULL, or what is wrong. */
 const char *sim_check(const struct tcp_conn *c);
 
-/* run.c: false: it failed, and said why. */
+/* run.c: two ends and two wires as the seed has them. */
+void sim_setup(struct sim *s, u64 seed);
+/* False: it failed, and said why. */
 bool sim_run(u64 seed, bool trace);
+
+/* The next thing that happens; false: nothing does. */
+bool sim_step(struct sim *s);
+
+/* bulk.c: failures. */
+u32 sim_bulk(const char *pattern, u32 *passed, bool trace);
 
 /* lie.c */
 bool sim_lie(u64 seed);

@@ -2,7 +2,7 @@
 # Pure cores over simulated wires, under ASan and UBSan (tests/sim/README.md).
 
 SIM_CORE := $(addprefix kernel/net/tcp/,segment.c congestion.c cubic.c record.c recovery.c conn.c conn_input.c \
-            conn_ack.c conn_receive.c conn_output.c conn_timer.c timewait.c listen.c cookie.c) \
+            conn_ack.c conn_receive.c conn_output.c conn_timer.c conn_info.c conn_config.c timewait.c listen.c cookie.c) \
             $(addprefix kernel/lib/,rbtree.c list.c hash.c checksum.c)
 SIM_SRC := $(SIM_CORE) $(sort $(wildcard tests/sim/*.c))
 SIM_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(SIM_SRC)))

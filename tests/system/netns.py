@@ -71,7 +71,7 @@ class Net:
             self.mac[f"eth{i}"] = f"52:54:00:00:00:{i + 1:02x}"
             run("ip", "link", "add", f"eth{i}", "address", self.mac[f"eth{i}"], "netns", self.box.name, "type", "veth", "peer",
                 "name", f"lan{i}", "netns", self.lan.name)
-            self.lan.run("sysctl", "-qw", f"net.ipv6.conf.lan{i}.accept_dad=0", check=False)
+            self.lan.run("sh", "-c", f"echo 0 >/proc/sys/net/ipv6/conf/lan{i}/accept_dad")
             self.lan.ip("addr", "add", f"10.{7 + i}.0.1/24", "dev", f"lan{i}")
             self.lan.ip("link", "set", f"lan{i}", "up")
 

@@ -452,7 +452,7 @@ def test_events(engine):
     sh(engine, "true")
     p = engine.run("events", "--since", now, "--until", str(int(time.time()) + 1))
     actions = [json.loads(line)["Action"] for line in p.stdout.splitlines()]
-    expect(actions[-4:], ["create", "start", "die", "destroy"])
+    expect(actions[-5:], ["create", "attach", "start", "die", "destroy"])
 
 
 def test_client_that_dies_harms_nobody(engine):

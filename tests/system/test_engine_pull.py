@@ -119,6 +119,15 @@ def test_pull_by_digest(engine):
     expect_in(f"Status: Downloaded newer image for {name}", out)
     expect(docker(engine, "image", "inspect", "-f", "{{.RepoTags}} {{.RepoDigests}}", name).stdout, f"[] [{name}]\n")
     expect_in("Image is up to date", pulled(engine, name))
+    for args in (["images"], ["images", "--digests"], ["images", "-q"]):
+        expect(engine.run(*args).stdout, docker(engine, *args).stdout, str(args))
+    pulled(engine, REG.host + "/d:1")
+    for args in (["images"], ["images", "--digests"]):
+        expect(engine.run(*args).stdout, docker(engine, *args).stdout, str(args))
+    expect(docker(engine, "rmi", name).returncode, 0)
+    pulled(engine, name)
+    expect(docker(engine, "rmi", REG.host + "/d:1").returncode, 0)
+    pulled(engine, name)
     p = docker(engine, "pull", f"{REG.host}/d@sha256:{'0' * 64}")
     expect_in("manifest unknown", p.stderr)
     away(engine, name)

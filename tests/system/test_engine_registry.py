@@ -337,7 +337,7 @@ def test_https_goes_by_the_proxy(engine):
     cdn.close()
     os.unlink(engine.path("https.sock"))
     with_engine(engine, ["--https", engine.path("https.sock")],
-                lambda: failed(engine, "reg.example/s:1", "HTTPS proxy: "))
+                lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {engine.path('https.sock')}"))
 
 
 # ---- broken ----
@@ -487,6 +487,25 @@ def test_a_killed_engine_leaves_nothing(engine):
     pulled(engine, held.name)
     remove(engine, held.name)
     held.close()
+
+
+def test_a_client_that_leaves_ends_its_push(engine):
+    over, asked = threading.Event(), threading.Event()
+
+    def handle(r):
+        asked.set()
+        over.wait()
+    rogue = Rogue(handle)
+    engine.load(docker_archive(rogue.host + "/x:1", [layer_of("x")]))
+    c = Connection(engine.socket)
+    c.request("POST", f"/images/{rogue.host}/x/push?tag=1")
+    expect_in("The push refers to repository", c.getresponse().readline().decode())
+    asked.wait()
+    c.sock.close()
+    until(lambda: not engine.idle(), "nothing is left of the push")
+    over.set()
+    rogue.close()
+    remove(engine, rogue.host + "/x:1")
 
 
 def test_an_image_goes_while_it_is_pulled_again(engine):

@@ -16,8 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, put
 from engine_fixture import BUSYBOX
 from suite import expect, expect_in, main
-from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, fragments4, fragments6,
-                  icmp6, ip, ip6, ipv4, ipv6, link_local, segment, solicit)
+from wire import (ALL, ARP, HERE, IPV4, IPV6, MAC, BochsWire, Wire, arp, checksum, echo, ethernet, icmp6, ip, ip6, ipv4,
+                  ipv6, fragments4, fragments6, link_local, segment, solicit)
 
 THERE, DONE = "10.0.0.2", "10.0.0.99"
 # The machine has an address; it stays until it has heard of DONE.
@@ -55,10 +55,10 @@ class Machine:
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-wire-")
         self.wire = wire(self.folder.name, card)
         start, stay = (put(self.folder.name, name, text) for name, text in (("start", START), ("stay", STAY)))
-        words = [RUN, "--timeout", "300", *self.wire.options, *options, "--file", BUSYBOX + ":busybox",
+        words = [*self.wire.prefix, RUN, "--timeout", "300", *self.wire.options, *options, "--file", BUSYBOX + ":busybox",
                  "--file", start, "--file", stay]
         self.monitor = os.path.join(self.folder.name, "monitor")
-        if wire is Wire:
+        if wire is not BochsWire:
             words += ["--qemu=-qmp", f"--qemu=unix:{self.monitor},server=on,wait=off"]
         if unbind:
             words += ["--file", put(self.folder.name, "unbind", UNBIND)]
@@ -86,20 +86,25 @@ class Machine:
         if kind:
             self.process.terminate()  # and with it the emulator
         self.process.communicate(timeout=20)
-        self.wire.socket.close()
+        self.wire.close()
         self.folder.cleanup()
 
     def link(self, up):
         """Plugs the card's cable in, or out."""
+        self.ask_monitor("set_link", name="wire", up=up)
+
+    def ask_monitor(self, what, **arguments):
+        """The answer of QEMU's monitor."""
         with socket.socket(socket.AF_UNIX) as s, s.makefile("rw") as f:
             s.settimeout(20)
             s.connect(self.monitor)
             for execute in ({"execute": "qmp_capabilities"},
-                            {"execute": "set_link", "arguments": {"name": "wire", "up": up}}):
+                            {"execute": what, "arguments": arguments}):
                 f.write(json.dumps(execute))
                 f.flush()
                 while "return" not in (answer := json.loads(f.readline())):
                     expect("error" in answer, False, f"an error of the monitor: {answer}")
+        return answer["return"]
 
     def is_arp(self, operation, target=None):
         return lambda f: f[12:14] == b"\x08\x06" and f[20:22] == bytes([0, operation]) and (
@@ -126,7 +131,7 @@ class Machine:
         end = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < end:
             self.wire.send(ethernet(ALL, ARP, arp(1, DONE, THERE)))
-            self.wire.receive(0.1)
+            self.wire.wait(lambda f: False, 0.1)
         out, err = self.process.communicate(timeout=30)
         expect((self.process.returncode, err), (0, ""))
         return out

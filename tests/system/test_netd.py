@@ -6,11 +6,12 @@ import os
 import socket
 import struct
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BUSYBOX, USER
+from engine_fixture import BUSYBOX, ROOT, USER
 from netns import Net, run
 from suite import expect, expect_in, main
 
@@ -39,6 +40,20 @@ def test_a_lease_of_dnsmasq_is_address_routes_and_names():
         expect_in("mtu 1400", n.box.ip("link", "show", "eth0"))
         n.await_(lambda: n.hostname(netd) == "box7", "the host name")
         n.box.run(BUSYBOX, "ping", "-c1", "-W5", "10.7.0.1")
+
+
+def test_a_lease_of_busyboxs_server_is_as_good():
+    with Net() as n:
+        with open(n.path("udhcpd.conf"), "w") as f:
+            f.write(f"start 10.7.0.20\nend 10.7.0.30\ninterface lan0\nlease_file {n.path('udhcpd.leases')}\n"
+                    f"pidfile {n.path('udhcpd.pid')}\noption subnet 255.255.255.0\nopt router 10.7.0.1\nopt dns 10.7.0.2\n"
+                    "option lease 600\noption domain lab.example\n")
+        open(n.path("udhcpd.leases"), "w").close()
+        n.running.append(n.lan.start(BUSYBOX, "udhcpd", "-f", n.path("udhcpd.conf"), stderr=open(n.path("udhcpd"), "w")))
+        n.await_(lambda: "started" in n.text("udhcpd"), "udhcpd starts")
+        n.netd("eth0 dhcp nora")
+        n.await_(lambda: "nameserver 10.7.0.2\nsearch lab.example" in n.text("run/resolv.conf"), "a lease")
+        expect_in("default via 10.7.0.1 dev eth0 proto dhcp", "\n".join(n.routes()))
 
 
 def test_classless_routes_stand_instead_of_the_router():
@@ -116,6 +131,34 @@ def test_it_has_no_more_rights_than_it_needs():
         expect(int(status["CapEff"], 16), 1 << 10 | 1 << 12 | 1 << 13 | 1 << 25)
         expect((status["CapBnd"], status["CapPrm"]), (status["CapEff"], status["CapEff"]))
         expect((status["NoNewPrivs"], status["Seccomp"], status["CapInh"]), ("1", "2", "0" * 16))
+
+
+PEER = """
+busybox=/bin/busybox
+$busybox ip link add eth0 type dummy
+/files/netd --config /files/rules --cmdline /dev/null --dir /run/net &
+until $busybox grep -q 9.9.9.9 /run/net/resolv.conf 2>/dev/null; do $busybox usleep 20000; done
+cat /proc/net/vlan/eth0.5 | grep VID
+/files/cli net
+"""
+
+
+def test_vlans_are_made_and_configured():
+    """On Debian's kernel in the emulator: this one may have no VLANs."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("rules", "eth0 vlan=5 10.9.0.2/24 gw=10.9.0.1 dns=9.9.9.9\neth0 off\n"), ("script", PEER)):
+            with open(os.path.join(folder, name), "w") as f:
+                f.write(text)
+        words = [os.path.join(ROOT, "tools/linux-peer"), "--timeout", "200", "-c", "sh /files/script"]
+        for module in ("net/llc/llc.ko", "net/802/stp.ko", "net/802/garp.ko", "net/802/mrp.ko", "net/8021q/8021q.ko", "drivers/net/dummy.ko"):
+            words += [f"--module={module}"]
+        for file in (os.path.join(USER, "netd"), os.path.join(USER, "cli"), os.path.join(folder, "rules"), os.path.join(folder, "script")):
+            words += ["--file", file]
+        out = run(*words)
+    expect_in("VID: 5", out)
+    line = [line for line in out.splitlines() if line.startswith("eth0.5")][-1]
+    expect("10.9.0.2/24" in line and "static" in line, True, line)
+    expect_in("default", out)
 
 
 # ---- a server of our own ----
@@ -229,6 +272,24 @@ def test_a_lease_that_no_server_extends_ends():
         _, m, _, _ = s.hear(DISCOVER)
         n.await_(lambda: n.addresses("eth0", "scope", "global") == [], "the address is gone")
         expect(bound(n)(), False)
+        s.close()
+
+
+def test_one_that_is_started_again_leaves_nothing_of_the_last_one():
+    with Net() as n:
+        s = Server(n)
+        netd = n.netd("eth0 dhcp nora")
+        s.lease(times=(100, 110, 120), extra=b"\x1a\2\5\x14")
+        n.await_(bound(n), "a lease")
+        expect_in("mtu 1300", n.box.ip("link", "show", "eth0"))
+        netd.kill()
+        netd.wait()
+        os.unlink(n.path("run/state.json"))
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.50/24"])
+        n.netd("eth0 dhcp nora")
+        s.lease(address="10.7.0.51", times=(100, 110, 120))
+        n.await_(bound(n), "another lease")
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.51/24"])
         s.close()
 
 

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import commands, run
 from engine_fixture import BUSYBOX, ROOT
 from suite import expect, expect_in, main, until
+from test_console import Console
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 from net import Cards
@@ -82,6 +83,16 @@ def test_bad_options_get_one_line():
         p = run(*words, "-c", "version")
         expect((p.returncode, p.stdout, p.stderr.count("\n")), (2, "", 1), f"{words}: {p.stderr!r}")
         expect_in(part, p.stderr)
+
+
+def test_the_prompt_says_how_the_api_is_reached_once_there_is_an_address():
+    console = Console("--net", "user", "--api", str(port := free_port()), *SHELL, "--append", "bothy.demo=0")
+    expect(b"docker -H" in console.until(b"bothy# "), False, "no address, no promise")
+    expect(console.command(b"/boot/files/busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up"),
+           f"This machine is 10.0.2.15. From where it was started: docker -H tcp://127.0.0.1:{port} ps\n".encode())
+    expect(console.command(b"/boot/files/busybox true"), b"", "it is said once")
+    console.keys(b"poweroff\r")
+    console.end()
 
 
 # --- what containers publish --------------------------------------------------------------------

@@ -31,6 +31,11 @@ def udp(payload, source=5000, target=7, here=HERE, there=THERE, length=None, tot
     return head[:6] + struct.pack(">H", total) + payload
 
 
+def icmp(kind, code, quoted):
+    message = struct.pack(">BBHI", kind, code, 0, 0) + quoted
+    return message[:2] + struct.pack(">H", checksum(message)) + message[4:]
+
+
 class Echo(Machine):
     def __init__(self):
         super().__init__(after="/boot/files/datagrams_echo", options=("--file", ECHO))
@@ -99,6 +104,46 @@ def test_groups_and_broadcasts_are_heard_where_they_were_joined():
     expect_in(f"11 bytes, {HERE}:5000, to 10.0.0.255, device 2", out)
     expect_in(f"16 bytes, {HERE}:5000, to 255.255.255.255, device 2", out)
     expect("17 bytes, " in out, False, out)
+
+
+def is_unreachable(quoted_port):
+    """An ICMP error for a datagram to that port."""
+    return lambda f: f[12:14] == b"\x08\x00" and f[23] == 1 and f[34] == 3 and f[64:66] == struct.pack(">H", quoted_port)
+
+
+def test_a_port_without_a_receiver_is_told_to_who_asks_it_alone():
+    with Echo() as m:
+        m.up()
+        sent = udp(b"no one there", target=8)
+        answer = m.wire.ask(m.frame(ipv4(HERE, THERE, sent, 17)), is_unreachable(8))
+        expect(answer is not None, True, "an error comes back")
+        packet = answer[14:14 + struct.unpack(">H", answer[16:18])[0]]
+        expect((packet[20:22], checksum(packet[20:]), packet[12:20]), (b"\x03\x03", 0, ip(THERE) + ip(HERE)))
+        expect((packet[28 + 12:28 + 20], packet[48:56]), (ip(HERE) + ip(THERE), sent[:8]))
+        m.wire.send(m.frame(ipv4(HERE, "10.0.0.255", udp(b"all", target=10, there="10.0.0.255"), 17), to=ALL))
+        m.wire.send(m.frame(ipv4(HERE, GROUP, udp(b"group", target=10, there=GROUP), 17), to=bytes.fromhex("01005e010203")))
+        m.tell(b"echo done")
+        seen = []
+        m.wire.wait(lambda f: seen.append(f) or (f[23] == 17 and f[36:38] == struct.pack(">H", 5000)), 20.0)
+        expect(any(is_unreachable(10)(f) for f in seen), False, "an error for a broadcast or a group")
+        m.tell(b"end")
+        m.finish()
+
+
+def test_an_error_from_another_host_is_told_with_what_was_sent():
+    with Echo() as m:
+        m.up()
+        m.tell(b"refused")
+        sent = m.wire.wait(lambda f: f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] == b"\0\x09", 20.0)
+        expect(sent is not None, True, "a datagram to a port where nothing listens")
+        packet = sent[14:14 + struct.unpack(">H", sent[16:18])[0]]
+        lie = bytearray(packet)
+        lie[20:22] = b"\0\x01"  # the port of no socket
+        for quoted in (packet[:20], packet[:24], bytes(lie), packet):
+            m.wire.send(m.frame(ipv4(HERE, THERE, icmp(3, 3, quoted))))
+        m.tell(b"end")
+        out = m.finish()
+    expect_in(f"error Connection refused origin 2 type 3 code 3 info 0 from {HERE}\n6 bytes, {HERE}:9, to ?", out)
 
 
 if __name__ == "__main__":

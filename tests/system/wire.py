@@ -89,12 +89,12 @@ class Wire:
 
     def __init__(self, folder, card="virtio"):
         """`card`: a model that tools/run knows, or what QEMU's -device is told."""
-        self.segments = []
+        self.segments, self.prefix = [], []
         self.path = os.path.join(folder, "card")
         peer = self.path + ".peer"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.probes = []  # frames that ask whether another has an address of IPv6
         self.socket.bind(peer)
+        self.probes = []  # frames that ask whether another has an address of IPv6
         self.options = ["--nic", card, "--net", f"socket:{self.path}"]
         if card not in CARDS:
             self.options = ["--qemu=-netdev", f"--qemu=dgram,id=wire,local.type=unix,local.path={self.path},"
@@ -109,6 +109,13 @@ class Wire:
         except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
             return False
 
+    def take(self):
+        """A frame; TimeoutError or BlockingIOError when there is none."""
+        return self.socket.recv(65536)
+
+    def close(self):
+        self.socket.close()
+
     def drain(self):
         """Takes what has come until nothing comes."""
         while self.receive(0.2) is not None:
@@ -118,14 +125,14 @@ class Wire:
         """A frame that is no question for HERE and comes from no port 7777 (these wait in `segments`), or None."""
         self.socket.settimeout(max(seconds, 0.001))
         try:
-            frame = self.socket.recv(65536)
+            frame = self.take()
         except (TimeoutError, BlockingIOError):
             return None
-        if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 135 and not any(frame[22:38]):
-            self.probes.append(frame)
         if b"\x1e\x61" in (frame[34:36], frame[54:56]):
             self.segments.append(frame)
             return None
+        if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 135 and not any(frame[22:38]):
+            self.probes.append(frame)
         if frame[12:14] != b"\x08\x06" or frame[21] != 1 or frame[38:42] != ip(HERE):
             return frame
         asker = ".".join(str(byte) for byte in frame[28:32])
@@ -184,7 +191,7 @@ class BochsWire(Wire):
     """The same of Bochs's e1000: it hears at one port and speaks to the next."""
 
     def __init__(self, folder, card="e1000"):
-        self.segments = []
+        self.segments, self.probes, self.prefix = [], [], []
         port, self.socket = two_ports()
         self.path = ("127.0.0.1", port)
         self.options = ["--machine", "bochs", "--bochs", f"pci: enabled=1, chipset=i440fx, slot1={card}",

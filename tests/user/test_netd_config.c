@@ -91,6 +91,9 @@ TEST(the_ip_word_is_linuxs)
     EXPECT(!c.why[0] && !r->dhcp && !r->off && !strcmp(r->device, "eth0"));
     EXPECT(is_address(&r->addresses.item[0], "192.168.0.5/24") && !strcmp(r->hostname, "box"));
     EXPECT(is_address(&r->gateways.item[0], "192.168.0.1") && r->dns.n == 2 && r->ntp.n == 1);
+    EXPECT(!r->single);
+    config_of(&c, "ip=192.168.0.5:::24", "");
+    EXPECT(!c.why[0] && r->single && is_address(&r->addresses.item[0], "192.168.0.5/24"));
     config_of(&c, "ip=[fd00::5]::[fd00::1]:64::eth0:none", "");
     EXPECT(!c.why[0] && is_address(&r->addresses.item[0], "fd00::5/64"));
     config_of(&c, "ip=10.0.0.5:::::eth1", "");

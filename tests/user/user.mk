@@ -2,7 +2,7 @@
 # Userland's pure parts on the host, under ASan and UBSan: part of the unit tier.
 
 USER_TEST_LIB := heap buf str file json json_write sha256 source checksum inflate lzma2 xz bzip2 fse zstd \
-                 decode tar tar_sparse inroot map tree_walk tree_copy netlink_msg \
+                 decode tar tar_sparse sha256_ni sha256_plain inroot map tree_walk tree_copy netlink_msg \
                  base64 challenge http url
 # netd's pure cores.
 USER_TEST_NETD := address config wire dhcp4 dhcp4_msg ra dhcp6 sntp

@@ -56,25 +56,58 @@ static void jw_taken(struct jw *w, const char *key, char *text)
     free(text);
 }
 
-static void image_row(struct jw *w, const struct json *img, const char *tag, bool full)
+/* "repo:tag" or "repo@digest", and the digest that the image has in that repository, or NULL. */
+static void image_row(struct jw *w, const struct json *img, const char *name, const char *digest,
+                      bool full)
 {
-    const char *colon = tag ? strrchr(tag, ':') : NULL;
+    const char *at = name ? strchr(name, '@') : NULL, *colon = name ? strrchr(name, ':') : NULL;
+    const char *end = at ? at : colon;
     int64_t created = json_int(img, "Created", 0);
 
     jw_object(w, NULL);
     jw_taken(w, "ID", short_id(json_str(img, "Id"), full));
-    jw_taken(w, "Repository", colon ? str_dupn(tag, (size_t)(colon - tag)) : str_dup("<none>"));
-    jw_str(w, "Tag", colon ? colon + 1 : "<none>");
-    jw_str(w, "Digest", "<none>");
+    jw_taken(w, "Repository", end ? str_dupn(name, (size_t)(end - name)) : str_dup("<none>"));
+    jw_str(w, "Tag", colon && !at ? colon + 1 : "<none>");
+    jw_str(w, "Digest", digest ? digest : "<none>");
     jw_taken(w, "CreatedSince", created ? human_ago(created) : str_dup("N/A"));
     jw_time(w, "CreatedAt", created);
     jw_taken(w, "Size", human_size((double)json_int(img, "Size", 0)));
     jw_object_end(w);
 }
 
+/* Of the repository that a tag is of. */
+static const char *image_digest(const struct json *img, const char *tag)
+{
+    size_t repo = (size_t)(strrchr(tag, ':') - tag);
+
+    for (struct json *d = json_list(img, "RepoDigests"); d; d = d->next)
+        if (!strncmp(d->str, tag, repo) && d->str[repo] == '@')
+            return d->str + repo + 1;
+    return NULL;
+}
+
+/* One for each tag; of an image without any, one for each repository that it was pulled from. */
+static void image_rows(struct jw *w, const struct json *img, bool quiet, bool full)
+{
+    const struct json *tag = json_list(img, "RepoTags"), *digest = json_list(img, "RepoDigests");
+
+    if (quiet || (!tag && !digest)) {
+        image_row(w, img, NULL, NULL, full);
+        return;
+    }
+    for (; tag; tag = tag->next) {
+        image_row(w, img, tag->str, image_digest(img, tag->str), full);
+        digest = NULL;
+    }
+    for (; digest; digest = digest->next)
+        image_row(w, img, digest->str, strchr(digest->str, '@') + 1, full);
+}
+
 #define IMAGE_TITLES                                                                            \
     "{\"ID\":\"IMAGE ID\",\"Repository\":\"REPOSITORY\",\"Tag\":\"TAG\",\"Digest\":\"DIGEST\"," \
     "\"CreatedSince\":\"CREATED\",\"CreatedAt\":\"CREATED AT\",\"Size\":\"SIZE\"}"
+#define IMAGE_DIGESTS \
+    "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 #define IMAGE_FORMAT "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 
 static struct json *titles_of(const char *text)
@@ -84,16 +117,17 @@ static struct json *titles_of(const char *text)
 
 int verb_images(int argc, char **argv)
 {
-    bool quiet = false, full = false, all = false;
-    const char *format = IMAGE_FORMAT;
+    bool quiet = false, full = false, all = false, digests = false;
+    const char *format = NULL;
     const struct opt opts[] = {{'q', "quiet", OPT_BOOL, &quiet},
+                               {0, "digests", OPT_BOOL, &digests},
                                {'a', "all", OPT_BOOL, &all},
                                {0, "no-trunc", OPT_BOOL, &full},
                                {0, "format", OPT_STR, &format}};
     struct buf rows = {0};
     struct jw w = {.out = &rows};
     struct json *list;
-    int first = opt_parse("images", opts, 4, argc, argv, true);
+    int first = opt_parse("images", opts, 5, argc, argv, true);
 
     opt_operands("images", argc - first, 0, 1);
     if (first < argc) {
@@ -110,16 +144,14 @@ int verb_images(int argc, char **argv)
         list = cli_get("/images/json");
     }
     jw_array(&w, NULL);
-    for (struct json *img = list->child; img; img = img->next) {
-        struct json *tag = json_list(img, "RepoTags");
-
-        if (!tag || quiet)
-            image_row(&w, img, NULL, full);
-        for (; tag && !quiet; tag = tag->next)
-            image_row(&w, img, tag->str, full);
-    }
+    for (struct json *img = list->child; img; img = img->next)
+        image_rows(&w, img, quiet, full);
     jw_array_end(&w);
-    format_rows(rows_of(&rows), titles_of(IMAGE_TITLES), quiet ? "{{.ID}}" : format);
+    format_rows(rows_of(&rows), titles_of(IMAGE_TITLES),
+                quiet     ? "{{.ID}}"
+                : format  ? format
+                : digests ? IMAGE_DIGESTS
+                          : IMAGE_FORMAT);
     return 0;
 }
 

@@ -57,7 +57,9 @@ static char *push_line(struct transfer *t, const struct json *j)
     if (img && image_listed(img)) {
         image_tag(img, name);
         image_store_save(t->answer, NULL);
-        event_image(img->id, name, "push");
+        ref = str_fmt("%s:%s", t->name, tag);
+        event_image(img->id, ref, "push");
+        free(ref);
     }
     free(name);
     return NULL;

@@ -257,6 +257,7 @@ struct request {
     struct http_conn *conn;
     struct answer *answer; /* of REQ_REMOVE, instead of conn */
     int status;            /* of REQ_FAILED: HTTP's */
+    bool restarts;         /* a REQ_START that was a REQ_RESTART */
     int signal;            /* to be sent when the program runs; 0 none, or it has been sent */
     int64_t seconds;       /* until it is killed; negative: never */
     void (*gone)(struct request *r); /* before it is freed; or NULL */

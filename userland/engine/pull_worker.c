@@ -28,6 +28,7 @@
 
 #define PULL_CONFIG_MAX (8u * 1024 * 1024)
 #define PULL_LINE_MAX (1u * 1024 * 1024)
+#define PULL_TELL_MS 100
 #define SHORT_ID 12
 
 enum pull_state { PULL_THERE, PULL_WAITS, PULL_COMES, PULL_HERE };
@@ -55,9 +56,8 @@ static struct {
     struct pull_layer layers[LAYERS_MAX];
     size_t nlayers;
     struct pull_child fetchers[PULL_AT_ONCE], unpacker;
-    int ready;     /* the unpacker waits there for a byte per layer */
-    size_t given;  /* bytes that it got */
-    uint64_t told; /* when it has last been told of */
+    int ready;    /* the unpacker waits there for a byte per layer */
+    size_t given; /* bytes that it got */
     struct load_image image;
     struct buf report; /* of the unpacker */
 } pull;
@@ -176,6 +176,12 @@ static void unpack_say(char what, uint64_t n)
 
 static void unpack_progress(uint64_t bytes)
 {
+    static uint64_t told;
+    uint64_t now = time_now_ms();
+
+    if (now < told + PULL_TELL_MS)
+        return;
+    told = now;
     unpack_say('E', bytes);
 }
 
@@ -435,7 +441,6 @@ static void pull_plan_layer(size_t i, const char *diff_id, char *chain)
         l->state = PULL_THERE;
     l->m = (struct member){.fd = -1, .name = str_dupn(l->b->digest, SHORT_ID), .size = l->b->size};
     pull.image.layers[i] = &l->m;
-    pull.image.digests[i] = l->b->digest;
     pull_say_layer(i, l->state == PULL_THERE ? "Already exists" : "Pulling fs layer", 0);
 }
 

@@ -11,6 +11,7 @@
 
 #define DOCKER_HOST "docker.io"
 #define DOCKER_REGISTRY "registry-1.docker.io"
+#define HTTPS_SOCKET "/run/https.sock" /* where the proxy's image serves by default */
 #define CMDLINE_MAX 65536
 
 static struct registry_config {
@@ -20,7 +21,7 @@ static struct registry_config {
     size_t ninsecure;
     const char *https; /* the proxy's socket */
     int64_t idle;      /* seconds a registry may be silent */
-} registry_config = {.idle = FETCH_IDLE_MS / 1000};
+} registry_config = {.https = HTTPS_SOCKET, .idle = FETCH_IDLE_MS / 1000};
 
 static bool registry_list_add(const char **list, size_t *n, const char *value)
 {
@@ -188,8 +189,7 @@ void registry_order(struct jw *w, const struct registry_name *n, const struct js
         registry_endpoint(w, registry_config.mirrors[i], true);
     registry_endpoint(w, url, false);
     jw_array_end(w);
-    if (registry_config.https)
-        jw_str(w, "Https", registry_config.https);
+    jw_str(w, "Https", registry_config.https);
     jw_int(w, "Idle", registry_config.idle);
     free(url);
 }

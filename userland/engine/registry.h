@@ -51,7 +51,7 @@ struct registry_order {
     struct json *text;
     const char *host, *path, *repo, *tag, *digest;
     const struct json *auth;
-    const char *proxy;
+    const char *proxy, *no_proxy; /* no_proxy: why there is none */
     int idle_ms;
     struct json *endpoints; /* the first of a list of {"Url","Mirror"} */
 };

@@ -16,6 +16,7 @@
 #include "lib/str.h"
 
 #define REGISTRY_REDIRECTS 10
+#define REGISTRY_PATIENCE 10 /* times the usual, after an upload */
 #define REGISTRY_ERROR_MAX (64u * 1024)
 #define REGISTRY_TOKEN_MAX (64u * 1024)
 #define REGISTRY_AGENT "docker/Bothy-" ENGINE_VERSION
@@ -25,7 +26,7 @@ void registry_open(struct registry *r, const char *url, const char *actions, boo
     size_t n;
 
     *r = (struct registry){.path = registry_order_read.path, .actions = actions};
-    fetch_init(&r->f, registry_order_read.proxy, REGISTRY_AGENT);
+    fetch_init(&r->f, registry_order_read.proxy, registry_order_read.no_proxy, REGISTRY_AGENT);
     r->f.idle_ms = registry_order_read.idle_ms;
     if (!url || url_parse(&r->base, url))
         registry_fail(400, "invalid registry URL: %.200s", url ? url : "");
@@ -252,7 +253,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
         free(f);
         return -1;
     }
-    fetch_init(f, r->f.proxy, r->f.agent);
+    fetch_init(f, r->f.proxy, r->f.hint, r->f.agent);
     f->idle_ms = r->f.idle_ms;
     status = registry_ask_token(r, f, c, &realm);
     status = status ? status : fetch_answer(f);
@@ -415,10 +416,14 @@ int registry_send(struct registry *r, const char *method, const struct url *url,
     return -1;
 }
 
+/* What it has been sent it may have to move and to sum up first. */
 int registry_answer(struct registry *r)
 {
-    int status = fetch_answer(&r->f);
+    int status;
 
+    r->f.idle_ms *= REGISTRY_PATIENCE;
+    status = fetch_answer(&r->f);
+    r->f.idle_ms /= REGISTRY_PATIENCE;
     if (status < 0)
         return registry_broken(r, r->f.method, &r->f.url);
     return status >= 300 ? registry_refused(r) : status;

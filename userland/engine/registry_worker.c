@@ -93,37 +93,27 @@ static void registry_copy(const char *dir, const char *path)
     free(to);
 }
 
-/* The proxy's socket gets a name in the worker's root. */
+/* The proxy's socket, if it is there, gets a name in the worker's root. */
 static void registry_reach_proxy(const char *dir)
 {
-    const char *from = json_str(registry_order_read.text, "Https");
+    struct registry_order *o = &registry_order_read;
+    const char *from = json_str(o->text, "Https");
     char *to = str_fmt("%s" REGISTRY_PROXY, dir);
     int fd;
 
-    if (from) {
+    o->no_proxy = str_fmt("no HTTPS proxy serves %s: run the proxy's image, or name the registry "
+                          "an insecure one if it speaks plain HTTP",
+                          from ? from : "");
+    if (from && access(from, F_OK) == 0) {
         fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if (fd >= 0)
             close(fd);
         if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount(from, to, NULL, MS_BIND, NULL) < 0)
             registry_fail(500, "HTTPS proxy: %s: %s", from, str_error(errno));
-        registry_order_read.proxy = REGISTRY_PROXY;
+        o->proxy = REGISTRY_PROXY;
     }
     free(to);
-}
-
-/* Some endpoint is not plain HTTP. A mirror may also redirect to one, but then there is a proxy or
- * not. */
-static bool registry_wants_proxy(void)
-{
-    const char *from = json_str(registry_order_read.text, "Https");
-
-    if (!from)
-        return false;
-    for (const struct json *e = registry_order_read.endpoints; e; e = e->next)
-        if (str_starts(json_str(e, "Url") ? json_str(e, "Url") : "", "https:"))
-            return true;
-    return access(from, F_OK) == 0;
 }
 
 void registry_begin(const char *dir, enum registry_rights rights)
@@ -136,8 +126,7 @@ void registry_begin(const char *dir, enum registry_rights rights)
     free(etc);
     registry_copy(dir, "/etc/hosts");
     registry_copy(dir, "/etc/resolv.conf");
-    if (registry_wants_proxy())
-        registry_reach_proxy(dir);
+    registry_reach_proxy(dir);
     if (rights == REGISTRY_UNPACKS) {
         load_enter(dir, 1);
         return;

@@ -17,9 +17,10 @@
 
 #define FETCH_PIECE 65536
 
-void fetch_init(struct fetch *f, const char *proxy, const char *agent)
+void fetch_init(struct fetch *f, const char *proxy, const char *hint, const char *agent)
 {
-    *f = (struct fetch){.proxy = proxy, .agent = agent, .idle_ms = FETCH_IDLE_MS, .fd = -1};
+    *f = (struct fetch){
+        .proxy = proxy, .hint = hint, .agent = agent, .idle_ms = FETCH_IDLE_MS, .fd = -1};
 }
 
 static void fetch_disconnect(struct fetch *f)
@@ -91,9 +92,7 @@ static int fetch_connect_proxy(struct fetch *f)
     int err;
 
     if (!f->proxy) {
-        snprintf(f->why, sizeof(f->why),
-                 "no HTTPS proxy: start one whose socket the engine is told of (--https), or list "
-                 "the registry as insecure (--insecure-registry)");
+        snprintf(f->why, sizeof(f->why), "%s", f->hint);
         return -EPROTONOSUPPORT;
     }
     if (strlen(f->proxy) >= sizeof(addr.sun_path))

@@ -24,6 +24,7 @@
 
 struct fetch {
     const char *proxy; /* path of its socket, or NULL; borrowed */
+    const char *hint;  /* what to say when there is none; borrowed */
     const char *agent; /* User-Agent; borrowed */
     int idle_ms;       /* of a connect, and between two pieces of anything */
 
@@ -40,7 +41,7 @@ struct fetch {
     char why[512];
 };
 
-void fetch_init(struct fetch *f, const char *proxy, const char *agent);
+void fetch_init(struct fetch *f, const char *proxy, const char *hint, const char *agent);
 void fetch_close(struct fetch *f); /* it can be opened again */
 /* Connects if need be, and sends the head. `headers`: further lines, each ended by CRLF, or NULL.
  * `length` of the body, 0 none. */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -25,6 +26,15 @@ void net_log(const char *fmt, ...)
     if (write(log_fd, line.data, line.len) < 0 && log_fd != 2)
         log_fd = 2;
     buf_free(&line);
+}
+
+void net_log_once(struct device *d, const char *what, int err)
+{
+    if (d->said == what && d->said_err == err)
+        return;
+    d->said = what;
+    d->said_err = err;
+    net_log("%s: %s: %s", d->name, what, strerror(err));
 }
 
 void net_log_to_kernel(void)

@@ -317,6 +317,7 @@ static bool ip_rule(struct config_rule *r, char f[][CONFIG_WORD], unsigned n)
     }
     if (!word_name(f[5][0] ? f[5] : "*", r->device) || !ip_addresses(r, f))
         return false;
+    r->single = !f[5][0] && r->addresses.n;
     if (f[4][0] && !word_hostname(r, f[4]))
         return false;
     if (f[6][0] && !ip_is_dhcp(f[6]) && !ip_is_off(f[6]))

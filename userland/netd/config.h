@@ -21,7 +21,7 @@
 //
 // `ip=` is Linux's: dhcp|on|any, off|none, or
 // CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1:NTP0, IPv6 in brackets, NETMASK
-// also as a number of bits; DEVICE:dhcp too.
+// also as a number of bits; DEVICE:dhcp too. An address without a DEVICE is the first card's.
 //
 // The first rule that fits a device counts; without any rule there is one for all: dhcp.
 #pragma once
@@ -45,6 +45,7 @@ struct address_list {
 struct config_rule {
     char device[CONFIG_NAME]; /* "" for the whole machine */
     bool off, dhcp, ra;
+    bool single;     /* for the first device that it fits alone */
     uint16_t vlan;   /* 0 none */
     uint32_t mtu;    /* 0: the device's */
     uint32_t metric; /* of its default routes; 0: by the order of devices */

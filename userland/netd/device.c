@@ -74,6 +74,14 @@ static const struct config_rule *rule_of_vlan(const struct link *l)
     return NULL;
 }
 
+static bool rule_taken(const struct config_rule *r)
+{
+    for (const struct device *d = netd.devices; d; d = d->next)
+        if (d->rule == r)
+            return true;
+    return false;
+}
+
 static const struct config_rule *rule_of(const struct link *l)
 {
     const struct config_rule *r = rule_of_vlan(l);
@@ -81,7 +89,9 @@ static const struct config_rule *rule_of(const struct link *l)
     if (r)
         return r;
     r = config_for(&netd.config, l->name, l->mac);
-    return r && l->kind[0] && r->device[0] == '*' ? NULL : r;
+    if (!r || (l->kind[0] && r->device[0] == '*') || (r->single && rule_taken(r)))
+        return NULL;
+    return r;
 }
 
 const struct config_rule *rule_of_machine(unsigned *at)
@@ -113,20 +123,21 @@ static void device_static(struct device *d)
     }
 }
 
-/* VLANs that rules put above it; a device that has only those is brought up for them. */
-static bool device_vlans(const struct device *d)
+/* VLANs that rules put above a device, but not above another VLAN. */
+static bool has_vlans(const struct link *l)
 {
-    bool any = false;
+    for (unsigned i = 0; i < netd.config.rules; i++)
+        if (netd.config.rule[i].vlan && strcmp(l->kind, "vlan") &&
+            config_fits(&netd.config.rule[i], l->name, l->mac))
+            return true;
+    return false;
+}
 
-    for (unsigned i = 0; i < netd.config.rules; i++) {
-        const struct config_rule *r = &netd.config.rule[i];
-
-        if (!r->vlan || !config_fits(r, d->name, d->mac))
-            continue;
-        kernel_vlan(d, r->vlan);
-        any = true;
-    }
-    return any;
+static void device_vlans(const struct device *d)
+{
+    for (unsigned i = 0; i < netd.config.rules; i++)
+        if (netd.config.rule[i].vlan && config_fits(&netd.config.rule[i], d->name, d->mac))
+            kernel_vlan(d, netd.config.rule[i].vlan);
 }
 
 static struct device *device_new(const struct link *l, const struct config_rule *r)
@@ -138,24 +149,25 @@ static struct device *device_new(const struct link *l, const struct config_rule 
     d->mtu = r->mtu ? r->mtu : l->mtu;
     memcpy(d->name, l->name, sizeof(d->name));
     memcpy(d->mac, l->mac, 6);
-    d->metric = r->metric ? r->metric : METRIC_FIRST + METRIC_STEP * devices_seen++;
+    d->metric = r->metric ? r->metric : METRIC_FIRST + METRIC_STEP * devices_seen;
+    devices_seen += !r->off;
     while (*at)
         at = &(*at)->next;
     *at = d;
     return d;
 }
 
+/* One that is configured, one that others stand upon, or both. */
 static void device_add(const struct link *l)
 {
+    static const struct config_rule nothing = {.off = true};
     const struct config_rule *r = rule_of(l);
-    struct device parent = {.index = l->index}, *d;
+    bool vlans = has_vlans(l);
+    struct device *d;
 
-    memcpy(parent.name, l->name, sizeof(parent.name));
-    memcpy(parent.mac, l->mac, 6);
-    if (!l->kind[0] || (r && strcmp(l->kind, "vlan")))
-        if (device_vlans(&parent) && (!r || r->off) && !(l->flags & IFF_UP))
-            kernel_link_up(&parent);
     if (!r || r->off)
+        r = vlans ? &nothing : NULL;
+    if (!r)
         return;
     d = device_new(l, r);
     if (r->mtu && r->mtu != l->mtu)
@@ -166,6 +178,8 @@ static void device_add(const struct link *l)
         kernel_link_up(d);
     v6_up(d);
     device_static(d);
+    if (vlans)
+        device_vlans(d);
     names_changed();
 }
 
@@ -248,38 +262,13 @@ static void device_message(const struct nl_part *p, void *arg)
     }
 }
 
-/* Requests are made while a message is handled, so a dump is gathered first. */
-static void dump_gather(const struct nl_part *p, void *arg)
-{
-    struct nlmsghdr head = {.nlmsg_len = (uint32_t)(sizeof(head) + p->len), .nlmsg_type = p->type};
-
-    buf_add(arg, &head, sizeof(head));
-    buf_add(arg, p->data, p->len);
-    buf_add(arg, "\0\0\0", -p->len & 3);
-}
-
-static int dump(uint16_t type, const void *head, size_t size)
-{
-    struct buf all = {0};
-    struct nl_part p;
-    struct nl_msg m;
-    size_t at = 0;
-    int err;
-
-    nl_begin(&m, type, 0, head, size);
-    err = nl_dump(netd.route, &m, dump_gather, &all);
-    while (!err && nl_next((uint8_t *)all.data, all.len, &at, &p))
-        device_message(&p, NULL);
-    buf_free(&all);
-    return err;
-}
-
 static int devices_read(void)
 {
     struct ifaddrmsg v6 = {.ifa_family = AF_INET6};
-    int err = dump(RTM_GETLINK, &(struct ifinfomsg){0}, sizeof(struct ifinfomsg));
+    struct ifinfomsg links = {0};
+    int err = kernel_dump(RTM_GETLINK, &links, sizeof(links), device_message, NULL);
 
-    return err ? err : dump(RTM_GETADDR, &v6, sizeof(v6));
+    return err ? err : kernel_dump(RTM_GETADDR, &v6, sizeof(v6), device_message, NULL);
 }
 
 static void devices_hear(struct ev_source *s, uint32_t events)

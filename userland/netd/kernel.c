@@ -102,6 +102,32 @@ void kernel_address_del(const struct device *d, const struct address *a)
     kernel_do(&m, EADDRNOTAVAIL, d, "removing an address");
 }
 
+static void dump_gather(const struct nl_part *p, void *arg)
+{
+    struct nlmsghdr head = {.nlmsg_len = (uint32_t)(sizeof(head) + p->len), .nlmsg_type = p->type};
+
+    buf_add(arg, &head, sizeof(head));
+    buf_add(arg, p->data, p->len);
+    buf_add(arg, "\0\0\0", -p->len & 3);
+}
+
+int kernel_dump(uint16_t type, const void *head, size_t size,
+                void (*fn)(const struct nl_part *p, void *arg), void *arg)
+{
+    struct buf all = {0};
+    struct nl_part p;
+    struct nl_msg m;
+    size_t at = 0;
+    int err;
+
+    nl_begin(&m, type, 0, head, size);
+    err = nl_dump(netd.route, &m, dump_gather, &all);
+    while (!err && nl_next((uint8_t *)all.data, all.len, &at, &p))
+        fn(&p, arg);
+    buf_free(&all);
+    return err;
+}
+
 void kernel_route(const struct device *d, const struct route *r, bool add)
 {
     struct rtmsg head = {.rtm_family = r->to.family,

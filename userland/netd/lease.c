@@ -12,12 +12,10 @@
 #include <unistd.h>
 
 #include "netd/netd.h"
+#include "netd/wire.h"
 #include "lib/str.h"
 #include "runtime/bpf.h"
 
-#ifndef SO_ATTACH_FILTER
-#define SO_ATTACH_FILTER 26
-#endif
 #define BPF_H 0x08
 #define BPF_B 0x10
 #define BPF_IND 0x40
@@ -67,6 +65,8 @@ static void lease_unset(struct device *d)
         return;
     lease_routes(d, &d->set, false);
     kernel_address_del(d, &a);
+    if (!d->rule->mtu && d->set.mtu)
+        kernel_mtu(d, d->mtu);
     net_log("%s: %s is given up", d->name, address_text(&a, true, text));
     d->is_set = false;
     names_changed();
@@ -85,6 +85,32 @@ static void lease_mtu(struct device *d, const struct dhcp4_lease *l)
         kernel_mtu(d, l->mtu);
 }
 
+/* An address with an end that is not the lease's is what an earlier netd has left. */
+static void lease_sweep_one(const struct nl_part *p, void *arg)
+{
+    const struct device *d = arg;
+    struct nl_span a[IFA_FLAGS + 1];
+    struct ifaddrmsg head;
+    struct address left;
+
+    if (p->type != RTM_NEWADDR || !nl_index(p->data, p->len, sizeof(head), a, IFA_FLAGS + 1))
+        return;
+    memcpy(&head, p->data, sizeof(head));
+    if (head.ifa_index != (uint32_t)d->index || head.ifa_family != AF_INET ||
+        nl_u32(a[IFA_FLAGS], head.ifa_flags) & IFA_F_PERMANENT || a[IFA_LOCAL].len != 4)
+        return;
+    left = address_v4(wire_u32(a[IFA_LOCAL].data), head.ifa_prefixlen);
+    if (address_u32(&left) != d->dhcp4.lease.address || left.prefix != d->dhcp4.lease.prefix)
+        kernel_address_del(d, &left);
+}
+
+static void lease_sweep(struct device *d)
+{
+    struct ifaddrmsg head = {.ifa_family = AF_INET};
+
+    kernel_dump(RTM_GETADDR, &head, sizeof(head), lease_sweep_one, d);
+}
+
 static void lease_set(struct device *d)
 {
     const struct dhcp4_lease *l = &d->dhcp4.lease;
@@ -94,6 +120,8 @@ static void lease_set(struct device *d)
     uint64_t now = time_now_ms(), ends = d->dhcp4.lease_ends;
     uint32_t left = ends ? (uint32_t)((ends > now ? ends - now : 0) / 1000 + 1) : UINT32_MAX;
 
+    if (fresh) /* before the new one is there, which could go with an old one as its secondary */
+        lease_sweep(d);
     kernel_address(d, &a, left, left, true);
     if (!fresh && !routes_same(l, &d->set))
         lease_routes(d, &d->set, false);
@@ -251,7 +279,7 @@ static void source_want(struct device *d, struct ev_source *s, bool wanted, int 
     if (fd >= 0)
         source_open(s, fd, fn);
     else if (wanted && s->fd < 0)
-        net_log("%s: a socket for DHCP: %s", d->name, strerror(-fd));
+        net_log_once(d, "a socket for DHCP", -fd);
 }
 
 /* Those that the machine's state needs are open, no others. */
@@ -287,7 +315,7 @@ static void packet_send(struct device *d, int fd, uint16_t protocol, const void 
                              .sll_addr = {255, 255, 255, 255, 255, 255}};
 
     if (fd >= 0 && sendto(fd, p, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-        net_log("%s: sending: %s", d->name, strerror(errno));
+        net_log_once(d, "sending", errno);
 }
 
 /* A message that has no socket yet (a decline, when the states go on) gets one for itself. */
@@ -312,7 +340,7 @@ static void lease_send_udp(struct device *d, const struct dhcp4_out *out)
     memcpy(&to.sin_addr, server.bytes, 4);
     if (d->udp.fd >= 0 &&
         sendto(d->udp.fd, out->message, out->len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-        net_log("%s: renewing: %s", d->name, strerror(errno));
+        net_log_once(d, "renewing", errno);
 }
 
 static void lease_arp(struct device *d, bool announce)
@@ -361,9 +389,7 @@ static void lease_due(struct ev_timer *t)
 
 void lease_init(struct device *d)
 {
-    unsigned at = 0;
-    const struct config_rule *r = rule_of_machine(&at);
-    const char *name = d->rule->hostname[0] ? d->rule->hostname : r ? r->hostname : "";
+    const char *name = d->rule->hostname[0] ? d->rule->hostname : names_fixed_host();
 
     d->packet.fd = d->arp.fd = d->udp.fd = -1;
     d->lease_timer.fn = lease_due;

@@ -103,7 +103,7 @@ int main(int argc, char **argv)
         return NETD_EXIT_NO_SOCKETS;
     }
     directory_make(uid);
-    namer_start();
+    namer_start(names_fixed_host());
     rights_drop(uid);
     clock_start();
     names_start();

@@ -191,6 +191,8 @@ static void names_report(void)
     jw_object(&w, NULL);
     jw_array(&w, "devices");
     for (const struct device *d = netd.devices; d; d = d->next) {
+        if (d->rule->off)
+            continue;
         jw_object(&w, NULL);
         jw_str(&w, "name", d->name);
         jw_bool(&w, "static", d->rule->addresses.n > 0);
@@ -204,17 +206,22 @@ static void names_report(void)
     names_write("state.json", &text, &names_state);
 }
 
+const char *names_fixed_host(void)
+{
+    for (unsigned i = 0; i < netd.config.rules; i++) /* the machine's first */
+        if (!netd.config.rule[i].device[0] && netd.config.rule[i].hostname[0])
+            return netd.config.rule[i].hostname;
+    for (unsigned i = 0; i < netd.config.rules; i++)
+        if (netd.config.rule[i].hostname[0])
+            return netd.config.rule[i].hostname;
+    return "";
+}
+
+/* A host name that a server gives, unless there is a fixed one. */
 static const char *names_hostname(void)
 {
-    const struct config_rule *r;
-    unsigned at = 0;
-
-    while ((r = rule_of_machine(&at)))
-        if (r->hostname[0])
-            return r->hostname;
-    for (const struct device *d = names_next(NULL); d; d = names_next(d))
-        if (d->rule->hostname[0])
-            return d->rule->hostname;
+    if (*names_fixed_host())
+        return "";
     for (const struct device *d = names_next(NULL); d; d = names_next(d))
         if (d->is_set && d->set.hostname[0])
             return d->set.hostname;

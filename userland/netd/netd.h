@@ -31,6 +31,8 @@ struct device {
     uint32_t metric;
     uint32_t mtu; /* as it was found, or as the rule has it */
     bool carrier;
+    const char *said; /* what failed last, for net_log_once() */
+    int said_err;
 
     /* lease.c */
     struct dhcp4 dhcp4;
@@ -58,6 +60,8 @@ extern struct netd {
 
 /* ---- base.c ---- */
 void net_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* For what is tried again and again: not twice in a row. `what` is a constant. */
+void net_log_once(struct device *d, const char *what, int err);
 void net_log_to_kernel(void);
 
 uint64_t net_seed(void); /* random */
@@ -66,9 +70,13 @@ uint64_t net_seed(void); /* random */
 /* From here on: no root, no program to be started, the capabilities for the network and the clock.
  * Ends netd when it cannot be had. */
 void rights_drop(unsigned uid);
-/* Starts the process that may set the host name, for later; before rights_drop(). */
-void namer_start(void);
+/* Sets the host name, or where it is "" starts the process that may, for later; before
+ * rights_drop(). */
+void namer_start(const char *name);
 void namer_set(const char *name);
+
+/* ---- filter.c ---- */
+int filter_load(void); /* 0 or -errno */
 
 /* ---- device.c ---- */
 int devices_start(void); /* 0 or -errno; the list follows the kernel's from then on */
@@ -93,6 +101,9 @@ struct route {
     uint8_t protocol; /* RTPROT_... */
 };
 void kernel_route(const struct device *d, const struct route *r, bool add);
+/* Gives each message of a dump to fn, which may make requests itself. 0 or -errno. */
+int kernel_dump(uint16_t type, const void *head, size_t size,
+                void (*fn)(const struct nl_part *p, void *arg), void *arg);
 /* A file below /proc/sys/net/FAMILY/conf/DEVICE; one that is not there is left alone. */
 void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value);
 
@@ -119,3 +130,4 @@ void clock_report(struct jw *w);
 /* ---- names.c: resolv.conf, the host name, and what `bothy net` reads ---- */
 void names_changed(void); /* written at the end of this turn of the loop */
 void names_start(void);
+const char *names_fixed_host(void); /* the host name that rules give; "" none */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What netd may do: configure the network, raw and packet sockets, port 68, set the clock. The host
-// name needs more than that (CAP_SYS_ADMIN): a second process has it, which takes names from a pipe
-// and does nothing else.
+// name needs more than that (CAP_SYS_ADMIN). One that a rule gives is set at the start; where
+// servers may give one, a second process has that right, takes names from a pipe and does nothing
+// else.
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -15,7 +16,6 @@
 #include "netd/netd.h"
 #include "lib/str.h"
 #include "runtime/caps.h"
-#include "runtime/child.h"
 
 #define CAPABILITY_VERSION 0x20080522
 #define CAP(n) (1ull << (n))
@@ -53,13 +53,13 @@ static void rights_bound(uint64_t caps)
             rights_fail("the bounding set");
 }
 
-static void rights_filter(uint64_t caps)
+static void rights_filter(void)
 {
     int err;
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         rights_fail("no_new_privs");
-    err = seccomp_load(caps);
+    err = filter_load();
     if (err) {
         errno = -err;
         rights_fail("the filter of system calls");
@@ -75,12 +75,18 @@ static void rights_set(unsigned uid, uint64_t caps)
             rights_fail("the user");
     }
     rights_caps(caps);
-    rights_filter(caps);
+    rights_filter();
 }
 
 void rights_drop(unsigned uid)
 {
     rights_set(uid, NETD_CAPS);
+}
+
+static void namer_try(const char *name)
+{
+    if (!hostname_ok(name) || sethostname(name, strlen(name)) < 0)
+        net_log("host name: %s", strerror(errno));
 }
 
 _Noreturn static void namer_run(int in)
@@ -89,16 +95,19 @@ _Noreturn static void namer_run(int in)
 
     rights_set(0, CAP(CAP_SYS_ADMIN));
     while (fd_line(in, name, sizeof(name)) == 1)
-        if (!hostname_ok(name) || sethostname(name, strlen(name)) < 0)
-            net_log("host name: %s", strerror(errno));
+        namer_try(name);
     _exit(0);
 }
 
-void namer_start(void)
+void namer_start(const char *name)
 {
     int ends[2];
     pid_t pid;
 
+    if (*name) {
+        namer_try(name);
+        return;
+    }
     if (pipe2(ends, O_CLOEXEC) < 0)
         return;
     pid = fork();

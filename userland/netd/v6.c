@@ -138,7 +138,7 @@ static void v6_solicit(struct device *d)
     inet_pton(AF_INET6, "ff02::2", &to.sin6_addr);
     ra_solicitation(d->mac, message);
     if (sendto(v6_raw.fd, message, sizeof(message), 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-        net_log("%s: asking for routers: %s", d->name, strerror(errno));
+        net_log_once(d, "asking for routers", errno);
 }
 
 /* ---- stateless DHCPv6 ---- */
@@ -198,7 +198,7 @@ static void dhcp6_send(struct device *d, const struct dhcp6_out *out)
         int fd = dhcp6_open(d);
 
         if (fd < 0) {
-            net_log("%s: a socket for DHCPv6: %s", d->name, strerror(-fd));
+            net_log_once(d, "a socket for DHCPv6", -fd);
             return;
         }
         d->udp6 = (struct ev_source){.fd = fd, .fn = dhcp6_hear};
@@ -206,7 +206,7 @@ static void dhcp6_send(struct device *d, const struct dhcp6_out *out)
     }
     inet_pton(AF_INET6, "ff02::1:2", &to.sin6_addr);
     if (sendto(d->udp6.fd, out->message, out->len, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
-        net_log("%s: asking by DHCPv6: %s", d->name, strerror(errno));
+        net_log_once(d, "asking by DHCPv6", errno);
 }
 
 static void timer_follow(struct ev_timer *t, uint64_t wake)
@@ -329,6 +329,8 @@ void v6_init(struct device *d)
     d->dhcp6_timer.fn = dhcp6_due;
     ra_init(&d->ra, net_seed());
     dhcp6_init(&d->dhcp6, d->mac, net_seed());
+    if (d->rule->off)
+        return;
     kernel_sysctl(d, "ipv6", "accept_ra", 0);
     kernel_sysctl(d, "ipv6", "autoconf", 0);
 }

@@ -19,11 +19,12 @@ struct net_ns;
 struct seq;
 struct user_ns;
 
-/* I immutable after create */
+/* I immutable after create · a atomic */
 struct net_ns {
     refcount_t ref;
     u64 inum;                /* I */
     struct user_ns *user_ns; /* I  a reference */
+    u32 watchers;            /* a  who sees packets beside their receivers (taps, raw sockets) */
 };
 extern struct net_ns *net_ns_init; /* the host's; its lo is up */
 
@@ -45,6 +46,11 @@ static inline void *net_part(struct net_ns *ns, u32 offset)
 /* user_ns: borrowed. NULL: no memory. Its lo is down. Context: may sleep. */
 struct net_ns *net_ns_create(struct user_ns *user_ns) __must_check;
 void net_ns_get(struct net_ns *ns);
+/* by: 1, -1. While there is one, datagrams between sockets of ns go as packets over lo. */
+static inline void net_ns_watch(struct net_ns *ns, s32 by)
+{
+    __atomic_fetch_add(&ns->watchers, (u32)by, __ATOMIC_RELAXED);
+}
 void net_ns_put(struct net_ns *ns); /* may sleep */
 
 /* A file of /proc/<pid>/net: shows what the namespace has. Registered by the subsystem that knows,

@@ -22,6 +22,7 @@
 
 struct cred;
 struct iov_iter;
+struct map_request;
 struct pid;
 struct socket_filter;
 struct sock_flight;
@@ -155,6 +156,7 @@ struct socket_ops {
     /* A flag or number of SOL_SOCKET that packets depend on has changed: keepalive, buffers, mark.
      * NULL: no matter. */
     void (*settled)(struct socket *s);
+    int (*mmap)(struct socket *s, struct map_request *req); /* NULL: -ENODEV */
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
 
@@ -306,6 +308,9 @@ struct socket_ioctl {
 };
 #define SOCKET_IOCTL(id) TABLE_ENTRY(struct socket_ioctl, socket_ioctls, #id)
 
+/* Calls fn for each socket of the list; which sleeps not. May yield: what comes meanwhile is seen
+ * or not. */
+void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32 arg), u32 arg);
 /* Calls show for each socket of the list, with its lock held for a few at a time. */
 struct seq;
 void socket_list_show(struct socket_list *list, struct seq *out,

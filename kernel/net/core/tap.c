@@ -59,6 +59,7 @@ void net_tap_add(struct net_tap *t)
     all->taps.prev = &t->node;
     all->nr_all += !t->device;
     net_tap_count(t, 1);
+    net_ns_watch(t->ns, 1);
     mutex_unlock(&all->lock);
 }
 
@@ -68,6 +69,7 @@ void net_tap_remove(struct net_tap *t)
 
     mutex_lock(&all->lock);
     net_tap_count(t, -1U);
+    net_ns_watch(t->ns, -1);
     all->nr_all -= !t->device;
     t->node.next->prev = t->node.prev; /* t itself still leads on */
     WRITE_ONCE(t->node.prev->next, t->node.next);

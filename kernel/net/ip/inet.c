@@ -216,8 +216,11 @@ static __always_inline int inet_reach_local(const struct inet_sock *s, const str
         to->addr = ip_is_v4(&to->addr) || bound4 ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
     if (s->v6only && ip_is_v4(&to->addr))
         return -ENETUNREACH;
-    if (ip_needs_scope(&to->addr) && !to->scope)
-        return -EINVAL;
+    if (unlikely(ip_needs_scope(&to->addr) && !to->scope)) {
+        to->scope = ip_is_multicast(&to->addr) ? READ_ONCE(s->group_device[1]) : 0;
+        if (!to->scope)
+            return -EINVAL;
+    }
     way->device = ip_local_device(s->sock.ns, &to->addr);
     if (!way->device || (bound && bound != way->device && bound != LOOPBACK_INDEX))
         return -EHOSTUNREACH;
@@ -280,14 +283,6 @@ static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *
     return -EACCES;
 }
 
-int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
-               const struct socket_message *m, struct inet_way *way)
-{
-    int err = inet_reach_local(s, local, to, way);
-
-    return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
-}
-
 int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
                       const struct socket_message *m, struct inet_way *way)
 {
@@ -296,6 +291,17 @@ int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, str
 
     /* Its own addresses are judged the same way. */
     return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+}
+
+int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               const struct socket_message *m, struct inet_way *way)
+{
+    int err;
+
+    if (unlikely(READ_ONCE(s->sock.ns->watchers)))
+        return inet_route_packet(s, local, to, m, way);
+    err = inet_reach_local(s, local, to, way);
+    return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
 }
 
 /* A datagram of IPv4 that fits is not cut by others, one that does not fit is cut here, unless

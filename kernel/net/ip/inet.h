@@ -121,7 +121,7 @@ int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len, const struc
 int inet_autobind(struct inet_sock *s, const struct ip_addr *addr);
 struct ip_addr inet_any(const struct inet_sock *s);
 /* How packets go: from which address, through which device. path.dev is NULL where the destination
- * is this namespace's: then bytes may go from queue to queue. */
+ * is this namespace's and no one watches: then bytes go from queue to queue. */
 struct inet_way {
     struct ip_addr source;
     u32 device;

@@ -3,40 +3,16 @@
  * Ports at addresses. port.h has the rules.
  */
 #include "net/ip/port.h"
-#include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/random.h"
 #include "mm/slab.h"
 #include "net/ip/addr.h"
+#include "net/ip/port_priv.h"
 #include "sched/thread.h"
 
 #define PORTS (PORT_LAST - PORT_FIRST + 1)
+#define PORT_NODES 3  /* of an xarray that one more member may need */
 #define PORT_TRIES 64 /* ports under one hold of the lock */
-
-enum port_kind {
-    PORT_AT,   /* at the address, which may be a wildcard of one family */
-    PORT_DUAL, /* at the wildcard of both families */
-    PORT_ALL4, /* all of the port that take IPv4; counts only */
-    PORT_ALL6,
-};
-
-struct port_key {
-    struct ip_addr addr, peer_addr;
-    u32 scope;
-    u16 port, peer_port;
-    u8 kind;
-};
-
-struct port_group {
-    struct rb_node node;
-    struct port_key key;
-    u32 nr, nr_listening;         /* counted here */
-    u32 nr_no_reuse, nr_no_share; /* of them, without SO_REUSEADDR, SO_REUSEPORT */
-    kuid_t uid;                   /* of the first */
-    bool uids_differ;
-    struct inet_sock **members;
-    u32 nr_members, capacity;
-};
 
 /* Ports of the ephemeral range that some socket has, at any address. */
 struct port_bits {
@@ -44,7 +20,7 @@ struct port_bits {
     u32 nr, next;
 };
 
-static const struct ip_addr port_any6, port_any4 = {.w = {0, 0, IP_MAPPED_WORD, 0}};
+const struct ip_addr port_any6, port_any4 = {.w = {0, 0, IP_MAPPED_WORD, 0}};
 
 void port_table_init(struct port_table *t)
 {
@@ -121,27 +97,43 @@ static struct port_group *port_group_place(struct port_table *t, const struct po
     return NULL;
 }
 
-static struct port_group *port_group_find(struct port_table *t, const struct port_key *key)
+struct port_group *port_group_find(struct port_table *t, const struct port_key *key)
 {
     struct rb_node *parent, **link;
 
     return port_group_place(t, key, &parent, &link);
 }
 
-/* The group of all of a kind at the port, or of those at the address. */
-static struct port_group *port_group_all(struct port_table *t, u8 kind, u16 port)
+struct port_group *port_group_all(struct port_table *t, u8 kind, u16 port)
 {
     struct port_key key = {.kind = kind, .port = port};
 
     return port_group_find(t, &key);
 }
 
-static struct port_group *port_group_at(struct port_table *t, const struct ip_addr *addr, u32 scope,
-                                        u16 port)
+struct port_group *port_group_at(struct port_table *t, const struct ip_addr *addr, u32 scope,
+                                 u16 port)
 {
     struct port_key key = {.addr = *addr, .scope = scope, .port = port};
 
     return port_group_find(t, &key);
+}
+
+/* The nodes of an xarray. */
+static void *port_node_alloc(size_t size, void *ctx)
+{
+    return kmalloc(size);
+}
+
+static void port_node_free(struct xa_node *node)
+{
+    kfree(node);
+}
+
+/* After a try under the lock that failed with err: true when there is memory for another one. */
+static bool port_pool_again(struct xa_pool *pool, int err)
+{
+    return err == -ENOMEM && !pool->count && !xa_pool_fill(pool, PORT_NODES, port_node_alloc, NULL);
 }
 
 /* The same as port_group_find, made if there is none; NULL: no memory. */
@@ -156,6 +148,7 @@ static struct port_group *port_group_get(struct port_table *t, const struct port
     if (!g)
         return NULL;
     g->key = *key;
+    xa_init(&g->members, port_node_free);
     rb_link(&t->groups, &g->node, parent, link);
     return g;
 }
@@ -165,24 +158,17 @@ static void port_group_put(struct port_table *t, struct port_group *g)
     if (!g || g->nr || g->nr_members)
         return;
     rb_erase(&t->groups, &g->node);
-    kfree(g->members);
     kfree(g);
 }
 
-static int port_member_add(struct port_group *g, struct inet_sock *s)
+static int port_member_add(struct port_group *g, struct inet_sock *s, struct xa_pool *pool)
 {
-    if (g->nr_members == g->capacity) {
-        u32 capacity = MAX(2 * g->capacity, 1U);
-        struct inet_sock **members = krealloc(g->members, capacity * sizeof(struct inet_sock *));
-
-        if (!members)
-            return -ENOMEM;
-        g->members = members;
-        g->capacity = capacity;
-    }
+    if (xa_store(&g->members, g->nr_members, s, pool))
+        return -ENOMEM;
     s->name.found = g;
     s->name.index = g->nr_members;
-    g->members[g->nr_members++] = s;
+    if (!g->nr_members++)
+        g->first = s;
     return 0;
 }
 
@@ -193,9 +179,14 @@ static void port_member_drop(struct port_table *t, struct port_group *g, u32 ind
     u32 last = --g->nr_members;
 
     if (index != last) {
-        g->members[index] = g->members[last];
-        g->members[index]->name.index = index;
+        struct inet_sock *s = xa_load(&g->members, last);
+
+        (void)xa_store(&g->members, index, s, NULL); /* one is there */
+        s->name.index = index;
+        if (!index)
+            g->first = s;
     }
+    xa_erase(&g->members, last);
     port_group_put(t, g);
 }
 
@@ -205,7 +196,7 @@ static void port_member_remove(struct port_table *t, struct inet_sock *s)
 
     if (!g)
         return;
-    ASSERT(g->members[s->name.index] == s);
+    ASSERT(xa_load(&g->members, s->name.index) == s);
     s->name.found = NULL;
     port_member_drop(t, g, s->name.index);
 }
@@ -307,7 +298,8 @@ static void port_drop_groups(struct port_table *t, struct inet_sock *s)
     s->name.bound = s->name.all[0] = s->name.all[1] = NULL;
 }
 
-static int port_hold(struct port_table *t, struct inet_sock *s, const struct port_key *key)
+static int port_hold(struct port_table *t, struct inet_sock *s, const struct port_key *key,
+                     struct xa_pool *pool)
 {
     struct port_name *n = &s->name;
     bool ok;
@@ -320,7 +312,7 @@ static int port_hold(struct port_table *t, struct inet_sock *s, const struct por
         n->all[v6] = port_takes(key, v6) ? port_group_get(t, &all) : NULL;
         ok = n->all[v6] || !port_takes(key, v6);
     }
-    if (!ok || (s->sock.type != SOCK_STREAM && port_member_add(n->bound, s))) {
+    if (!ok || (s->sock.type != SOCK_STREAM && port_member_add(n->bound, s, pool))) {
         port_drop_groups(t, s);
         return -ENOMEM;
     }
@@ -366,6 +358,7 @@ int port_bind(struct inet_sock *s, const struct ip_end *end)
 {
     struct port_table *t = port_table_of(s);
     struct ip_end none = {0}, local = *end;
+    struct xa_pool pool = {0};
     u32 at = 0;
     int err;
 
@@ -381,7 +374,7 @@ int port_bind(struct inet_sock *s, const struct ip_end *end)
             err = port_try(t, s, &key, &at);
         }
         if (!err)
-            err = port_hold(t, s, &key);
+            err = port_hold(t, s, &key, &pool);
         if (!err) {
             local.port = key.port;
             s->auto_port = !end->port;
@@ -389,44 +382,58 @@ int port_bind(struct inet_sock *s, const struct ip_end *end)
         }
         spin_unlock(&t->lock);
         cond_yield();
-    } while (err == -EAGAIN);
+    } while (err == -EAGAIN || port_pool_again(&pool, err));
+    xa_pool_drain(&pool, port_node_free);
+    return err;
+}
+
+static int port_listen_locked(struct port_table *t, struct inet_sock *s, struct xa_pool *pool)
+    REQUIRES(t->lock)
+{
+    int err = 0;
+
+    ASSERT_HELD(&t->lock);
+    if (!s->name.bound)
+        return -EINVAL;
+    if (s->name.found)
+        return 0;
+    port_count_name(s, -1);
+    if (port_taken(t, s, &s->name.bound->key))
+        err = -EADDRINUSE;
+    if (!err)
+        err = port_member_add(s->name.bound, s, pool);
+    s->name.listens = !err;
+    port_count_name(s, 1);
     return err;
 }
 
 int port_listen(struct inet_sock *s)
 {
     struct port_table *t = port_table_of(s);
-    int err = 0;
+    struct xa_pool pool = {0};
+    int err;
 
-    spin_lock(&t->lock);
-    if (!s->name.bound) {
-        err = -EINVAL;
-    } else if (!s->name.found) {
-        port_count_name(s, -1);
-        if (port_taken(t, s, &s->name.bound->key))
-            err = -EADDRINUSE;
-        if (!err)
-            err = port_member_add(s->name.bound, s);
-        s->name.listens = !err;
-        port_count_name(s, 1);
-    }
-    spin_unlock(&t->lock);
+    do {
+        spin_lock(&t->lock);
+        err = port_listen_locked(t, s, &pool);
+        spin_unlock(&t->lock);
+    } while (port_pool_again(&pool, err));
+    xa_pool_drain(&pool, port_node_free);
     return err;
 }
 
-int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct ip_end *peer)
+static int port_connect_locked(struct port_table *t, struct inet_sock *s,
+                               const struct ip_addr *local, const struct ip_end *peer,
+                               struct xa_pool *pool) REQUIRES(t->lock)
 {
-    struct port_table *t = port_table_of(s);
     struct port_group *old, *g;
     struct port_key key;
     struct ip_end me;
     int err = 0;
 
-    spin_lock(&t->lock);
-    if (!s->name.bound) { /* another thread took it away */
-        spin_unlock(&t->lock);
+    ASSERT_HELD(&t->lock);
+    if (!s->name.bound) /* another thread took it away */
         return -EINVAL;
-    }
     t->connected = true;
     old = s->name.found;
     key = s->name.bound->key;
@@ -443,7 +450,7 @@ int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct 
     if (!err && g != old) {
         u32 index = s->name.index;
 
-        err = port_member_add(g, s);
+        err = port_member_add(g, s, pool);
         if (!err)
             port_member_drop(t, old, index);
     }
@@ -451,7 +458,21 @@ int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct 
         port_group_put(t, g);
     else
         port_set_ends(s, &me, peer);
-    spin_unlock(&t->lock);
+    return err;
+}
+
+int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct ip_end *peer)
+{
+    struct port_table *t = port_table_of(s);
+    struct xa_pool pool = {0};
+    int err;
+
+    do {
+        spin_lock(&t->lock);
+        err = port_connect_locked(t, s, local, peer, &pool);
+        spin_unlock(&t->lock);
+    } while (port_pool_again(&pool, err));
+    xa_pool_drain(&pool, port_node_free);
     return err;
 }
 
@@ -473,103 +494,4 @@ void port_end(struct inet_sock *s)
         port_set_ends(s, &none, &none);
     }
     spin_unlock(&t->lock);
-}
-
-static bool port_device_ok(const struct inet_sock *s, u32 device)
-{
-    u32 bound = READ_ONCE(s->sock.bound_device);
-
-    return !bound || bound == device;
-}
-
-/* Of sockets that share a name each receives from some of the senders, always the same. */
-static __noinline struct inet_sock *port_choose_among(const struct port_group *g,
-                                                      const struct ip_end *from, u32 device)
-{
-    u64 hash = hash_u64(from->addr.q[0] ^ from->addr.q[1] ^ (u64)from->port << 16 ^ g->key.port);
-    u32 at = (u32)(hash >> 32) % g->nr_members;
-
-    for (u32 looks = MIN(g->nr_members, PORT_LOOKS); looks; looks--) {
-        if (likely(port_device_ok(g->members[at], device)))
-            return g->members[at];
-        at = at + 1 == g->nr_members ? 0 : at + 1;
-    }
-    return NULL;
-}
-
-static inline struct inet_sock *port_choose(const struct port_group *g, const struct ip_end *from,
-                                            u32 device)
-{
-    if (!g || !g->nr_members)
-        return NULL;
-    if (likely(g->nr_members == 1))
-        return likely(port_device_ok(g->members[0], device)) ? g->members[0] : NULL;
-    return port_choose_among(g, from, device);
-}
-
-/* The groups whose members may receive it, the most particular first. */
-static void port_groups(struct port_table *t, const struct ip_end *to, const struct ip_end *from,
-                        struct port_group *out[4])
-{
-    const struct ip_addr *any = ip_is_v4(&to->addr) ? &port_any4 : &port_any6;
-    struct port_key key = {.addr = to->addr,
-                           .peer_addr = from->addr,
-                           .scope = to->scope,
-                           .port = to->port,
-                           .peer_port = from->port};
-
-    out[0] = t->connected ? port_group_find(t, &key) : NULL;
-    out[1] = port_group_at(t, &to->addr, to->scope, to->port);
-    out[2] = port_group_at(t, any, 0, to->port);
-    out[3] = port_group_all(t, PORT_DUAL, to->port);
-}
-
-struct inet_sock *port_find(struct port_table *t, const struct ip_end *to,
-                            const struct ip_end *from, u32 device)
-{
-    bool v4 = ip_is_v4(&to->addr);
-    struct port_key key = {.addr = to->addr,
-                           .peer_addr = from->addr,
-                           .scope = to->scope,
-                           .port = to->port,
-                           .peer_port = from->port};
-    struct inet_sock *s;
-
-    spin_lock(&t->lock);
-    s = t->connected ? port_choose(port_group_find(t, &key), from, device) : NULL;
-    if (!s)
-        s = port_choose(port_group_at(t, &to->addr, to->scope, to->port), from, device);
-    if (!s)
-        s = port_choose(port_group_at(t, v4 ? &port_any4 : &port_any6, 0, to->port), from, device);
-    if (!s)
-        s = port_choose(port_group_all(t, PORT_DUAL, to->port), from, device);
-    if (s)
-        socket_get(&s->sock);
-    spin_unlock(&t->lock);
-    return s;
-}
-
-u32 port_find_all(struct port_table *t, const struct ip_end *to, const struct ip_info *h,
-                  const struct ip_end *from, struct inet_sock **out, u32 n)
-{
-    u32 found = 0, looks = PORT_LOOKS;
-    struct port_group *groups[4];
-
-    spin_lock(&t->lock);
-    port_groups(t, to, from, groups);
-    for (u32 i = 0; i < ARRAY_SIZE(groups); i++) {
-        const struct port_group *g = groups[i];
-
-        for (u32 k = 0; g && k < g->nr_members && found < n && looks; k++, looks--) {
-            struct inet_sock *s = g->members[k];
-
-            if (!port_device_ok(s, h->device) ||
-                (ip_is_multicast(&to->addr) && !inet_group_hears(s, h)))
-                continue;
-            socket_get(&s->sock);
-            out[found++] = s;
-        }
-    }
-    spin_unlock(&t->lock);
-    return found;
 }

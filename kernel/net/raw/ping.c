@@ -113,7 +113,7 @@ void ping_receive(struct packet *p, const struct ip_info *h)
     if (!s)
         return;
     if (raw_from_ok(raw_of(&s->sock), &h->from))
-        raw_queue(raw_of(&s->sock), packet_clone(p), h, 0);
+        raw_queue(raw_of(&s->sock), packet_clone(p), h);
     socket_put(&s->sock);
 }
 

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/core/filter.h"
 #include "net/ip/addr.h"
 #include "net/ip/option.h"
 
@@ -82,6 +83,7 @@ static struct socket *raw_create(struct net_ns *ns, int family, int protocol)
     list_add_tail(&rn->chains[protocol % RAW_CHAINS], &r->chain);
     WRITE_ONCE(rn->nr, rn->nr + 1);
     spin_unlock(&rn->lock);
+    net_ns_watch(ns, 1);
     return &r->inet.sock;
 }
 
@@ -99,6 +101,7 @@ static void raw_release(struct socket *s)
     list_del(&raw_of(s)->chain);
     WRITE_ONCE(rn->nr, rn->nr - 1);
     spin_unlock(&rn->lock);
+    net_ns_watch(s->ns, -1);
     inet_datagram_end(s);
 }
 
@@ -209,15 +212,19 @@ static u32 raw_find(struct raw_ns *rn, const struct ip_info *h, struct raw_sock 
     return n;
 }
 
-void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h, u32 head)
+void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h)
 {
     struct socket *s = &r->inet.sock;
     struct raw_msg *rm;
+    u32 keep = p ? socket_filter_run(s, p, 0) : 0;
 
-    if (!p)
+    if (!keep) {
+        packet_free(p);
         return;
+    }
+    packet_trim(p, keep);
     rm = (struct raw_msg *)(void *)sock_packet_msg(p);
-    if (READ_ONCE(s->queued) >= READ_ONCE(s->rcvbuf) || sock_packet_begin(s, p, head)) {
+    if (READ_ONCE(s->queued) >= READ_ONCE(s->rcvbuf) || sock_packet_begin(s, p, 0)) {
         __atomic_fetch_add(&s->lost, 1, __ATOMIC_RELAXED);
         COUNT(net_raw_lost);
         packet_free(p);
@@ -242,7 +249,7 @@ static void raw_give(struct raw_sock *r, struct packet *p, const struct ip_info 
     q = packet_clone(p);
     if (header)
         packet_pull(p, header);
-    raw_queue(r, q, h, 0);
+    raw_queue(r, q, h);
 }
 
 static bool raw_is_icmp(const struct ip_info *h)

@@ -62,8 +62,8 @@ static inline struct raw_sock *raw_of(struct socket *s)
 }
 
 /* raw.c */
-/* Takes p, of which head bytes are not the receiver's: a clone for s. */
-void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h, u32 head);
+/* Takes p, or NULL: all of it is for r, unless its filter says otherwise. */
+void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h);
 /* It comes from whom r is connected to, if it is. */
 bool raw_from_ok(struct raw_sock *r, const struct ip_addr *from);
 int raw_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m, unsigned flags,

@@ -6,24 +6,6 @@
 #include "net/tcp/conn_priv.h"
 #include "net/tcp/listen.h"
 
-const struct tcp_config tcp_config_default = {
-    .rto_first = TCP_SECOND,
-    .rto_least = 200 * TCP_MS,
-    .rto_most = 120 * TCP_SECOND,
-    .delayed_ack = 40 * TCP_MS,
-    .keep_idle = 7200 * TCP_SECOND,
-    .keep_interval = 75 * TCP_SECOND,
-    .keep_count = 9,
-    .fin_wait2 = 60 * TCP_SECOND,
-    .syn_retries = 6,
-    .retries = 15,
-    .orphan_retries = 8,
-    .scale = true,
-    .times = true,
-    .sack = true,
-    .ecn_take = true,
-};
-
 /* RFC 7323 4.1: a millisecond. */
 u32 tcp_clock(const struct tcp_conn *c, u64 now)
 {
@@ -65,16 +47,6 @@ static void conn_init(struct tcp_conn *c, const struct tcp_open *o, u64 now)
     c->congestion.ops = o->congestion;
     tcp_set_mss(c);
     tcp_records_init(c);
-}
-
-/* The scale that lets the window reach `bytes` (RFC 7323 2.3). */
-u8 tcp_scale_for(u32 bytes)
-{
-    u8 scale = 0;
-
-    while (scale < TCP_SCALE_MAX && bytes >> scale > 65535)
-        scale++;
-    return scale;
 }
 
 void tcp_conn_connect(struct tcp_conn *c, const struct tcp_open *o, u64 now)
@@ -302,8 +274,7 @@ void tcp_conn_options_changed(struct tcp_conn *c, u64 now)
     }
     if (c->options.quick_ack && c->ack_due)
         c->ack_now = true;
-    if (c->timers[TCP_TIMER_RETRANSMIT])
-        tcp_timer_retransmit(c, now);
+    tcp_timer_bound(c, now);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -350,6 +321,7 @@ void tcp_conn_advance_sent(struct tcp_conn *c, u32 n, u64 now)
     ASSERT(c->snd_una == c->snd_nxt && c->snd_nxt == c->snd_end);
     c->snd_una = c->snd_nxt = c->snd_end = c->snd_small = c->snd_end + n;
     c->rack_high = c->snd_wl2 = c->snd_una;
+    c->snd_wnd -= MIN(n, c->snd_wnd);
     c->snd_last = now;
     c->bytes_sent += n;
     c->bytes_acked += n;
@@ -365,6 +337,11 @@ void tcp_conn_advance_received(struct tcp_conn *c, u32 n, u64 now)
     c->bytes_received += n;
     c->rcv_last = now;
     tcp_acked_now(c);
+}
+
+void tcp_conn_unjoin(struct tcp_conn *c)
+{
+    c->ack_now = c->state != TCP_CLOSE;
 }
 
 u32 tcp_conn_window(const struct tcp_conn *c)

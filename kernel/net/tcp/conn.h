@@ -14,7 +14,7 @@
  *   A segment that comes with payload or FIN is passed with a tcp_piece, which the shell embeds in
  *   its packet: the core owns it until it appears in one of result's lists.
  * - Records of what is in flight are the shell's memory: it keeps the free list at
- *   tcp_conn_records_wanted(c) more by tcp_conn_give before it calls output. Without any, the
+ *   tcp_conn_records_wanted(c) more by tcp_conn_give before each call of output. Without any, the
  *   connection goes on with the one record that it embeds: a segment at a time.
  * - result.events and lists are filled by input, timer, unreach and the closing calls; struct
  *   tcp_result is initialised by tcp_result_init before each.
@@ -59,7 +59,7 @@ struct tcp_config {
     u32 syn_retries, retries, orphan_retries;
     bool scale, times, sack;
     bool ecn_ask, ecn_take; /* offer it; accept an offer */
-    bool pacing;
+    bool pacing;            /* where a round trip takes 2 ms or more */
 };
 extern const struct tcp_config tcp_config_default; /* Linux's values */
 
@@ -131,9 +131,11 @@ static inline void tcp_result_init(struct tcp_result *r)
 struct tcp_out {
     struct tcp_segment seg; /* header to build (ports are the shell's); len bytes of payload from
                              * sequence number seg.seq on; seg.ecn is for the IP header */
-    u32 gso;                /* payload bytes of each segment, when len is more than that */
+    u32 gso;                /* payload bytes of each segment, when len is more than that: then FIN
+                             * and PSH are the last one's, CWR the first one's */
     bool again;             /* a retransmission */
-    bool challenge;         /* may be left out to bound such answers (RFC 5961 7) */
+    bool challenge;         /* may be left out to bound such answers (RFC 5961 7); a bound for all
+                             * connections wants a random part, as others can count answers */
 };
 
 enum tcp_timer {
@@ -201,12 +203,12 @@ struct tcp_conn {
     struct tcp_sack dsack;
     bool dsack_due;
     bool ack_now, ack_due;
-    u8 ack_quick;    /* ACKs at once that are left */
-    u32 ack_pending; /* bytes that came since the last ACK */
-    u32 ack_last;    /* the last ACK that was sent */
-    u64 rcv_last;    /* when the last segment came */
-    u64 challenged;
-    u32 rcv_want; /* bytes that the receive buffer had better have */
+    u8 ack_quick;             /* ACKs at once that are left */
+    u32 ack_pending;          /* bytes that came since the last ACK */
+    u32 ack_last;             /* the last ACK that was sent */
+    u64 rcv_last;             /* when the last segment came */
+    u64 challenged, answered; /* when the last such ACK was made */
+    u32 rcv_want;             /* bytes that the receive buffer had better have */
     u32 tune_seq;
     u64 tune_time, rcv_rtt, rcv_rtt_time;
     u32 rcv_rtt_seq;
@@ -320,8 +322,11 @@ bool tcp_conn_joinable(const struct tcp_conn *c);
 void tcp_conn_advance_sent(struct tcp_conn *c, u32 n, u64 now);
 /* n bytes came so; they count as unread. */
 void tcp_conn_advance_received(struct tcp_conn *c, u32 n, u64 now);
-/* How many bytes the window lets the peer pass now. */
+/* How many bytes the peer may pass so now. */
 u32 tcp_conn_window(const struct tcp_conn *c);
+/* Segments go again: the peer is told our window, of which it knows what was left when they were
+ * joined less what it has sent. To be called for both ends. */
+void tcp_conn_unjoin(struct tcp_conn *c);
 
 struct tcp_info;
 void tcp_conn_info(const struct tcp_conn *c, u64 now, struct tcp_info *out);

@@ -55,8 +55,9 @@ static void ack_learn_window(struct tcp_conn *c, const struct tcp_segment *seg, 
         c->probes = 0;
         tcp_timer_set(c, TCP_TIMER_PERSIST, 0);
     }
-    if (!c->snd_wnd)
-        c->tries = 0; /* it lives, and has no room: RFC 9293 3.8.6.1 */
+    if (!c->snd_wnd && !c->closed)
+        c->tries =
+            0; /* it lives, and has no room: RFC 9293 3.8.6.1; an orphan waits not for ever */
 }
 
 /* The first block may tell of what came twice (RFC 2883 4). */
@@ -189,7 +190,7 @@ void tcp_ack_input(struct tcp_conn *c, const struct tcp_segment *seg, u64 now, s
     if (!c->sack_ok && !a.advanced && c->dup_acks && !a.data && !a.window_moved)
         a.delivered = c->mss;
     if (c->ecn_ok && (seg->flags & TCP_ECE))
-        tcp_recovery_ecn(c, now);
+        tcp_recovery_ecn(c, &a);
     tcp_recovery_ack(c, &a);
     if (a.advanced)
         ack_bytes(c, before, r);

@@ -17,8 +17,7 @@ static void input_challenge(struct tcp_conn *c, u64 now)
     c->due_challenge = true;
 }
 
-/* --- SYN_SENT ----
- */
+/* --- SYN_SENT --------------------------------------------------------------------------------- */
 
 /* What the peer's SYN offers of what ours did. */
 static void input_agree(struct tcp_conn *c, const struct tcp_segment *seg, u64 now)
@@ -94,8 +93,7 @@ static void input_syn_sent(struct tcp_conn *c, const struct tcp_segment *seg,
     tcp_drop(piece, r);
 }
 
-/* --- synchronized states ----
- */
+/* --- synchronized states ---------------------------------------------------------------------- */
 
 enum input_time { INPUT_TIME_GOOD, INPUT_TIME_OLD, INPUT_TIME_MISSING };
 
@@ -131,10 +129,12 @@ static void input_unacceptable(struct tcp_conn *c, const struct tcp_segment *seg
         return;
     }
     tcp_receive_duplicate(c, seg);
-    if (tcp_segment_space(seg))
-        c->ack_now = true;
-    else
-        input_challenge(c, now);
+    if (!tcp_segment_space(seg)) {
+        if (c->answered && now - c->answered < TCP_CHALLENGE_GAP)
+            return;
+        c->answered = now;
+    }
+    c->ack_now = true;
 }
 
 /* RFC 5961 3.2. */

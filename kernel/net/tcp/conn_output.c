@@ -5,6 +5,8 @@
  */
 #include "net/tcp/conn_priv.h"
 
+#define PACE_LEAST (2 * TCP_MS) /* a round trip below that is too short for timers to matter */
+#define PACE_CREDIT TCP_MS      /* what a timer that comes late may make up for */
 #define SEND_MOST (TCP_SEND_MOST - TCP_HEADER_MAX - 40) /* 40: the IP header */
 
 static u32 output_min(u32 a, u32 b)
@@ -63,6 +65,7 @@ static bool output_syn(struct tcp_conn *c, u64 now, struct tcp_out *out)
     bool first = c->state == TCP_SYN_SENT;
     u32 window = output_min(tcp_window_free(c), 65535);
 
+    out->again = c->retried = c->snd_nxt != c->iss;
     output_fill(c, now, c->iss, first ? TCP_SYN : TCP_SYN | TCP_ACK, out);
     output_syn_options(c, now, &out->seg);
     if (first && c->config->ecn_ask && !c->retried)
@@ -74,7 +77,6 @@ static bool output_syn(struct tcp_conn *c, u64 now, struct tcp_out *out)
     else
         c->rcv_edge = tcp_seq_max(c->rcv_edge, c->rcv_nxt + window);
     out->seg.window = (u16)window;
-    out->again = c->retried = c->snd_nxt != c->iss;
     c->due_syn = c->ack_now = false;
     c->snd_nxt = c->iss + 1;
     c->snd_last = now;
@@ -134,13 +136,23 @@ static u64 output_gap(const struct tcp_conn *c, u32 n)
 {
     u64 window = MAX(c->congestion.window, 1U), gap = 0;
 
-    if (c->config->pacing && c->srtt) {
+    if (c->config->pacing && c->srtt >= PACE_LEAST) {
         gap = n * MIN(c->srtt, 10 * TCP_SECOND) / window;
         gap = c->congestion.window < c->congestion.ssthresh / 2 ? gap / 2 : gap * 5 / 6;
     }
     if (c->options.pacing_most)
         gap = MAX(gap, n * TCP_SECOND / c->options.pacing_most);
     return gap;
+}
+
+/* Bytes that go in one answer: when paced, what a millisecond takes, and two segments at least. */
+static u32 output_most(const struct tcp_conn *c)
+{
+    u64 gap = output_gap(c, c->mss);
+
+    if (!gap)
+        return SEND_MOST;
+    return (u32)MIN(MAX(c->mss * TCP_MS / gap, 2ULL * c->mss), (u64)SEND_MOST);
 }
 
 static bool output_paced(struct tcp_conn *c, u64 now)
@@ -156,7 +168,7 @@ static void output_pace(struct tcp_conn *c, u64 now, u32 n)
     u64 gap = output_gap(c, n);
 
     if (gap)
-        c->pace_at = MAX(now, c->pace_at) + gap;
+        c->pace_at = MAX(now - MIN(now, PACE_CREDIT), c->pace_at) + gap;
 }
 
 /* --- again ------------------------------------------------------------------------------------ */
@@ -204,7 +216,7 @@ static bool output_lost(struct tcp_conn *c, u64 now, struct tcp_out *out)
         return false;
     if (allowed < output_min(r->end - r->seq, c->mss) && c->pipe)
         return false;
-    output_again(c, now, r, output_min(MAX(allowed, c->mss), SEND_MOST), out);
+    output_again(c, now, r, output_min(MAX(allowed, c->mss), output_most(c)), out);
     return true;
 }
 
@@ -232,18 +244,30 @@ static bool output_small_may(const struct tcp_conn *c)
     return c->options.no_delay || !tcp_after(c->snd_small, c->snd_una);
 }
 
+/* n bytes could go, and more would be sent if they could: a third of the window at a time costs
+ * less than what each ACK lets go, as long as ACKs are to come. No more than goes within a
+ * millisecond, though: what queues on the way are short. */
+static bool output_defers(const struct tcp_conn *c, u32 n)
+{
+    u32 window = output_min(c->congestion.window, c->snd_wnd);
+    u64 rate = c->srtt > TCP_MS ? window * TCP_MS / c->srtt : window;
+    u32 goal = output_min(output_min(window / 3, (u32)rate), SEND_MOST);
+
+    return c->phase == TCP_PHASE_OPEN && n + c->mss <= goal && tcp_pipe(c) >= 2 * c->mss;
+}
+
 /* Bytes that may go now (RFC 9293 3.8.6.2.1). */
 static u32 output_may(const struct tcp_conn *c)
 {
     u32 unsent = tcp_conn_unsent(c), window = output_window(c), allowed = output_allowed(c);
-    u32 n = output_min(output_min(unsent, window), output_min(allowed, SEND_MOST)), full;
+    u32 n = output_min(output_min(unsent, window), output_min(allowed, output_most(c))), full;
 
     full = n - n % c->mss;
-    if (n == full)
-        return n;
     if (n == unsent)
-        return output_small_may(c) ? n : full;
-    if (full || n != window)
+        return n == full || output_small_may(c) ? n : full;
+    if (full && full + c->mss <= output_most(c) && output_defers(c, full))
+        return 0;
+    if (full || n != window || !n)
         return full; /* the congestion window opens by itself */
     return n >= c->snd_wnd_most / 2 ? n : 0;
 }
@@ -257,7 +281,7 @@ static bool output_new(struct tcp_conn *c, u64 now, u32 n, bool fin, struct tcp_
     if (!tcp_records_sent(c, seq, end, now))
         return false;
     c->fin_sent |= fin;
-    if (c->ack_due)
+    if (now - c->rcv_last < c->config->delayed_ack)
         c->ack_quick = 0; /* it answers what comes: ACKs go with the answers */
     output_bytes(c, now, seq, end, out);
     out->seg.ecn = c->ecn_ok ? TCP_ECT0 : TCP_NOT_ECT;

@@ -40,7 +40,6 @@ struct tcp_ack {
 /* conn.c */
 u32 tcp_clock(const struct tcp_conn *c, u64 now);
 void tcp_set_mss(struct tcp_conn *c);
-u8 tcp_scale_for(u32 bytes);
 /* Ends it: no segment follows but what is due. error 0: in order. */
 void tcp_end(struct tcp_conn *c, int error, struct tcp_result *r);
 void tcp_end_reset(struct tcp_conn *c, int error, struct tcp_result *r);
@@ -58,12 +57,12 @@ static inline void tcp_timer_set(struct tcp_conn *c, enum tcp_timer t, u64 at)
     c->timers[t] = at;
 }
 void tcp_timer_sooner(struct tcp_conn *c, enum tcp_timer t, u64 at);
+void tcp_timer_bound(struct tcp_conn *c, u64 now); /* by the user's time-out, which has changed */
 void tcp_timer_retransmit(struct tcp_conn *c, u64 now);
 void tcp_timer_probe(struct tcp_conn *c, u64 now);
 void tcp_timer_persist(struct tcp_conn *c, u64 now);
 void tcp_timer_keep(struct tcp_conn *c, u64 now);
 void tcp_timers_settle(struct tcp_conn *c);
-u64 tcp_backoff(const struct tcp_conn *c, u64 rto, u32 times);
 
 /* conn_ack.c */
 void tcp_ack_input(struct tcp_conn *c, const struct tcp_segment *seg, u64 now,
@@ -108,7 +107,7 @@ void tcp_recovery_delivered(struct tcp_conn *c, const struct tcp_record *r, u32 
 void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a);
 void tcp_recovery_timeout(struct tcp_conn *c, u64 now);
 void tcp_recovery_reorder_timer(struct tcp_conn *c, u64 now);
-void tcp_recovery_ecn(struct tcp_conn *c, u64 now);
+void tcp_recovery_ecn(struct tcp_conn *c, const struct tcp_ack *a);
 void tcp_recovery_resent(struct tcp_conn *c, u32 bytes, u64 now);
 void tcp_recovery_idle(struct tcp_conn *c, u64 now);
 /* Bytes that are thought to be on their way. */

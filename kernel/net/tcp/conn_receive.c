@@ -28,13 +28,21 @@ static bool piece_less(const struct rb_node *a, const struct rb_node *b)
 
 /* --- our window ------------------------------------------------------------------------------- */
 
-/* Bytes that the buffer still takes. */
-u32 tcp_window_free(const struct tcp_conn *c)
+/* What the buffer holds at the most. Less than one unit of the scale cannot be told. */
+static u32 window_most(const struct tcp_conn *c)
 {
     u32 most = c->rcv_buf;
 
     if (c->options.window_clamp)
         most = MIN(most, c->options.window_clamp);
+    return MAX(most, 1U << c->rcv_scale);
+}
+
+/* Bytes that it still takes. */
+u32 tcp_window_free(const struct tcp_conn *c)
+{
+    u32 most = window_most(c);
+
     return most > c->unread ? most - c->unread : 0;
 }
 
@@ -42,7 +50,7 @@ u32 tcp_window_free(const struct tcp_conn *c)
 static u32 window_next(const struct tcp_conn *c)
 {
     u32 told = c->rcv_edge - c->rcv_nxt, free = tcp_window_free(c);
-    u32 least = MIN(c->rcv_buf / 2, c->rcv_mss);
+    u32 least = MIN(window_most(c) / 2, c->rcv_mss);
 
     return free > told && free - told >= least ? free : told;
 }
@@ -351,7 +359,7 @@ void tcp_receive(struct tcp_conn *c, const struct tcp_segment *seg, struct tcp_p
     if (tcp_before(seq, c->rcv_nxt)) {
         if (c->sack_ok && seg->len) {
             c->dsack = (struct tcp_sack){seq, tcp_seq_min(end, c->rcv_nxt)};
-            c->dsack_due = tcp_before(c->dsack.from, c->dsack.to);
+            c->dsack_due = c->ack_now = true;
         }
         piece_cut_front(piece, c->rcv_nxt - seq);
     }

@@ -8,7 +8,7 @@
 
 #define TAIL_ACK_DELAY (200 * TCP_MS) /* RFC 8985 7.2: WCDelAckT */
 
-u64 tcp_backoff(const struct tcp_conn *c, u64 rto, u32 times)
+static u64 timer_backoff(const struct tcp_conn *c, u64 rto, u32 times)
 {
     return MIN(rto << MIN(times, 16U), c->config->rto_most);
 }
@@ -29,9 +29,17 @@ static u64 timer_bounded(const struct tcp_conn *c, u64 now, u64 at)
 
 void tcp_timer_retransmit(struct tcp_conn *c, u64 now)
 {
-    u64 at = now + tcp_backoff(c, c->rto, c->backoff);
+    u64 at = now + timer_backoff(c, c->rto, c->backoff);
 
     tcp_timer_set(c, TCP_TIMER_RETRANSMIT, timer_bounded(c, now, at));
+}
+
+void tcp_timer_bound(struct tcp_conn *c, u64 now)
+{
+    u64 at = c->timers[TCP_TIMER_RETRANSMIT];
+
+    if (at)
+        tcp_timer_set(c, TCP_TIMER_RETRANSMIT, timer_bounded(c, now, at));
 }
 
 /* RFC 8985 7.2. Only while all is well, and before the retransmission's time. */
@@ -49,7 +57,7 @@ void tcp_timer_probe(struct tcp_conn *c, u64 now)
 
 void tcp_timer_persist(struct tcp_conn *c, u64 now)
 {
-    u64 at = now + tcp_backoff(c, c->rto, c->probes);
+    u64 at = now + timer_backoff(c, c->rto, c->probes);
 
     if (!c->stalled)
         c->stalled = now;

@@ -9,7 +9,6 @@
 #include "lib/string.h"
 #include "net/tcp/conn.h"
 #include "net/tcp/listen.h"
-#include "net/tcp/listen_priv.h"
 
 #define MS 1000000ULL
 #define COOKIE_TICK (64 * 1000 * MS)
@@ -120,7 +119,7 @@ bool tcp_cookie_check(struct tcp_request *q, const struct tcp_listen *l, const s
     };
     if (q->scale_ok) {
         q->snd_scale = MIN(options & 15, (u32)TCP_SCALE_MAX);
-        q->rcv_scale = tcp_listen_scale(l);
+        q->rcv_scale = tcp_scale_for(MAX(l->rcv_buf, l->rcv_buf_most));
     }
     return true;
 }

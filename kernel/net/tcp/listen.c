@@ -6,7 +6,6 @@
 #include "net/tcp/listen.h"
 #include "lib/compiler.h"
 #include "net/tcp/conn.h"
-#include "net/tcp/listen_priv.h"
 
 #define MS 1000000ULL
 #define ISN_TICK 64 /* ns: numbers of one flow go round in four and a half minutes */
@@ -37,15 +36,6 @@ enum tcp_verdict tcp_listen_input(const struct tcp_segment *seg, struct tcp_segm
     return TCP_VERDICT_IGNORE;
 }
 
-u8 tcp_listen_scale(const struct tcp_listen *l)
-{
-    u8 scale = 0;
-
-    while (scale < TCP_SCALE_MAX && MAX(l->rcv_buf, l->rcv_buf_most) >> scale > 65535)
-        scale++;
-    return scale;
-}
-
 void tcp_request_init(struct tcp_request *q, const struct tcp_listen *l, const struct tcp_secret *s,
                       const struct tcp_flow *f, const struct tcp_segment *syn, u64 now)
 {
@@ -70,7 +60,7 @@ void tcp_request_init(struct tcp_request *q, const struct tcp_listen *l, const s
         q->time_recent = syn->time;
     if (q->scale_ok) {
         q->snd_scale = syn->scale;
-        q->rcv_scale = tcp_listen_scale(l);
+        q->rcv_scale = tcp_scale_for(MAX(l->rcv_buf, l->rcv_buf_most));
     }
 }
 

@@ -116,18 +116,19 @@ static void recovery_remember(struct tcp_conn *c)
     c->undo_count = 0;
 }
 
-static void recovery_enter(struct tcp_conn *c, enum tcp_phase phase, u64 now)
+/* flight: bytes that were outstanding when it was noticed. */
+static void recovery_enter(struct tcp_conn *c, enum tcp_phase phase, u32 flight, u64 now)
 {
     struct tcp_congestion *g = &c->congestion;
 
     if (c->phase != TCP_PHASE_CWR)
         recovery_remember(c);
     if (c->phase == TCP_PHASE_OPEN)
-        g->ssthresh = g->ops->reduced(g, recovery_flight(c), now);
+        g->ssthresh = g->ops->reduced(g, flight, now);
     c->phase = (u8)phase;
     c->recover = c->snd_nxt;
     c->prr_delivered = c->prr_out = 0;
-    c->prr_flight = MAX(recovery_flight(c), 1U);
+    c->prr_flight = MAX(flight, 1U);
     c->ecn_cwr = c->ecn_ok;
 }
 
@@ -146,7 +147,7 @@ static void recovery_undo(struct tcp_conn *c)
 {
     struct tcp_congestion *g = &c->congestion;
 
-    g->window = MAX(g->window, c->undo_window);
+    g->window = MAX(MAX(g->window, c->undo_window), c->mss);
     g->ssthresh = MAX(g->ssthresh, c->undo_ssthresh);
     g->ops->undone(g);
     tcp_records_find_all(c);
@@ -180,7 +181,7 @@ void tcp_recovery_resent(struct tcp_conn *c, u32 bytes, u64 now)
 void tcp_recovery_timeout(struct tcp_conn *c, u64 now)
 {
     if (c->phase != TCP_PHASE_LOSS)
-        recovery_enter(c, TCP_PHASE_LOSS, now);
+        recovery_enter(c, TCP_PHASE_LOSS, recovery_flight(c), now);
     c->recover = c->snd_nxt;
     tcp_records_lose_all(c);
     c->dup_acks = 0;
@@ -190,10 +191,10 @@ void tcp_recovery_timeout(struct tcp_conn *c, u64 now)
     tcp_timer_set(c, TCP_TIMER_PROBE, 0);
 }
 
-void tcp_recovery_ecn(struct tcp_conn *c, u64 now)
+void tcp_recovery_ecn(struct tcp_conn *c, const struct tcp_ack *a)
 {
     if (c->phase == TCP_PHASE_OPEN)
-        recovery_enter(c, TCP_PHASE_CWR, now);
+        recovery_enter(c, TCP_PHASE_CWR, recovery_flight(c) + a->acked, a->now);
 }
 
 /* RFC 6937 3.1, with the slow-start bound once there is progress. */
@@ -248,7 +249,7 @@ static void recovery_tail(struct tcp_conn *c, const struct tcp_ack *a)
         c->tail_sent = false;
     } else if (tcp_after(c->snd_una, c->tail_end)) {
         c->tail_sent = false;
-        tcp_recovery_ecn(c, a->now); /* a reduction without a retransmission */
+        tcp_recovery_ecn(c, a); /* a reduction without a retransmission */
     }
 }
 
@@ -264,6 +265,8 @@ static void recovery_grow(struct tcp_conn *c, const struct tcp_ack *a)
 
 void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
 {
+    bool reduced = c->phase == TCP_PHASE_RECOVERY || c->phase == TCP_PHASE_CWR;
+
     if (a->dsack) {
         c->undo_count -= MIN(c->undo_count, a->dsack_bytes);
         rack_dsack(c);
@@ -275,10 +278,10 @@ void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
     recovery_tail(c, a);
     a->newly_lost = c->sack_ok ? rack_detect(c, a->now) : recovery_reno(c, a);
     if (a->newly_lost && c->phase < TCP_PHASE_RECOVERY)
-        recovery_enter(c, TCP_PHASE_RECOVERY, a->now);
+        recovery_enter(c, TCP_PHASE_RECOVERY, recovery_flight(c) + a->acked, a->now);
     if (c->phase == TCP_PHASE_RECOVERY || c->phase == TCP_PHASE_CWR)
         recovery_rate(c, a);
-    else
+    else if (!reduced) /* the ACK that ends a reduction does not grow what is left */
         recovery_grow(c, a);
 }
 
@@ -290,7 +293,7 @@ void tcp_recovery_reorder_timer(struct tcp_conn *c, u64 now)
     if (!none.newly_lost)
         return;
     if (c->phase < TCP_PHASE_RECOVERY)
-        recovery_enter(c, TCP_PHASE_RECOVERY, now);
+        recovery_enter(c, TCP_PHASE_RECOVERY, recovery_flight(c), now);
     if (c->phase == TCP_PHASE_RECOVERY)
         recovery_rate(c, &none);
     tcp_timer_retransmit(c, now);

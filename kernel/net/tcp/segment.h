@@ -72,6 +72,15 @@ static inline u32 tcp_seq_min(u32 a, u32 b)
 {
     return tcp_before(a, b) ? a : b;
 }
+/* The scale that lets a window reach `bytes` (RFC 7323 2.3). */
+static inline u8 tcp_scale_for(u32 bytes)
+{
+    u8 scale = 0;
+
+    while (scale < TCP_SCALE_MAX && bytes >> scale > 65535)
+        scale++;
+    return scale;
+}
 /* Sequence numbers that it takes: bytes, SYN and FIN. */
 static inline u32 tcp_segment_space(const struct tcp_segment *s)
 {

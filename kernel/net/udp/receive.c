@@ -6,6 +6,7 @@
  */
 #include "lib/log.h"
 #include "net/core/device.h"
+#include "net/core/filter.h"
 #include "net/ip/addr.h"
 #include "net/ip/option.h"
 #include "net/udp/udp.h"
@@ -82,8 +83,14 @@ static void udp_split(struct inet_sock *r, struct packet *p, const struct ip_inf
 /* Takes p. */
 static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from)
 {
+    u32 keep = socket_filter_run(&r->sock, p, 0);
     bool several = p->gso == PACKET_GSO_UDP_L4 && p->gso_size && p->len > UDP_HEADER + p->gso_size;
 
+    if (!keep) {
+        packet_free(p);
+        return;
+    }
+    packet_trim(p, MAX(keep, UDP_HEADER));
     if (several && !inet_option_on(r, IPPROTO_UDP, UDP_GRO))
         udp_split(r, p, h, from);
     else
@@ -113,6 +120,7 @@ static void udp_give_one(struct packet *p, const struct ip_info *h, const struct
 
     if (!r) {
         COUNT(net_udp_unheard);
+        ip_refuse(p, h, IP_NO_PORT);
         packet_free(p);
         return;
     }

@@ -95,6 +95,21 @@ static __noinline int udp_put_segments(struct udp_sock *u, struct inet_sock *r,
     return err;
 }
 
+static __noinline int udp_deliver_packets(struct udp_sock *u, struct iov_iter *data,
+                                          const struct udp_way *w)
+{
+    struct ip_end local = inet_local(&u->inet);
+    struct udp_way own = *w;
+    int err = inet_route_packet(&u->inet, &local, &own.to, NULL, &own.way);
+
+    if (err)
+        return err;
+    own.way.source = w->way.source;
+    err = udp_transmit(u, data, &own, 0);
+    inet_way_put(&own.way);
+    return err;
+}
+
 /* All of data, from u's port. */
 static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w)
 {
@@ -107,7 +122,9 @@ static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct u
         udp_unheard(u, data, w);
         return 0;
     }
-    if (likely(!w->header.segment))
+    if (unlikely(READ_ONCE(r->sock.filter))) /* it looks at packets */
+        err = udp_deliver_packets(u, data, w);
+    else if (likely(!w->header.segment))
         err = udp_put(u, r, data, data->count, 0, w);
     else
         err = udp_put_segments(u, r, data, w);
@@ -240,6 +257,12 @@ static bool udp_has_target(const struct udp_sock *u, const struct socket_message
                             m->addr.family == AF_UNSPEC);
 }
 
+/* A message that goes elsewhere than to the peer, or by another way. */
+static bool udp_has_wishes(const struct udp_sock *u, const struct socket_message *m)
+{
+    return udp_has_target(u, m) || m->source_interface || !ip_is_any(&m->source);
+}
+
 /* Where a message goes, as it says or to the peer, and how; u has a port then. */
 static int udp_route(struct udp_sock *u, const struct socket_message *m, struct udp_way *w)
 {
@@ -252,8 +275,12 @@ static int udp_route(struct udp_sock *u, const struct socket_message *m, struct 
         err = udp_target(u, m, &w->to);
     else if (!w->to.port)
         err = -EDESTADDRREQ;
+    if (unlikely(READ_ONCE(u->path.dev)) && !udp_has_wishes(u, m) && udp_path_get(u, &w->way))
+        return 0;
     if (!err)
         err = inet_route(&u->inet, &local, &w->to, m, &w->way);
+    if (!err && unlikely(w->way.path.dev) && !udp_has_wishes(u, m))
+        udp_path_keep(u, &w->to, &w->way);
     if (!err && unlikely(m->source_interface || !ip_is_any(&m->source)))
         err = udp_source(u, m, &w->to, &w->way.source);
     if (err || likely(local.port))

@@ -57,6 +57,7 @@ static struct socket *udp_create(struct net_ns *ns, int family)
 
 static void udp_destroy(struct socket *s)
 {
+    ip_path_put(&udp_of(s)->path);
     inet_fini(inet_of(s));
     slab_free(udp_cache, udp_of(s));
 }
@@ -68,6 +69,7 @@ static int udp_disconnect(struct udp_sock *u)
 
     if (!READ_ONCE(u->inet.local.port))
         return 0;
+    udp_path_drop(u);
     if (u->inet.auto_port) {
         port_end(&u->inet);
         return 0;
@@ -98,7 +100,10 @@ static int udp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
         return err;
     inet_way_put(&way);
     err = inet_autobind(&u->inet, &any);
-    return err ? err : port_connect(&u->inet, &way.source, &to);
+    if (!err)
+        err = port_connect(&u->inet, &way.source, &to);
+    udp_path_drop(u);
+    return err;
 }
 
 static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m,
@@ -129,6 +134,7 @@ static void udp_release(struct socket *s)
 {
     port_end(inet_of(s));
     udp_drop_pending(udp_of(s));
+    udp_path_drop(udp_of(s));
     inet_datagram_end(s);
 }
 

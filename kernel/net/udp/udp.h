@@ -33,9 +33,15 @@ struct udp_way {
 #define UDP_SEGMENTS 64U /* datagrams that are made of one call's bytes, or come in one packet */
 
 struct udp_pending;
+/* l sock.lock · a atomic to look whether it is there */
 struct udp_sock {
     struct inet_sock inet;       /* first */
-    struct udp_pending *pending; /* sock.lock: a datagram that is not complete (MSG_MORE) */
+    struct udp_pending *pending; /* l  a datagram that is not complete (MSG_MORE) */
+    /* The way to another host that a socket is connected with, while ip_path_is_valid. dev NULL:
+     * none is kept. */
+    struct ip_path path; /* l, a */
+    u32 path_device;     /* l  what it was bound to then */
+    s32 path_mark;       /* l */
 };
 
 /* A namespace's part. */
@@ -59,7 +65,12 @@ int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, s
 int udp_flush(struct udp_sock *u);
 void udp_drop_pending(struct udp_sock *u);
 
-/* wire.c: all of data to another host, waiting for space as flags say. 0 or -errno. */
+/* wire.c: the kept way, with a reference to it. False: there is none. */
+bool udp_path_get(struct udp_sock *u, struct inet_way *way);
+/* Keeps way's path, if it is still that to the peer `to`. */
+void udp_path_keep(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way);
+void udp_path_drop(struct udp_sock *u);
+/* All of data to another host, waiting for space as flags say. 0 or -errno. */
 int udp_transmit(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
                  unsigned flags);
 

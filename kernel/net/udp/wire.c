@@ -5,10 +5,72 @@
  */
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/device.h"
 #include "net/core/sending.h"
 #include "net/ip/option.h"
 #include "net/udp/udp.h"
 #include "vm/iov.h"
+
+bool udp_path_get(struct udp_sock *u, struct inet_way *way)
+{
+    struct socket *s = &u->inet.sock;
+    bool good;
+
+    spin_lock(&s->lock);
+    good = u->path.dev && ip_path_is_valid(s->ns, &u->path) && u->path_device == s->bound_device &&
+           u->path_mark == s->mark;
+    if (good) {
+        way->path = u->path;
+        netdev_get(way->path.dev);
+        way->source = way->path.source;
+        way->device = way->path.dev->index;
+    }
+    spin_unlock(&s->lock);
+    return good;
+}
+
+void udp_path_keep(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way)
+{
+    struct socket *s = &u->inet.sock;
+    struct ip_path old = {0};
+
+    spin_lock(&s->lock);
+    if (!s->dead && u->inet.peer.port == to->port && ip_equal(&u->inet.peer.addr, &to->addr)) {
+        old = u->path;
+        u->path = way->path;
+        netdev_get(u->path.dev);
+        u->path_device = s->bound_device;
+        u->path_mark = s->mark;
+    }
+    spin_unlock(&s->lock);
+    ip_path_put(&old);
+}
+
+void udp_path_drop(struct udp_sock *u)
+{
+    struct ip_path old;
+
+    spin_lock(&u->inet.sock.lock);
+    old = u->path;
+    u->path = (struct ip_path){0};
+    spin_unlock(&u->inet.sock.lock);
+    ip_path_put(&old);
+}
+
+/* Under the list's lock. The device is kept by those who take it away. */
+static void udp_path_forget(struct seq *out, struct socket *s, unsigned line)
+{
+    if (READ_ONCE(udp_of(s)->path.dev))
+        udp_path_drop(udp_of(s));
+}
+
+static int udp_device_event(struct netdev *dev, enum net_device_event event)
+{
+    if (event == NET_DEVICE_GONE)
+        socket_list_show(&udp_ns_of(dev->ns)->list, NULL, udp_path_forget);
+    return 0;
+}
+NET_DEVICE_HOOK(udp) = {udp_device_event};
 
 static void udp_put_word(u8 *at, u16 v)
 {
