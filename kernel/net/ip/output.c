@@ -11,8 +11,7 @@
 #include "net/link/ethernet.h"
 #include "net/link/loopback.h"
 
-#define OUTPUT_HEADROOM 88 /* headers of IPv6 and a fragment, a link's with a tag, a driver's own \
-                            */
+#define OUTPUT_HEADROOM 88 /* headers of IP, a fragment, a link with a tag, a driver */
 
 COUNTER(net_ip_too_long);
 
