@@ -226,33 +226,6 @@ int packet_add_slice(struct packet *p, const struct packet *from, u32 offset, u3
     return 0;
 }
 
-/* Linear bytes stay linear: there is always space for them behind the headers of IP and links. */
-struct packet *packet_slice(const struct packet *p, u32 offset, u32 n)
-{
-    u32 linear = offset < p->linear ? MIN(n, p->linear - offset) : 0;
-    u32 skip = offset < p->linear ? 0 : offset - p->linear;
-    struct packet *q = packet_alloc();
-
-    if (!q)
-        return NULL;
-    q->start = (u16)MIN((u32)PACKET_HEADROOM, PACKET_HEAD - linear);
-    memcpy(q->head + q->start, p->head + p->start + (linear ? offset : 0), linear);
-    q->linear = (u16)linear;
-    q->len = linear;
-    for (u32 i = 0; i < p->nr_frags && q->len < n; i++) {
-        const struct packet_frag *f = &p->frags[i];
-        u32 cut = MIN(skip, f->len), len = MIN(f->len - cut, n - q->len);
-
-        skip -= cut;
-        if (!len)
-            continue;
-        page_get(f->page);
-        q->frags[q->nr_frags++] = (struct packet_frag){f->page, f->offset + cut, len};
-        q->len += len;
-    }
-    return q;
-}
-
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum)
 {
     bool odd = false;

@@ -160,9 +160,6 @@ void packet_trim(struct packet *p, u32 len);
 /* The longest stretch of bytes from offset < p->len that lies in one place, of at most n: *len of
  * them. They are not to be written. */
 const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len);
-/* n bytes from offset, which it has, as a packet of their own, whose pages are shared; uncharged.
- * NULL: no memory. */
-struct packet *packet_slice(const struct packet *p, u32 offset, u32 n) __must_check;
 /* The internet checksum (RFC 1071) of n bytes from offset, added to `sum` and not folded. */
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum);
 /* Does what PACKET_CSUM_PARTIAL asks for. False: its words lie outside the linear bytes. */

@@ -164,7 +164,8 @@ static int config_device_event(struct netdev *dev, enum net_device_event event)
     ip_changed(dev->ns);
     if (event == NET_DEVICE_UP)
         return config_up(dev);
-    config_down(dev, event == NET_DEVICE_GONE);
+    if (event != NET_DEVICE_CHANGED) /* what a link that comes and goes leads to, it still does */
+        config_down(dev, event == NET_DEVICE_GONE);
     return 0;
 }
 NET_DEVICE_HOOK(ip) = {config_device_event};

@@ -11,6 +11,8 @@
 #include "net/link/ethernet.h"
 #include "net/link/loopback.h"
 
+#define OUTPUT_HEADROOM 88 /* headers of IP, a fragment, a link with a tag, a driver */
+
 COUNTER(net_ip_too_long);
 
 static int output_link(struct packet *p, struct netdev *dev, const u8 *to)
@@ -133,6 +135,22 @@ static u32 output_id(struct net_ns *ns)
     return __atomic_fetch_add(&ip_ns_of(ns)->next_id, 1, __ATOMIC_RELAXED);
 }
 
+/* A piece of p, with space before it for all headers; its pages are p's. */
+static struct packet *output_slice(const struct packet *p, u32 offset, u32 n)
+{
+    struct packet *q = packet_alloc();
+
+    if (!q)
+        return NULL;
+    q->start = OUTPUT_HEADROOM;
+    q->mark = p->mark;
+    q->priority = p->priority;
+    if (!packet_add_slice(q, p, offset, n))
+        return q;
+    packet_free(q);
+    return NULL;
+}
+
 /* Cuts p. Takes it. */
 static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_path *path,
                         const struct ip_info *h)
@@ -144,15 +162,13 @@ static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_pat
 
     for (; !err && part.offset < p->len; part.offset += each) {
         u32 n = MIN(each, p->len - part.offset);
-        struct packet *q = packet_slice(p, part.offset, n);
+        struct packet *q = output_slice(p, part.offset, n);
 
         part.more = part.offset + n < p->len;
         if (!q) {
             err = -ENOBUFS;
             break;
         }
-        q->mark = p->mark;
-        q->priority = p->priority;
         err = output_one(ns, q, path, h, &part);
     }
     packet_free(p);
