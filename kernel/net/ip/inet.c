@@ -131,21 +131,31 @@ struct ip_end inet_peer(struct inet_sock *s)
     return peer;
 }
 
+/* A group's or everyone's: what is sent there is received by a socket bound to it, which sends from
+ * another. */
+static bool inet_is_shared(const struct ip_addr *a)
+{
+    return ip_is_multicast(a) || (ip_is_v4(a) && ip_v4(a) == ~0U);
+}
+
 int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
 {
     const struct ip_addr *a = &end->addr;
+    bool v4 = ip_is_v4(a);
 
-    if (s->sock.family == AF_INET6 && ip_is_v4(a) && s->v6only)
+    if (s->sock.family == AF_INET6 && v4 && s->v6only)
         return -EINVAL;
     if (ip_is_any(a))
         return 0;
-    if (ip_is_multicast(a) && !ip_is_v4(a))
-        return s->sock.type == SOCK_STREAM ? -EINVAL : -EADDRNOTAVAIL;
+    if (ip_is_multicast(a) && !ip_is_v4(a) && s->sock.type == SOCK_STREAM)
+        return -EINVAL;
     if (ip_needs_scope(a) && !end->scope)
         return -EINVAL;
-    if (!ip_local_device(s->sock.ns, a))
-        return -EADDRNOTAVAIL;
-    return 0;
+    if (inet_is_shared(a) || ip_local_device(s->sock.ns, a))
+        return 0;
+    return inet_option_get(s, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND)
+               ? 0
+               : -EADDRNOTAVAIL;
 }
 
 int inet_bind(struct socket *sock, const struct sock_addr *sa, u32 len, const struct walk_ctx *ctx,
@@ -193,7 +203,7 @@ static int inet_source(const struct ip_end *bound, const struct ip_addr *to, str
 
     if (bound->port && bound4 && !v4)
         return -EAFNOSUPPORT;
-    if (bound->port && !ip_is_any(&bound->addr)) {
+    if (bound->port && !ip_is_any(&bound->addr) && likely(!inet_is_shared(&bound->addr))) {
         *source = bound->addr;
         return bound4 == v4 ? 0 : -ENETUNREACH;
     }
@@ -259,7 +269,7 @@ static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *
                         .uid = s->sock.uid};
     int err;
 
-    if (local->port && !ip_is_any(&local->addr) && !ip_is_multicast(&local->addr)) {
+    if (local->port && !ip_is_any(&local->addr) && !inet_is_shared(&local->addr)) {
         if (ip_is_v4(&local->addr) != v4)
             return v4 ? -ENETUNREACH : -EAFNOSUPPORT;
         f.from = local->addr;
