@@ -5,9 +5,9 @@
 
 UNIT_TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c kernel/fs/iso9660/iso*.c)) \
-            kernel/sched/wheel.c kernel/dev/virtq.c kernel/dev/partition.c kernel/dev/pci_config.c \
-            kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/ip/ipv4.c kernel/net/ip/neighbour.c \
-            kernel/net/ip/lpm.c kernel/net/ip/ipv6.c kernel/net/ip/icmp_parse.c kernel/net/ip/source.c kernel/net/netlink/message.c
+            kernel/sched/wheel.c kernel/dev/virtq.c kernel/dev/segment.c kernel/dev/partition.c kernel/dev/pci_config.c \
+            kernel/net/netlink/message.c kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/tcp/segment.c \
+            $(addprefix kernel/net/ip/,ipv4.c ipv6.c icmp_parse.c neighbour.c lpm.c fragment.c source.c) drivers/net/e1000_hw.c
 UNIT_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(UNIT_SRC)))
 UNIT_CPPFLAGS := -Ikernel -Ikernel/include -I. -Itests/unit -include kernel/lib/compiler.h \
                  -D_GNU_SOURCE -DDEBUG=1
@@ -32,8 +32,9 @@ build/unit/iso/plain.iso: tests/unit/make-iso
 	$(call QUIET,GEN,build/unit/iso) tests/unit/make-iso build/unit/iso
 
 .PHONY: test-unit
-test-unit: build/unit/unit
+test-unit: build/unit/unit build/sim/sim
 	@build/unit/unit
+	@build/sim/sim suite
 
 -include $(UNIT_OBJ:.o=.d)
 

@@ -30,8 +30,8 @@ USER_PROGS := $(addprefix $(OUT)/user/,$(USER_NAMES))
 user_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/,$(sort $(shell find userland/$(1) -name '*.[cS]'))))
 USER_LIB_OBJ := $(call user_obj,lib) $(call user_obj,runtime)
 
-# What each request and each start goes through is worth its size.
-USER_FAST := $(addprefix $(OUT)/uobj/userland/,$(addsuffix .c.o,$(addprefix lib/,buf heap http json json_write map str) \
+# What each request and each start, or each byte of a layer, goes through is worth its size.
+USER_FAST := $(addprefix $(OUT)/uobj/userland/,$(addsuffix .c.o,$(addprefix lib/,buf heap http inflate json json_write map sha256_ni str) \
                runtime/order))
 $(USER_FAST): USER_CFLAGS += -O2
 

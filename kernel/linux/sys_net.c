@@ -223,6 +223,8 @@ s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
         return -EINVAL;
     n = MIN((u32)space, (u32)sizeof(val));
     memset(val, 0, sizeof(val));
+    if (copy_in(val, (const void __user *)uval, n)) /* some options are asked by a value */
+        memset(val, 0, sizeof(val));
     h = fd_hold((int)fd);
     err = h.file ? socket_get_option(h.file, (int)level, (int)name, val, &n) : -EBADF;
     fd_release(h);

@@ -52,14 +52,6 @@ static bool queue_is_zero(struct fake *f, u32 queue)
     return true;
 }
 
-FAKE_TEST(virtio_network_device_is_given_no_old_memory, VIRTIO_NET)
-{
-    EXPECT(memory_is_dirtied());
-    EXPECT(fake_start(f) && f->queues[0] && fake_waiting(f, 0) == f->queue_max);
-    EXPECT(queue_is_zero(f, 0));
-    return NULL;
-}
-
 /* Opens port 0 of each console until ours has got its buffers. */
 static struct file *receive_open(struct fake *f)
 {

@@ -116,7 +116,7 @@ def busybox_layer():
 
 
 class Engine:
-    def __init__(self, where=None):
+    def __init__(self, where=None, options=(), under=()):
         self.tmp = tempfile.mkdtemp(prefix="bothy-engine-", dir=where)
         self.socket = os.path.join(self.tmp, "sock")
         self.root = os.path.join(self.tmp, "root")
@@ -126,7 +126,8 @@ class Engine:
         # a client may leave its memory to its end, the engine (OUT=build/asan) may not
         self.env = {**os.environ, "DOCKER_HOST": "unix://" + self.socket,
                     "ASAN_OPTIONS": "detect_leaks=0"}
-        self.start()
+        self.options = options
+        self.start(under=under)
 
     def start(self, *more, files=None, under=()):
         """`files`: it gets no more descriptors than that. `under`: the command that executes it."""
@@ -134,7 +135,7 @@ class Engine:
         self.log = open(os.path.join(self.tmp, "log"), "ab")
         self.process = subprocess.Popen(
             [*under, os.path.join(USER, "engine"), "--socket", self.socket, "--root", self.root,
-             "--cgroup", self.group, "--ready-fd", str(w), *more],
+             "--cgroup", self.group, "--ready-fd", str(w), *self.options, *more],
             pass_fds=[w], stderr=self.log, stdout=self.log,
             preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))),
             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=4"})
@@ -214,10 +215,10 @@ def clean(engine):
     expect(engine.idle(), [], "leftovers")
 
 
-def main(module, with_busybox=True):
+def main(module, with_busybox=True, options=()):
     """Runs every function of the module that is named test_*; each gets the engine."""
     failed = 0
-    engine = Engine()
+    engine = Engine(options=options)
 
     def run(fn):
         fn(engine)

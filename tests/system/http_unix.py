@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""HTTP over a unix socket, for tests that speak to the engine without any client."""
+"""HTTP over a unix socket, or to HOST:PORT, for tests that speak to the engine without any client."""
 import http.client
 import json
 import socket
+
+
+def dial(path, timeout=20):
+    """`path`: a unix socket's, or (host, port)."""
+    s = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET6 if ":" in path[0] else socket.AF_INET)
+    s.settimeout(timeout)
+    s.connect(path)
+    return s
 
 
 class Connection(http.client.HTTPConnection):
@@ -11,9 +19,7 @@ class Connection(http.client.HTTPConnection):
         self.path = path
 
     def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+        self.sock = dial(self.path, self.timeout)
 
 
 def request(path, method, url, body=None, headers=None):
@@ -32,9 +38,7 @@ def request(path, method, url, body=None, headers=None):
 
 def raw(path, data, timeout=10, shut=False):
     """Bytes in, bytes out until the engine closes."""
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(timeout)
-    s.connect(path)
+    s = dial(path, timeout)
     s.sendall(data)
     if shut:
         s.shutdown(socket.SHUT_WR)

@@ -102,10 +102,10 @@ def test_events_follow(engine):
     p = subprocess.Popen([DOCKER, "events", "--since", str(time.time()), "--format", "{{.Action}}"], env=engine.env,
                          text=True, stdout=subprocess.PIPE)
     docker(engine, "run", "--rm", "busybox", "true")
-    got = [p.stdout.readline().strip() for _ in range(4)]
+    got = [p.stdout.readline().strip() for _ in range(5)]
     p.kill()
     p.wait()
-    expect(got, ["create", "start", "die", "destroy"])
+    expect(got, ["create", "attach", "start", "die", "destroy"])
 
 
 def test_bothy_lists_as_docker_does(engine):

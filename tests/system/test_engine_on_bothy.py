@@ -3,7 +3,7 @@
 """The engine's own tests once more, on Bothy: the same files, run by Debian's Python in a container.
 
 They start an engine inside a privileged container, as they do on Linux. What fails here and not there
-is a defect of Bothy's kernel. test_images_on_bothy.py and test_killed_on_bothy.py run the others, beside it.
+is a defect of Bothy's kernel. test_images_on_bothy.py, test_killed_on_bothy.py and test_tcp_on_bothy.py run the others, beside it.
 """
 import os
 import subprocess
@@ -19,6 +19,7 @@ PROGRAMS = ["test_engine_containers", "test_engine_api", "test_engine_docker"]
 IMAGES = ["test_engine_images", "test_engine_layers", "test_engine_options"]
 KILLED = ["test_engine_killed", "test_engine_unread", "test_engine_short", "test_engine_restart", "test_engine_volumes",
           "test_engine_mounts"]
+TCP = ["test_engine_tcp"]
 
 
 def main(programs=PROGRAMS):
@@ -27,7 +28,7 @@ def main(programs=PROGRAMS):
         print(f"skip engine_on_bothy: no {PYTHON}")
         return 0
     with tempfile.TemporaryDirectory(prefix="bothy-engine-") as tmp:
-        tar = put(tmp, "tests.tar", image("tests:latest", PROGRAMS + IMAGES + KILLED))
+        tar = put(tmp, "tests.tar", image("tests:latest", PROGRAMS + IMAGES + KILLED + TCP))
         script = "; ".join(f"{PYTHON} /tests/system/{name}.py || s=1" for name in wanted)
         # its store needs a file system that overlay can write to, which an overlay is not
         line = f"run --rm --privileged --tmpfs /tmp tests sh -c 's=0; export BRIEF=1; {script}; exit $s'"

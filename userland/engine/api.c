@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/str.h"
 
@@ -25,6 +26,8 @@ static const struct route routes[] = {
     {"GET", "/info", NULL, api_info},
     {"GET", "/events", NULL, api_events},
     {"GET", "/system/df", NULL, api_system_df},
+    {"POST", "/auth", NULL, api_auth},
+    {"GET", "/distribution/", "/json", api_distribution},
     {"GET", "/plugins", NULL, api_empty_list},
     {"GET", "/networks", NULL, api_network_list},
     {"POST", "/networks/create", NULL, api_network_create},
@@ -43,6 +46,7 @@ static const struct route routes[] = {
     {"GET", "/images/", "/json", api_image_inspect},
     {"GET", "/images/", "/history", api_image_history},
     {"POST", "/images/", "/tag", api_image_tag},
+    {"POST", "/images/", "/push", api_image_push},
     {"DELETE", "/images/", "", api_image_remove},
     {"POST", "/containers/create", NULL, api_container_create},
     {"POST", "/containers/prune", NULL, api_container_prune},
@@ -153,10 +157,39 @@ static void api_complete(struct http_conn *conn)
     free(path);
 }
 
+/* A page in somebody's browser can send requests to any address that the browser reaches, by a
+ * form, by script, or under a name that leads here (DNS rebinding). A browser marks each of them
+ * with headers that a page cannot leave out; no client of this API sends these. */
+static bool api_from_browser(const struct http_head *req)
+{
+    const char *language = http_header(req, "Accept-Language"); /* "*": Node's own fetch() */
+
+    return http_header(req, "Origin") || http_header(req, "Referer") ||
+           http_header(req, "Sec-Fetch-Site") || (language && strcmp(language, "*"));
+}
+
+/* What a form's body is marked as. */
+static bool api_from_form(const struct http_head *req)
+{
+    const char *type = http_header(req, "Content-Type");
+
+    return type && (!strncasecmp(type, "multipart/form-data", 19) ||
+                    !strncasecmp(type, "application/x-www-form-urlencoded", 33));
+}
+
 static void api_request(struct http_conn *conn)
 {
-    char *path = api_path(&conn->req);
+    char *path;
 
+    if (conn->remote && api_from_browser(&conn->req)) {
+        api_error(conn, 403, "a web browser's requests are refused over TCP");
+        return;
+    }
+    if (conn->remote && api_from_form(&conn->req)) {
+        api_error(conn, 415, "a form's body is refused over TCP");
+        return;
+    }
+    path = api_path(&conn->req);
     if (!strcmp(conn->req.method, "POST") && !strcmp(path, "/images/load"))
         api_image_load(conn);
     free(path);

@@ -92,12 +92,8 @@ API(api_container_create)
 
 /* ---- start, stop ----------------------------------------------------------------------------- */
 
-API(api_container_start)
+static void api_start(struct call *call, struct container *c, bool restarts)
 {
-    struct container *c = api_container(call);
-
-    if (!c)
-        return;
     if (container_next(c->state, CE_START) == LIFE_NO) {
         api_error(call->conn, 409,
                   c->state == C_PAUSED ? "cannot start a paused container, try unpause instead"
@@ -110,8 +106,16 @@ API(api_container_start)
         return;
     }
     container_start_asked(c);
-    request_add(c, call->conn, REQ_START);
+    request_add(c, call->conn, REQ_START)->restarts = restarts;
     container_raise(c, CE_START);
+}
+
+API(api_container_start)
+{
+    struct container *c = api_container(call);
+
+    if (c)
+        api_start(call, c, false);
 }
 
 struct stop {
@@ -169,7 +173,7 @@ API(api_container_restart)
     if (container_running(c))
         api_stop(call, c, REQ_RESTART);
     else
-        api_container_start(call);
+        api_start(call, c, true);
 }
 
 API(api_container_kill)
@@ -303,6 +307,7 @@ API(api_container_attach)
     }
     if (!c->proc)
         c->proc = process_new(c, NULL);
+    event_container(c, "attach", NULL, NULL);
     process_attach(c->proc, call->conn, http_query_bool(q, "stdin", false) && c->spec.open_stdin,
                    http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false));
 }

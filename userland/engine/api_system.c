@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
+#include "engine/listen.h"
 #include "engine/network.h"
 #include "engine/usage.h"
 #include "engine/volume.h"
@@ -163,6 +164,8 @@ API(api_info)
     jw_array(&w, "Warnings");
     if (why)
         jw_fmt(&w, NULL, "WARNING: %s", why);
+    if (listen_exposed())
+        jw_fmt(&w, NULL, "WARNING: the API is open on %s without authentication", listen_exposed());
     jw_array_end(&w);
     jw_object_end(&w);
     free(why);

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The engine's process: options, the listening socket, signals, the loop.
 //
-//   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--keeper PROGRAM] [--ready-fd N] [--after
-//   S] engine --worker ...   a worker of one that runs: worker.c engine --life         prints the
-//   transition tables
+//   engine [--socket PATH] [-H tcp://ADDRESS:PORT]... [--root DIR] [--cgroup DIR]
+//          [--keeper PROGRAM] [--ready-fd N] [--after S]
+//          [--mirror URL]... [--insecure-registry HOST]... [--https SOCKET] [--registry-idle S]
+//   engine --worker ...   a worker of one that runs: worker.c
+//   engine --life         prints the transition tables
 //
+// The second line's, for registries (registry.h), also stand on the kernel's command line, as
+// bothy.mirror=URL and so on.
+//
+// -H: the API over TCP as well, without authentication: listen.h. unix://PATH is --socket's.
 // --after: seconds to wait first, for init, which starts one again that does not live long. One
 // that has waited for the longest is patient: what those before it could not read it leaves out.
 // --ready-fd gets one byte when the socket listens, then is closed: init waits for that.
@@ -21,16 +27,15 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/engine.h"
 #include "engine/job.h"
+#include "engine/listen.h"
 #include "engine/network.h"
 #include "engine/process.h"
+#include "engine/registry.h"
 #include "engine/spool.h"
 #include "engine/volume.h"
 #include "lib/str.h"
@@ -38,54 +43,12 @@
 
 #define OOM_SCORE_ADJ "-500"
 
-#define ACCEPT_AGAIN_MS 100
 #define AFTER_PATIENT 5 /* seconds: init's longest pause */
-#define ACCEPT_SPARE 64 /* descriptors, or an eighth of all: no client gets those */
 #define LOCK_TRIES 1000 /* ten milliseconds each */
 #define END_MS 10000    /* how long containers and the store may take to end */
 
-static bool engine_stop, engine_leave, engine_full;
-static struct ev_source engine_listener, engine_signals;
-static void engine_accept_again(struct ev_timer *t);
-static struct ev_timer engine_listen_again = {.fn = engine_accept_again};
-
-static uint64_t engine_accept_spare(void)
-{
-    return engine.files_max / 8 < ACCEPT_SPARE ? engine.files_max / 8 : ACCEPT_SPARE;
-}
-
-/* Said once; clients wait until there is space again. */
-static void engine_accept_later(int err)
-{
-    if (!engine_full)
-        engine_log("cannot take a client: %s", strerror(err));
-    engine_full = true;
-    ev_set(&engine_listener, 0);
-    ev_timer_set(&engine_listen_again, ACCEPT_AGAIN_MS);
-}
-
-static void engine_accept(struct ev_source *s, uint32_t events)
-{
-    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    if (fd >= 0) {
-        http_conn_new(fd, &api_ops);
-        if ((uint64_t)fd + engine_accept_spare() >= engine.files_max)
-            engine_accept_later(EMFILE);
-        else
-            engine_full = false;
-    } else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-        engine_accept_later(errno);
-    }
-}
-
-static void engine_accept_again(struct ev_timer *t)
-{
-    if (files_short(engine_accept_spare()))
-        ev_timer_set(t, ACCEPT_AGAIN_MS);
-    else
-        ev_set(&engine_listener, EPOLLIN);
-}
+static bool engine_stop, engine_leave;
+static struct ev_source engine_signals;
 
 static void engine_reap(void)
 {
@@ -112,27 +75,6 @@ static void engine_signal(struct ev_source *s, uint32_t events)
     }
     if (child)
         engine_reap();
-}
-
-static int engine_listen(const char *path)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int fd;
-
-    if (strlen(path) >= sizeof(addr.sun_path))
-        return -ENAMETOOLONG;
-    strcpy(addr.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    unlink(path);
-    umask(0117); /* the socket is for root and its group */
-    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 128) < 0) {
-        close(fd);
-        return -errno;
-    }
-    umask(0022);
-    return fd;
 }
 
 static int engine_fail(const char *what, int err)
@@ -232,10 +174,10 @@ static int engine_open(int ready)
     if (engine_find())
         return 1;
     api_init();
-    engine_listener = (struct ev_source){.fd = engine_listen(engine.socket), .fn = engine_accept};
-    if (engine_listener.fd < 0)
-        return engine_fail(engine.socket, engine_listener.fd);
-    ev_set(&engine_listener, EPOLLIN);
+    err = listen_unix(engine.socket);
+    if (err)
+        return engine_fail(engine.socket, err);
+    listen_open();
     if (ready >= 0) {
         if (write(ready, "R", 1) != 1)
             engine_log("nobody waits for readiness");
@@ -285,7 +227,7 @@ static void engine_close(void)
 {
     engine.stopping = true;
     unlink(engine.socket);
-    ev_del(&engine_listener);
+    listen_close();
     containers_end();
     engine_until(engine_nothing_runs);
     engine_until(store_idle);
@@ -321,6 +263,11 @@ static int engine_option(int argc, char **argv, int *ready)
 
         if (value && !strcmp(argv[i], "--socket")) {
             engine.socket = value;
+        } else if (value && !strcmp(argv[i], "-H")) {
+            if (str_starts(value, "unix://"))
+                engine.socket = value + 7;
+            else
+                listen_add(value);
         } else if (value && !strcmp(argv[i], "--root")) {
             engine.root = value;
         } else if (value && !strcmp(argv[i], "--cgroup")) {
@@ -333,6 +280,8 @@ static int engine_option(int argc, char **argv, int *ready)
         } else if (value && !strcmp(argv[i], "--after") && str_u64(value, &fd) && fd < 3600) {
             sleep((unsigned)fd);
             engine.patient = fd >= AFTER_PATIENT;
+        } else if (value && str_starts(argv[i], "--") && registry_option(argv[i] + 2, value)) {
+            continue;
         } else {
             fprintf(stderr, "engine: unknown option %s\n", argv[i]);
             return -EINVAL;
@@ -352,6 +301,7 @@ int main(int argc, char **argv)
         life_print(stdout);
         return 0;
     }
+    registry_options_of_boot();
     if (engine_option(argc, argv, &ready))
         return 2;
     random_hex(hex, 32);

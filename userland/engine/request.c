@@ -119,8 +119,11 @@ void requests_start_done(struct container *c)
 
     for (struct request *r = c->requests; r; r = next) {
         next = r->next;
-        if (r->kind == REQ_START)
-            request_ok(r);
+        if (r->kind != REQ_START)
+            continue;
+        if (r->restarts)
+            event_container(c, "restart", NULL, NULL);
+        request_ok(r);
     }
 }
 
@@ -134,13 +137,16 @@ void requests_stopped(struct container *c)
         next = r->next;
         switch (r->kind) {
         case REQ_STOP:
+            event_container(c, "stop", NULL, NULL);
             request_ok(r);
             break;
         case REQ_SIGNAL:
             request_not_running(r);
             break;
         case REQ_RESTART:
+            event_container(c, "stop", NULL, NULL);
             r->kind = REQ_START;
+            r->restarts = true;
             r->signal = 0;
             restart = true;
             remove = false;

@@ -241,6 +241,7 @@ void console_loop(void)
     for (;;) {
         int status;
 
+        api_announce();
         printf("bothy# ");
         fflush(stdout);
         /* blocked only while the console is awaited: programs start with a clean mask */

@@ -19,8 +19,10 @@
 #define ENGINE_STEADY_MS 1000 /* one that ends sooner is started again after a pause */
 #define ENGINE_PAUSE_MAX_S 5
 #define ENGINE_AGAIN_US 50000
+#define API_PLACES_MAX 16 /* bothy.api= on the command line */
 
 static pid_t engine_pid;
+static int engine_pipe = -1; /* where its readiness byte comes */
 static struct timespec engine_since;
 static unsigned engine_pause; /* seconds before the next start */
 
@@ -32,13 +34,27 @@ static long elapsed_ms(const struct timespec *since)
     return (long)(now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
 }
 
+/* It has come up and served for a while; asked once, when it has ended. */
+static bool engine_was_steady(void)
+{
+    char byte;
+    bool ready = engine_pipe < 0 || read(engine_pipe, &byte, 1) == 1;
+
+    if (engine_pipe >= 0)
+        close(engine_pipe);
+    engine_pipe = -1;
+    return ready && elapsed_ms(&engine_since) >= ENGINE_STEADY_MS;
+}
+
 /* However often it ends: without it the machine serves no client. */
 static void engine_exited(pid_t pid, int status)
 {
-    if (pid != engine_pid)
+    if (pid != engine_pid) {
+        net_exited(pid, status);
         return;
+    }
     init_log("the engine has ended with status %d", status_code(status));
-    if (elapsed_ms(&engine_since) >= ENGINE_STEADY_MS)
+    if (engine_was_steady())
         engine_pause = 0;
     else if (engine_pause < ENGINE_PAUSE_MAX_S)
         engine_pause++;
@@ -46,16 +62,22 @@ static void engine_exited(pid_t pid, int status)
 }
 
 /* Its readiness byte, while orphans are reaped; false when it does not come. */
-static bool engine_ready(int fd)
+static bool engine_ready(void)
 {
-    struct pollfd p = {fd, POLLIN, 0};
     char byte;
 
     for (int ms = 0; ms < ENGINE_READY_MS; ms += ENGINE_SLICE_MS) {
+        struct pollfd p = {engine_pipe, POLLIN, 0};
         pid_t pid = engine_pid;
+        bool ready = poll(&p, 1, ENGINE_SLICE_MS) > 0;
 
-        if (poll(&p, 1, ENGINE_SLICE_MS) > 0)
-            return read(fd, &byte, 1) == 1;
+        if (ready && read(engine_pipe, &byte, 1) == 1) {
+            close(engine_pipe);
+            engine_pipe = -1;
+            return true;
+        }
+        if (ready)
+            return false; /* it has ended, which is seen to later */
         spawn_reap();
         if (pid != engine_pid)
             return true; /* it has ended, and another has come up or not */
@@ -67,10 +89,16 @@ static bool engine_ready(int fd)
 static int engine_pid_start(int ready)
 {
     char fd[16], pause_s[16];
-    char *argv[] = {"/bin/engine", "--ready-fd", fd, "--after", pause_s, NULL};
+    char *argv[5 + 2 * API_PLACES_MAX + 1] = {"/bin/engine", "--ready-fd", fd, "--after", pause_s};
+    const char *place = NULL;
+    int n = 5;
 
     snprintf(fd, sizeof(fd), "%d", ready);
     snprintf(pause_s, sizeof(pause_s), "%u", engine_pause);
+    for (int i = 0; i < API_PLACES_MAX && (place = boot_option("bothy.api", place)); i++) {
+        argv[n++] = "-H";
+        argv[n++] = (char *)place;
+    }
     clock_gettime(CLOCK_MONOTONIC, &engine_since);
     engine_since.tv_sec += engine_pause;
     engine_pid = spawn(argv, 0, false);
@@ -119,21 +147,19 @@ static int engine_begin_sure(int *ready)
 void engine_run(void)
 {
     struct timespec now;
-    int ready;
 
     spawn_on_exit(engine_exited);
-    if (engine_begin_sure(&ready))
+    if (engine_begin_sure(&engine_pipe))
         return;
     if (engine_pause) {
         init_log("the engine is started again in %u s", engine_pause);
-    } else if (engine_ready(ready)) {
+    } else if (engine_ready()) {
         clock_gettime(CLOCK_BOOTTIME, &now);
         init_log("engine ready %ld.%03ld ms after boot",
                  (long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec / 1000 % 1000);
     } else {
         init_log("the engine does not come up");
     }
-    close(ready);
 }
 
 static int name_order(const void *a, const void *b)

@@ -5,10 +5,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* ---- main.c ---------------------------------------------------------------------------------- */
+/* ---- log.c ----------------------------------------------------------------------------------- */
 
 void init_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- main.c ---------------------------------------------------------------------------------- */
+
 _Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync */
+
+/* ---- boot_line.c ----------------------------------------------------------------------------- */
+
+void boot_line_read(void); /* once /proc is there */
+/* The value of KEY=VALUE on the kernel's command line, the first one or the next after `after`; or
+ * NULL. */
+const char *boot_option(const char *key, const char *after);
 
 /* ---- spawn.c --------------------------------------------------------------------------------- */
 
@@ -26,6 +36,16 @@ int status_code(int wait_status);
 void engine_run(void); /* starts the engine and returns when it listens */
 void images_load(bool framed);
 void demonstration(void);
+
+/* ---- net.c ----------------------------------------------------------------------------------- */
+
+void net_run(void);                     /* starts netd and does not wait */
+void net_exited(pid_t pid, int status); /* starts it again, after a pause, when it was netd */
+
+/* ---- api.c ----------------------------------------------------------------------------------- */
+
+/* How a client elsewhere reaches the API, in a line of the console, once it can be reached. */
+void api_announce(void);
 
 /* ---- command.c ------------------------------------------------------------------------------- */
 

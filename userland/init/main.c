@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-// PID 1 of the host: file systems, engine, images, demonstration, then commands or the console.
+// PID 1 of the host: file systems, engine, netd, images, demonstration, then commands or the
+// console.
 //
 // Kernel command line: bothy.demo=0|1  run the demonstration (default: unless there are commands)
 //                      bothy.exit=1    power off instead of the prompt
-//                      bothy.guest=1   be the agent of a VM's guest (agent.c)
+//                      bothy.api=tcp://ADDRESS:PORT   open the API there, too (repeatable)
+//                      bothy.api.seen=tcp://ADDRESS:PORT   how others reach it, for the console's
+//                      line bothy.guest=1   be the agent of a VM's guest (agent.c)
 #include "init/init.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,21 +21,6 @@
 #include <unistd.h>
 
 #include "lib/pack_extra.h"
-#include "lib/str.h"
-
-static struct buf boot_line; /* words ended by NULs */
-
-void init_log(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    fputs("init: ", stdout);
-    vprintf(fmt, ap);
-    putchar('\n');
-    fflush(stdout);
-    va_end(ap);
-}
 
 void init_power(int how)
 {
@@ -48,31 +35,9 @@ void init_power(int how)
         pause();
 }
 
-static void boot_line_read(void)
-{
-    if (file_read("/proc/cmdline", 65536, &boot_line)) {
-        buf_clear(&boot_line);
-        return;
-    }
-    for (size_t i = 0; i < boot_line.len; i++)
-        if (strchr(" \t\n", boot_line.data[i]))
-            boot_line.data[i] = 0;
-}
-
-/* The value of KEY=VALUE on the kernel's command line, or NULL. */
-static const char *boot_option(const char *key)
-{
-    size_t n = strlen(key);
-
-    for (size_t at = 0; at < boot_line.len; at += strlen(boot_line.data + at) + 1)
-        if (!strncmp(boot_line.data + at, key, n) && boot_line.data[at + n] == '=')
-            return boot_line.data + at + n + 1;
-    return NULL;
-}
-
 static bool boot_flag(const char *key, bool otherwise)
 {
-    const char *v = boot_option(key);
+    const char *v = boot_option(key, NULL);
 
     return v ? !strcmp(v, "1") : otherwise;
 }
@@ -118,6 +83,7 @@ int main(void)
     setenv("TERM", "vt100", 0);
     sethostname("bothy", 5);
     engine_run();
+    net_run();
     prompt = !has_commands && !boot_flag("bothy.exit", false);
     images_load(!prompt);
     if (boot_flag("bothy.demo", !has_commands))

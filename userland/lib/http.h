@@ -16,7 +16,11 @@
 // connection does says so by an answer's end or by http_disown().
 // Output queues in c->out: producers ask http_backlog() and pause. A whole answer has no bound, but
 // all that waits has: beyond HTTP_UNREAD_MAX the connection is closed whose client has read nothing
-// for longest.
+// for longest. Input that is not a whole request yet is bounded in the same way, by HTTP_HELD_MAX.
+//
+// A connection that comes over a network is marked by http_conn_remote(): there are at most
+// HTTP_REMOTE_MAX of them, and one that owes a head for HTTP_STALL_MS, or a piece of a body
+// that gathers here, is closed.
 #pragma once
 
 #include <stdbool.h>
@@ -34,6 +38,10 @@
 #define HTTP_LINGER_MAX (64u * 1024 * 1024)
 #define HTTP_BACKLOG (256 * 1024)
 #define HTTP_UNREAD_MAX (32u * 1024 * 1024) /* of all connections; one alone may be more */
+#define HTTP_HELD_MAX (32u * 1024 * 1024)   /* of all connections that hold more than: */
+#define HTTP_HELD_SMALL (66u * 1024)
+#define HTTP_REMOTE_MAX 1000
+#define HTTP_STALL_MS 20000
 
 struct http_pair {
     char *name;
@@ -65,8 +73,8 @@ bool http_query_bool(const struct http_head *h, const char *name, bool otherwise
 /* A message body on the wire: by length, chunked, or until the end of the stream. */
 struct http_body {
     enum { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_TO_END } kind;
-    uint64_t left;    /* of the length or of the current chunk */
-    int chunk_state;  /* private */
+    uint64_t left; /* of the length or of the current chunk */
+    enum { HTTP_CHUNK_SIZE, HTTP_CHUNK_DATA, HTTP_CHUNK_DATA_END, HTTP_CHUNK_TRAILER } chunk_state;
     uint32_t trailer; /* bytes of it so far */
     bool done;
 };
@@ -77,6 +85,9 @@ int http_body_init(struct http_body *b, const struct http_head *h, bool response
  * returns how many wire bytes that used up, or -EINVAL. Call until it returns 0. */
 ssize_t http_body_next(struct http_body *b, const char *in, size_t len, const char **data,
                        size_t *data_len);
+
+/* "bytes FIRST-LAST/TOTAL" of a Content-Range; a total of "*" is UINT64_MAX. */
+bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total);
 
 struct http_conn;
 
@@ -106,7 +117,12 @@ struct http_conn {
     struct http_conn *grave;
     size_t unread;                   /* output that waits, as it is counted in all connections' */
     struct http_conn *older, *newer; /* others with such, by when their clients have read of it */
-    void *owner;                     /* for the callbacks below; cleared after each answer */
+    size_t held;                     /* input that waits, as it is counted in all connections' */
+    struct http_conn *held_older, *held_newer;
+    bool remote;       /* its client is at the other end of a network */
+    uint64_t progress; /* milliseconds: its client's last bytes, or a head's first ones */
+    struct http_conn *remote_next, **remote_link;
+    void *owner; /* for the callbacks below; cleared after each answer */
     void (*on_body)(struct http_conn *c, const char *data, size_t len);
     void (*on_raw)(struct http_conn *c, const char *data, size_t len); /* len 0: half-closed */
     void (*on_drain)(struct http_conn *c);                             /* backlog is low again */
@@ -114,6 +130,9 @@ struct http_conn {
 };
 
 struct http_conn *http_conn_new(int fd, const struct http_ops *ops); /* takes fd */
+void http_conn_remote(struct http_conn *c);
+/* Whether one more may come; one that is between requests, or slow to make one, goes for it. */
+bool http_remote_room(void);
 
 void http_reply(struct http_conn *c, int status, const char *type, const void *data, size_t len);
 void http_reply_head(struct http_conn *c, const char *extra); /* a bodiless 200 to HEAD */

@@ -3,7 +3,7 @@
 //
 // Every entry from the event loop or from the owner may end the connection; the struct lives on
 // until http_turn(), so that callers up the stack can test `dead`.
-#include "lib/http.h"
+#include "lib/http_priv.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -53,53 +53,13 @@ void http_turn(void)
     }
 }
 
-/* ---- what clients have not read -------------------------------------------------------------- */
-
-/* The connections with output that waits, by when their clients have read of it last. */
-static struct {
-    struct http_conn *oldest, *newest;
-    size_t bytes;
-} unread;
-
-static void unread_drop(struct http_conn *c)
-{
-    if (!c->unread)
-        return;
-    *(c->older ? &c->older->newer : &unread.oldest) = c->newer;
-    *(c->newer ? &c->newer->older : &unread.newest) = c->older;
-    unread.bytes -= c->unread;
-    c->older = c->newer = NULL;
-    c->unread = 0;
-}
-
-static void unread_add(struct http_conn *c)
-{
-    c->unread = c->out.len;
-    if (!c->unread)
-        return;
-    unread.bytes += c->unread;
-    c->older = unread.newest;
-    *(c->older ? &c->older->newer : &unread.oldest) = c;
-    unread.newest = c;
-}
-
-/* `taken`: its client has just read of it. */
-static void unread_count(struct http_conn *c, bool taken)
-{
-    if (taken || !c->unread || !c->out.len) {
-        unread_drop(c);
-        unread_add(c);
-    } else {
-        unread.bytes += c->out.len - c->unread;
-        c->unread = c->out.len;
-    }
-}
-
-static void http_conn_close(struct http_conn *c)
+void http_conn_close(struct http_conn *c)
 {
     if (c->dead)
         return;
     unread_drop(c);
+    held_drop(c);
+    remote_drop(c);
     c->dead = true;
     c->grave = conn_dead;
     conn_dead = c;
@@ -132,14 +92,6 @@ static void conn_watch(struct http_conn *c)
 
     if (!c->dead)
         ev_set(&c->ev, (reads ? EPOLLIN : 0) | (c->out.len ? EPOLLOUT : 0) | EPOLLHUP | EPOLLERR);
-}
-
-/* One answer may be as large as it is; of many, those go whose clients have not read for longest.
- */
-static void unread_bound(void)
-{
-    while (unread.bytes > HTTP_UNREAD_MAX && unread.oldest != unread.newest)
-        http_conn_close(unread.oldest);
 }
 
 /* Writes what the socket takes. */
@@ -216,10 +168,12 @@ static const char *http_reason(int status)
         {204, "No Content"},
         {304, "Not Modified"},
         {400, "Bad Request"},
+        {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {409, "Conflict"},
         {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
         {503, "Service Unavailable"},
@@ -405,7 +359,7 @@ static bool conn_read_body(struct http_conn *c)
     if (len && c->on_body)
         c->on_body(c, data, len);
     else if (len && c->body.len + len <= HTTP_BODY_MAX)
-        buf_add(&c->body, data, len);
+        buf_add(&c->body, data, len); /* held_count() follows the event */
     else if (len)
         conn_bad(c, 413, "request body is too large");
     if (c->dead || c->state != HTTP_READ_BODY)
@@ -414,6 +368,7 @@ static bool conn_read_body(struct http_conn *c)
     if (c->framing.done) {
         c->state = HTTP_ANSWER;
         c->ops->complete(c);
+        buf_free(&c->body); /* its owner has taken from it what it needs */
         return !c->dead;
     }
     return n > 0;
@@ -492,12 +447,26 @@ static void conn_input(struct http_conn *c)
     static char data[65536]; /* most requests need a page of it, and no allocation */
     ssize_t n = recv(c->ev.fd, data, sizeof(data), MSG_DONTWAIT);
 
-    if (n > 0)
+    if (n > 0) {
+        remote_note(c, true);
         buf_add(&c->in, data, (size_t)n);
-    else if (n == 0)
+    } else if (n == 0) {
         c->eof = true;
-    else if (errno != EAGAIN && errno != EINTR)
+    } else if (errno != EAGAIN && errno != EINTR) {
         http_conn_close(c);
+    }
+}
+
+/* An event is over: what is left of its input is counted. */
+static void conn_rest(struct http_conn *c)
+{
+    if (c->dead)
+        return;
+    if (!c->in.len)
+        buf_free(&c->in);
+    held_count(c);
+    remote_note(c, false);
+    conn_watch(c);
 }
 
 static void conn_output(struct http_conn *c)
@@ -525,11 +494,7 @@ static void conn_event(struct ev_source *s, uint32_t events)
         http_conn_close(c);
     if (!c->dead && events & EPOLLIN)
         conn_advance(c);
-    if (!c->dead) {
-        if (!c->in.len)
-            buf_free(&c->in);
-        conn_watch(c);
-    }
+    conn_rest(c);
 }
 
 static void conn_resume(struct ev_timer *t)
@@ -537,8 +502,7 @@ static void conn_resume(struct ev_timer *t)
     struct http_conn *c = (struct http_conn *)((char *)t - offsetof(struct http_conn, resume));
 
     conn_advance(c);
-    if (!c->dead)
-        conn_watch(c);
+    conn_rest(c);
 }
 
 void http_hold_input(struct http_conn *c, bool hold)

@@ -17,7 +17,7 @@
 #define INF_RING 65536u
 #define INF_MASK (INF_RING - 1)
 #define INF_WINDOW 32768u
-#define INF_FAST 9
+#define INF_FAST 11
 
 struct inf_code {
     uint16_t count[16];           /* codes of each length */
@@ -141,38 +141,64 @@ static int inf_build(struct inflate *z, struct inf_code *c, const uint8_t *len, 
     return 0;
 }
 
-/* One symbol, or -errno. Near the end of input fewer than 15 bits may remain: feed bit by bit. */
-static int inf_symbol(struct inflate *z, const struct inf_code *c)
+/* Bits for a whole symbol, if the input has them: eight bytes at a time while they lie there. No
+ * more is read ahead than a trailer is long, so it never reaches the next member. */
+static inline int inf_fill(struct inflate *z)
 {
-    int code = 0, first = 0, index = 0, err;
+    uint64_t more;
 
-    while (z->nbits < INF_FAST) {
+    if (z->nbits >= 15)
+        return 0;
+    if (z->in.len - z->in.at >= sizeof(more)) {
+        memcpy(&more, z->in.data + z->in.at, sizeof(more));
+        z->bits |= more << z->nbits;
+        z->in.at += (size_t)(63 - z->nbits) / 8;
+        z->nbits |= 56;
+        return 0;
+    }
+    while (z->nbits < 15) {
         int byte = inf_byte(z);
 
-        if (byte == -1)
-            break;
         if (byte < 0)
-            return byte;
+            return byte == -1 ? 0 : byte;
         z->bits |= (uint64_t)byte << z->nbits;
         z->nbits += 8;
     }
-    err = c->fast[z->bits & ((1 << INF_FAST) - 1)];
-    if (err && err >> 12 <= z->nbits) {
-        inf_take(z, err >> 12);
-        return err & 0xfff;
-    }
+    return 0;
+}
+
+/* A symbol whose code is longer than the table's. */
+static int inf_symbol_long(struct inflate *z, const struct inf_code *c)
+{
+    int code = 0, first = 0, index = 0;
+
     for (int len = 1; len < 16; len++) {
-        err = inf_need(z, 1);
-        if (err)
-            return err;
-        code |= (int)inf_take(z, 1);
-        if (code - c->count[len] < first)
+        if (z->nbits < len)
+            return inf_fail(z, "gzip data is truncated");
+        code |= (int)(z->bits >> (len - 1) & 1);
+        if (code - c->count[len] < first) {
+            inf_take(z, len);
             return c->symbol[index + (code - first)];
+        }
         index += c->count[len];
         first = (first + c->count[len]) << 1;
         code <<= 1;
     }
     return inf_fail(z, "gzip data is corrupt: unknown code");
+}
+
+/* One symbol, or -errno. */
+static inline int inf_symbol(struct inflate *z, const struct inf_code *c)
+{
+    int err = inf_fill(z), fast;
+
+    if (err)
+        return err;
+    fast = c->fast[z->bits & ((1 << INF_FAST) - 1)];
+    if (!fast || fast >> 12 > z->nbits)
+        return inf_symbol_long(z, c);
+    inf_take(z, fast >> 12);
+    return fast & 0xfff;
 }
 
 static void inf_put(struct inflate *z, uint8_t c)
@@ -281,6 +307,20 @@ static int inf_block(struct inflate *z)
     }
 }
 
+/* What was made `dist` ago, again. */
+static inline void inf_copy(struct inflate *z, uint32_t dist, uint32_t len)
+{
+    size_t to = z->made & INF_MASK, from = (z->made - dist) & INF_MASK;
+
+    if (dist >= len && to + len <= INF_RING && from + len <= INF_RING) {
+        memcpy(z->ring + to, z->ring + from, len);
+        z->made += len;
+        return;
+    }
+    while (len--)
+        inf_put(z, z->ring[(z->made - dist) & INF_MASK]);
+}
+
 static int inf_match(struct inflate *z, int sym)
 {
     uint32_t len, dist, extra;
@@ -304,8 +344,7 @@ static int inf_match(struct inflate *z, int sym)
     dist = inf_dist_base[sym] + extra;
     if (dist > z->made - z->member)
         return inf_fail(z, "gzip data is corrupt: distance before the start");
-    while (len--)
-        inf_put(z, z->ring[(z->made - dist) & INF_MASK]);
+    inf_copy(z, dist, len);
     return 0;
 }
 
@@ -445,7 +484,7 @@ static ssize_t inf_read(struct source *s, void *data, size_t len)
 {
     struct inflate *z = (struct inflate *)s;
     uint8_t *out = data;
-    size_t n;
+    size_t n, from, first;
 
     /* checksum before the trailer is judged: everything made is handed out first */
     while (z->made == z->taken && z->state != INF_DONE) {
@@ -455,11 +494,11 @@ static ssize_t inf_read(struct source *s, void *data, size_t len)
             return err;
     }
     n = z->made - z->taken < len ? z->made - z->taken : len;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t c = z->ring[z->taken++ & INF_MASK];
-
-        out[i] = c;
-    }
+    from = z->taken & INF_MASK;
+    first = INF_RING - from < n ? INF_RING - from : n;
+    memcpy(out, z->ring + from, first);
+    memcpy(out + first, z->ring, n - first);
+    z->taken += n;
     z->crc = crc32_add(z->crc_table, z->crc, out, n);
     z->size += (uint32_t)n;
     return (ssize_t)n;

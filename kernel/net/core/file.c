@@ -115,6 +115,13 @@ static s64 socket_file_ioctl(struct file *f, unsigned cmd, u64 arg)
     return n;
 }
 
+static int socket_file_mmap(struct file *f, struct map_request *req)
+{
+    struct socket *s = f->priv;
+
+    return s->ops->mmap ? s->ops->mmap(s, req) : -ENODEV;
+}
+
 static void socket_file_release(struct file *f)
 {
     struct socket *s = f->priv;
@@ -134,6 +141,7 @@ static const struct file_ops socket_file_ops = {
     .write = socket_file_write,
     .poll = socket_file_poll,
     .ioctl = socket_file_ioctl,
+    .mmap = socket_file_mmap,
     .release = socket_file_release,
     .set_flags = socket_file_flags,
 };

@@ -107,28 +107,78 @@ void socket_note(struct socket_message *m, s32 level, s32 type, const void *data
     memcpy(note->data, data, n);
 }
 
-/* A socket that is held stays in the list. */
-void socket_list_show(struct socket_list *list, struct seq *out,
-                      void (*show)(struct seq *out, struct socket *s, unsigned line))
+/* The next few of the list behind `at`, which is held, or from the start: fn is called for each,
+ * and the last of them is held; NULL: there are no more. */
+static struct socket *socket_list_few(struct socket_list *list, struct socket *at,
+                                      void (*fn)(struct socket *s, void *arg), void *arg)
+{
+    struct socket *last = NULL;
+    struct list_node *n;
+
+    spin_lock(&list->lock);
+    n = at ? at->node.next : list->sockets.next;
+    for (unsigned few = 0; n != &list->sockets && !last; n = n->next) {
+        struct socket *s = list_entry(n, struct socket, node);
+
+        fn(s, arg);
+        if (++few >= LIST_FEW && refcount_get_unless_zero(&s->ref))
+            last = s;
+    }
+    spin_unlock(&list->lock);
+    return last;
+}
+
+static void socket_list_walk(struct socket_list *list, void (*fn)(struct socket *s, void *arg),
+                             void *arg)
 {
     struct socket *at = NULL, *last;
-    struct list_node *n;
-    unsigned line = 0, few;
 
     do {
-        spin_lock(&list->lock);
         last = at;
-        n = at ? at->node.next : list->sockets.next;
-        for (few = 0, at = NULL; n != &list->sockets && !at; n = n->next) {
-            struct socket *s = list_entry(n, struct socket, node);
-
-            show(out, s, line++);
-            if (++few >= LIST_FEW && refcount_get_unless_zero(&s->ref))
-                at = s;
-        }
-        spin_unlock(&list->lock);
+        at = socket_list_few(list, last, fn, arg);
         if (last)
             socket_put(last);
         cond_yield();
     } while (at);
+}
+
+struct socket_each {
+    void (*fn)(struct socket *s, u32 arg);
+    u32 arg;
+};
+
+static void socket_list_each_one(struct socket *s, void *arg)
+{
+    const struct socket_each *e = arg;
+
+    e->fn(s, e->arg);
+}
+
+void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32 arg), u32 arg)
+{
+    struct socket_each e = {fn, arg};
+
+    socket_list_walk(list, socket_list_each_one, &e);
+}
+
+struct socket_shown {
+    struct seq *out;
+    void (*show)(struct seq *out, struct socket *s, unsigned line);
+    unsigned line;
+};
+
+static void socket_list_show_one(struct socket *s, void *arg)
+{
+    struct socket_shown *w = arg;
+
+    w->show(w->out, s, w->line++);
+}
+
+/* A socket that is held stays in the list. */
+void socket_list_show(struct socket_list *list, struct seq *out,
+                      void (*show)(struct seq *out, struct socket *s, unsigned line))
+{
+    struct socket_shown w = {out, show, 0};
+
+    socket_list_walk(list, socket_list_show_one, &w);
 }

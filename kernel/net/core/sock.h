@@ -22,6 +22,7 @@
 
 struct cred;
 struct iov_iter;
+struct map_request;
 struct pid;
 struct socket_filter;
 struct sock_flight;
@@ -152,6 +153,10 @@ struct socket_ops {
     int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
     int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
     s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
+    /* A flag or number of SOL_SOCKET that packets depend on has changed: keepalive, buffers, mark.
+     * NULL: no matter. */
+    void (*settled)(struct socket *s);
+    int (*mmap)(struct socket *s, struct map_request *req); /* NULL: -ENODEV */
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
 
@@ -195,7 +200,8 @@ struct socket {
     bool passcred, passsec, reuse_addr, reuse_port, keepalive, broadcast; /* a */
     bool dont_route, oob_inline, no_check, count_lost, debug;             /* a */
     bool listening;                                                       /* a  SO_ACCEPTCONN */
-    bool dead;                                                            /* l  released */
+    bool sndbuf_set, rcvbuf_set;   /* a  a program has said what they are to be */
+    bool dead;                     /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
     s32 priority, mark, low_water; /* a */
     u32 bound_device;              /* a  index of the one that it sends and receives by; 0: any */
@@ -302,6 +308,9 @@ struct socket_ioctl {
 };
 #define SOCKET_IOCTL(id) TABLE_ENTRY(struct socket_ioctl, socket_ioctls, #id)
 
+/* Calls fn for each socket of the list; which sleeps not. May yield: what comes meanwhile is seen
+ * or not. */
+void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32 arg), u32 arg);
 /* Calls show for each socket of the list, with its lock held for a few at a time. */
 struct seq;
 void socket_list_show(struct socket_list *list, struct seq *out,

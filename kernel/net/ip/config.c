@@ -9,8 +9,6 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
-#define CONFIG_SLACK (10 * NSEC_PER_MSEC)
-
 /* The last reference has gone, and devices have been forgotten one by one, but for lo. */
 static void config_teardown(struct net_ns *ns, void *part)
 {
@@ -25,6 +23,7 @@ static void config_teardown(struct net_ns *ns, void *part)
     timer_cancel(&c->timer);
     work_flush(workq_system, &c->work);
     neighbour_table_fini(&c->neighbours);
+    reassembly_forget(&c->reassembly, NULL);
     routes_free(c);
     rules_free(c);
     address_free(c);
@@ -47,6 +46,7 @@ static void config_work(struct work *w)
     a = address_time(c, now);
     r = routes_expire(c, now);
     net_config_unlock(c->ns);
+    ip_config_due(c, reassembly_time(&c->reassembly, now));
     ip_config_due(c, a);
     ip_config_due(c, r);
 }
@@ -54,13 +54,6 @@ static void config_work(struct work *w)
 static void config_fire(struct timer *t)
 {
     work_queue(workq_system, &container_of(t, struct ip_config, timer)->work);
-}
-
-void ip_config_due(struct ip_config *c, u64 at)
-{
-    if (at && !READ_ONCE(c->closed) &&
-        (!timer_is_armed(&c->timer) || at < timer_deadline(&c->timer)))
-        timer_start_within(&c->timer, at, CONFIG_SLACK);
 }
 
 static struct ip_config *config_alloc(struct net_ns *ns)
@@ -104,6 +97,7 @@ struct ip_config *ip_config_make(struct net_ns *ns)
     c->routes = c->addrs = RB_ROOT;
     timer_init(&c->timer, config_fire);
     work_init(&c->work, config_work);
+    reassembly_init(&c->reassembly);
     neighbour_table_init(&c->neighbours, ip_ns_of(ns)->account);
     if (loopback_is_up(ns) && address_lo(c, loopback_of(ns))) {
         address_down(c, loopback_of(ns), true);
@@ -153,6 +147,7 @@ static void config_down(struct netdev *dev, bool gone)
     if (!c)
         return;
     neighbour_forget(&c->neighbours, dev);
+    reassembly_forget(&c->reassembly, dev);
     routes_forget(c, dev, gone);
     address_down(c, dev, gone);
     ip_changed(dev->ns);

@@ -13,6 +13,7 @@
 #include "net/ip/config.h"
 #include "net/ip/ip_priv.h"
 #include "net/ip/lpm.h"
+#include "net/ip/reassembly.h"
 #include "sync/rcu.h"
 
 #define FAMILY_V4 2 /* AF_INET */
@@ -147,6 +148,7 @@ struct ip_config {
     struct timer timer;                  /* lifetimes, detection of duplicates */
     struct work work;
     bool closed; /* a  the timer is started no more */
+    struct reassembly reassembly;
     struct neighbour_table neighbours;
 };
 /* NULL: it has nothing but lo as it was made. */

@@ -347,7 +347,7 @@ int inet_name(struct socket *sock, bool peer, struct sock_addr *out, u32 *len)
     struct inet_sock *s = inet_of(sock);
     struct ip_end end = peer ? inet_peer(s) : inet_local(s);
 
-    if (peer && (!end.port || (sock->type == SOCK_STREAM && !READ_ONCE(sock->peer))))
+    if (peer && (!end.port || (s->proto->connected && !s->proto->connected(s))))
         return -ENOTCONN;
     if (!peer && !end.port)
         end.addr = inet_any(s);

@@ -72,6 +72,8 @@ struct inet_proto {
     /* A control message of the protocol's own level; NULL: as for others' levels. */
     int (*control)(struct socket_message *m, s32 type, const void *data, u64 n);
     struct port_table *(*ports)(struct net_ns *ns);
+    /* It has a peer; NULL: as soon as there is an address of one. */
+    bool (*connected)(const struct inet_sock *s);
 };
 
 /* I immutable · l sock.lock · p the port table's lock · a atomic */

@@ -4,7 +4,7 @@
  */
 #include "lib/log.h"
 #include "net/core/device.h"
-#include "net/ip/ip_priv.h"
+#include "net/ip/fib.h"
 #include "net/link/ethernet.h"
 
 TABLE_DECLARE(struct ip_protocol, ip_protocols);
@@ -81,6 +81,35 @@ void ip_deliver(struct packet *p, const struct ip_info *h)
     packet_free(p);
 }
 
+/* A fragment; delivers the whole, whose header is the first one's but for length and place. */
+static void ipv4_join(struct packet *p, const struct ipv4 *h, const struct ip_info *info)
+{
+    struct ip_config *c = ip_config_of(p->dev->ns);
+    struct packet *whole;
+    struct ipv4 first;
+    u64 due;
+    u8 *at;
+
+    COUNT(net_ip_fragments);
+    if (!c) {
+        packet_free(p);
+        return;
+    }
+    whole = reassembly_add(&c->reassembly, p, info, h->id, h->fragment, h->more, IPV4_HEADER, &due);
+    ip_config_due(c, due);
+    if (!whole)
+        return;
+    first = *h;
+    first.total = (u16)whole->len;
+    first.more = first.whole_only = false;
+    first.fragment = 0;
+    at = packet_data(whole);
+    ipv4_build(at, &first);
+    packet_pull(whole, IPV4_HEADER);
+    whole->transport = whole->start;
+    ip_deliver(whole, info);
+}
+
 static void ipv4_receive(struct packet *p)
 {
     struct ip_info info;
@@ -101,9 +130,8 @@ static void ipv4_receive(struct packet *p)
     if (!ipv4_from_ok(p, &h) || !ipv4_is_ours(p, &info.to)) {
         COUNT(net_ip_not_ours);
         packet_free(p);
-    } else if (ipv4_is_fragment(&h)) { /* they are not put together */
-        COUNT(net_ip_fragments);
-        packet_free(p);
+    } else if (ipv4_is_fragment(&h)) {
+        ipv4_join(p, &h, &info);
     } else {
         ip_deliver(p, &info);
     }

@@ -48,6 +48,41 @@ static bool ipv6_ends_are_ok(struct packet *p, const struct ipv6 *h)
     return ipv6_ends_ok(h) && (ip_is_any(&h->from) || !ip_local_device(p->dev->ns, &h->from));
 }
 
+static void ipv6_walk(struct packet *p, struct ip_info *info);
+
+/* A fragment; goes on with the whole as if it had come without a fragment's header. */
+static void ipv6_join(struct packet *p, u32 at, struct ip_info *info)
+{
+    struct ip_config *c = ip_config_of(p->dev->ns);
+    u8 next = packet_data(p)[at];
+    struct ipv6_fragment f;
+    struct packet *whole;
+    u64 due;
+    u8 *head;
+
+    COUNT(net_ip6_fragments);
+    ipv6_fragment_parse(packet_data(p) + at, &f);
+    packet_pull(p, at + IPV6_FRAGMENT_HEADER);
+    if (f.more && p->len % 8) { /* RFC 8200 4.5 */
+        icmp_error_send(p, info, ICMP6_PROBLEM, 0, 4);
+        packet_free(p);
+        return;
+    }
+    if (!c || next == IPV6_FRAGMENT_NEXT) {
+        packet_free(p);
+        return;
+    }
+    whole = reassembly_add(&c->reassembly, p, info, f.id, f.offset, f.more, IPV6_HEADER, &due);
+    ip_config_due(c, due);
+    if (!whole)
+        return;
+    head = packet_data(whole);
+    head[4] = (u8)((whole->len - IPV6_HEADER) >> 8);
+    head[5] = (u8)(whole->len - IPV6_HEADER);
+    head[6] = next;
+    ipv6_walk(whole, info);
+}
+
 /* The packet begins with its IPv6 header: its extension headers are passed. */
 static void ipv6_walk(struct packet *p, struct ip_info *info)
 {
@@ -61,8 +96,11 @@ static void ipv6_walk(struct packet *p, struct ip_info *info)
         if (!ip_is_multicast(&info->to) || chain.group_too)
             icmp_error_send(p, info, ICMP6_PROBLEM, chain.code, chain.at);
     }
-    if (verdict == IPV6_FRAGMENT)
-        COUNT(net_ip6_fragments); /* they are not put together */
+    if (verdict == IPV6_FRAGMENT) {
+        info->protocol = chain.protocol;
+        ipv6_join(p, chain.at, info);
+        return;
+    }
     if (verdict != IPV6_DELIVER) {
         COUNT(net_ip6_bad);
         packet_free(p);

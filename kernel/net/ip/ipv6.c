@@ -6,7 +6,12 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 
-enum { HEADER_HOPS = 0, HEADER_ROUTING = 43, HEADER_FRAGMENT = 44, HEADER_TARGET = 60 };
+enum {
+    HEADER_HOPS = 0,
+    HEADER_ROUTING = 43,
+    HEADER_FRAGMENT = IPV6_FRAGMENT_NEXT,
+    HEADER_TARGET = 60
+};
 enum { OPTION_PAD = 0, OPTION_ALERT = 5 };
 enum { PROBLEM_FIELD = 0, PROBLEM_HEADER = 1, PROBLEM_OPTION = 2 };
 enum { ND_SOURCE_LINK = 1, ND_TARGET_LINK = 2 };
@@ -128,6 +133,23 @@ enum ipv6_verdict ipv6_chain(const u8 *p, u32 n, u32 len, struct ipv6_chain *out
         return IPV6_DROP;
     out->protocol = p[out->at];
     return out->at + IPV6_FRAGMENT_HEADER <= len ? IPV6_FRAGMENT : IPV6_DROP;
+}
+
+void ipv6_fragment_parse(const u8 *p, struct ipv6_fragment *out)
+{
+    out->id = ipv6_u16(p + 4) << 16 | ipv6_u16(p + 6);
+    out->offset = ipv6_u16(p + 2) & 0xfff8;
+    out->more = p[3] & 1;
+}
+
+void ipv6_fragment_build(u8 *out, u8 next, u32 id, u32 offset, bool more)
+{
+    out[0] = next;
+    out[1] = 0;
+    out[2] = (u8)(offset >> 8);
+    out[3] = (u8)((offset & 0xf8) | more);
+    for (u32 i = 0; i < 4; i++)
+        out[4 + i] = (u8)(id >> (24 - 8 * i));
 }
 
 /* Options are of eight bytes each, none of length zero. */

@@ -12,6 +12,7 @@
 #define IPV6_MIN_MTU 1280
 #define IPV6_CHAIN_MOST 8   /* extension headers of a packet (RFC 8504 5.3) */
 #define IPV6_OPTIONS_MOST 8 /* options of a header, padding included */
+#define IPV6_FRAGMENT_NEXT 44
 #define IPV6_ICMP 58
 #define IPV6_NONE 59
 
@@ -45,6 +46,14 @@ struct ipv6_chain {
 /* Walks the extension headers in the first n bytes of a packet of len bytes, from the IPv6 header.
  */
 enum ipv6_verdict ipv6_chain(const u8 *p, u32 n, u32 len, struct ipv6_chain *out);
+
+struct ipv6_fragment {
+    u32 id, offset;
+    bool more;
+};
+/* Its header, of IPV6_FRAGMENT_HEADER bytes. */
+void ipv6_fragment_parse(const u8 *p, struct ipv6_fragment *out);
+void ipv6_fragment_build(u8 *out, u8 next, u32 id, u32 offset, bool more);
 
 enum {
     ICMP6_UNREACHABLE = 1,

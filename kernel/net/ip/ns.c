@@ -4,6 +4,9 @@
  */
 #include "lib/log.h"
 #include "net/ip/fib.h"
+#include "sched/timer.h"
+
+#define CONFIG_SLACK (10 * NSEC_PER_MSEC)
 
 static u32 ip_ns_offset;
 
@@ -30,6 +33,13 @@ struct neighbour_table *ip_neighbours(struct net_ns *ns)
     struct ip_config *c = ip_config_of(ns);
 
     return c ? &c->neighbours : NULL;
+}
+
+void ip_config_due(struct ip_config *c, u64 at)
+{
+    if (at && !READ_ONCE(c->closed) &&
+        (!timer_is_armed(&c->timer) || at < timer_deadline(&c->timer)))
+        timer_start_within(&c->timer, at, CONFIG_SLACK);
 }
 
 bool ip_sysctl(struct net_ns *ns, enum ip_sysctl which)

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The virtio network driver against a device that lies: lengths, counts of buffers, segmentation
+ * and checksum words, a control queue that does not answer, pairs of queues that are not there.
+ */
+#include "dev/netdev.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/page.h"
+#include "net/core/device.h"
+#include "sched/timer.h"
+#include "tests/kernel/fake_virtio.h"
+
+#define GUEST_CSUM (1ULL << 1)
+#define GUEST_TSO4 (1ULL << 7)
+#define MRG_RXBUF (1ULL << 15)
+#define CTRL_VQ (1ULL << 17)
+#define CTRL_RX (1ULL << 18)
+#define MQ (1ULL << 22)
+#define CONFIG_PAIRS 8
+#define RX 0
+#define CONTROL 2
+#define HEADER 12
+#define DIRTY_PAGES 256
+
+struct head {
+    u8 flags, gso;
+    u16 header, size, start, offset, buffers;
+};
+
+/* The card that the device became, as a reference, or NULL. */
+static struct netdev *card_of(struct fake *f)
+{
+    struct netdev *dev;
+    u32 last = 0;
+
+    while ((dev = net_device_next(net_ns_init, last))) {
+        if (dev->parent == &f->vdev.dev)
+            return dev;
+        last = dev->index;
+        netdev_put(dev);
+    }
+    return NULL;
+}
+
+static struct netdev *card_up(struct fake *f)
+{
+    struct netdev *dev = fake_start(f) ? card_of(f) : NULL;
+
+    if (!dev || !net_device_up(dev))
+        return dev;
+    netdev_put(dev);
+    return NULL;
+}
+
+/* One buffer with a header and so many bytes behind it comes back, of which the device says that it
+ * wrote `written`; `tell`: it interrupts. False: there is no buffer. */
+static bool card_give(struct fake *f, const struct head *h, u32 written, bool tell)
+{
+    struct virtq_desc d;
+    u16 id;
+
+    if (!fake_waiting(f, RX))
+        return false;
+    id = fake_next(f, RX);
+    if (fake_pieces(f, RX, id, &d, 1) != 1)
+        return false;
+    if (h)
+        memcpy(hpa_virt(HPA(d.addr)), h, sizeof(*h));
+    fake_return(f, RX, id, written);
+    if (tell)
+        fake_interrupt(f, 1);
+    return true;
+}
+
+/* Frames that came, and that were dropped: as soon as they are that many in all. */
+static bool card_had(struct netdev *dev, u64 came, u64 dropped)
+{
+    struct netdev_stats s;
+    u64 end = time_ns() + 10 * NSEC_PER_SEC;
+
+    do {
+        netdev_stats(dev, &s);
+        if (s.rx_packets + s.rx_dropped >= came + dropped)
+            break;
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    } while (time_ns() < end);
+    return s.rx_packets == came && s.rx_dropped == dropped;
+}
+
+static bool card_breaks(struct fake *f)
+{
+    u64 end = time_ns() + 10 * NSEC_PER_SEC;
+
+    while (!READ_ONCE(f->vdev.why) && time_ns() < end)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    return f->vdev.why;
+}
+
+/* The next pages that are allocated held something. */
+static bool memory_is_dirtied(void)
+{
+    static struct page *pages[DIRTY_PAGES];
+    u32 n = 0;
+
+    while (n < DIRTY_PAGES && (pages[n] = page_alloc(0, 0)))
+        memset(page_virt(pages[n++]), 0xa5, PAGE_SIZE);
+    for (u32 i = 0; i < n; i++)
+        page_put(pages[i]);
+    return n == DIRTY_PAGES;
+}
+
+static bool card_has_zeros(struct fake *f)
+{
+    struct virtq_desc d;
+
+    while (fake_waiting(f, RX)) {
+        const u8 *at;
+
+        if (fake_pieces(f, RX, fake_next(f, RX), &d, 1) != 1)
+            return false;
+        at = hpa_virt(HPA(d.addr));
+        for (u32 i = 0; i < d.len; i++)
+            if (at[i])
+                return false;
+    }
+    return true;
+}
+
+FAKE_TEST(virtio_network_device_is_given_no_old_memory, VIRTIO_NET)
+{
+    struct netdev *dev;
+    bool zeros;
+
+    EXPECT(memory_is_dirtied());
+    dev = card_up(f);
+    EXPECT(dev);
+    netdev_put(dev);
+    EXPECT(fake_waiting(f, RX) == f->queue_max);
+    zeros = card_has_zeros(f);
+    EXPECT(zeros);
+    return NULL;
+}
+
+static const char *card_lies(struct fake *f, struct netdev *dev)
+{
+    static const struct head lies[] = {
+        {.gso = PACKET_GSO_TCP4, .size = 1400, .flags = 1}, /* not agreed upon */
+        {.gso = 0x7f, .size = 1400, .flags = 1},            /* no such kind */
+        {.gso = PACKET_GSO_ECN, .size = 1, .flags = 1},     /* of nothing */
+        {.flags = 1, .start = 0xffff, .offset = 0xffff},    /* a sum outside of it */
+        {.flags = 1, .start = 58, .offset = 1},             /* half outside */
+    };
+    u64 dropped = 0;
+
+    for (u32 i = 0; i < ARRAY_SIZE(lies); i++) {
+        EXPECT(card_give(f, &lies[i], HEADER + 60, true));
+        EXPECT(card_had(dev, 0, ++dropped));
+    }
+    for (u32 n = 0; n < HEADER + 14; n++) /* no header; no frame */
+        EXPECT(card_give(f, NULL, n, false));
+    fake_interrupt(f, 1);
+    EXPECT(card_had(dev, 0, dropped + HEADER + 14));
+    EXPECT(card_give(f, &(struct head){.flags = 1, .start = 34, .offset = 16}, HEADER + 60, true));
+    EXPECT(card_had(dev, 1, dropped + HEADER + 14));
+    EXPECT(!f->vdev.why);
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_drops_frames_that_are_not_as_their_words_say, VIRTIO_NET)
+{
+    struct netdev *dev;
+    const char *wrong;
+
+    f->features |= GUEST_CSUM;
+    f->queue_max = 64;
+    dev = card_up(f);
+    EXPECT(dev);
+    wrong = card_lies(f, dev);
+    netdev_put(dev);
+    return wrong;
+}
+
+static const char *card_joins(struct fake *f, struct netdev *dev)
+{
+    struct head h = {.gso = PACKET_GSO_TCP4, .size = 1400, .flags = 1, .start = 34, .offset = 16};
+
+    h.buffers = 3;
+    EXPECT(card_give(f, &h, PAGE_SIZE, false) && card_give(f, NULL, PAGE_SIZE, false));
+    EXPECT(card_give(f, NULL, 10, true));
+    EXPECT(card_had(dev, 1, 0));
+    EXPECT(dev->queues[0].rx_bytes == 2 * PAGE_SIZE + 10 - HEADER);
+    h.size = 0;
+    EXPECT(card_give(f, &h, PAGE_SIZE, false) && card_give(f, NULL, PAGE_SIZE, false));
+    EXPECT(card_give(f, NULL, 10, true));
+    EXPECT(card_had(dev, 1, 1));
+    h.size = 1400;
+    h.buffers = 40; /* more than a packet is long */
+    for (u32 i = 0; i < 40; i++)
+        EXPECT(card_give(f, i ? NULL : &h, PAGE_SIZE, i == 39));
+    EXPECT(card_had(dev, 1, 2));
+    EXPECT(!f->vdev.why);
+    h.buffers = 2; /* of which one comes */
+    EXPECT(card_give(f, &h, PAGE_SIZE, true));
+    EXPECT(card_breaks(f));
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_takes_joined_segments_and_no_more_buffers_than_it_is_given, VIRTIO_NET)
+{
+    struct netdev *dev;
+    const char *wrong;
+
+    f->features |= GUEST_CSUM | GUEST_TSO4 | MRG_RXBUF;
+    f->queue_max = 64;
+    dev = card_up(f);
+    EXPECT(dev);
+    wrong = card_joins(f, dev);
+    netdev_put(dev);
+    return wrong;
+}
+
+FAKE_TEST(virtio_net_gives_a_device_up_that_counts_more_buffers_than_there_are, VIRTIO_NET)
+{
+    struct netdev *dev;
+    bool broke;
+
+    f->features |= MRG_RXBUF;
+    dev = card_up(f);
+    EXPECT(dev);
+    broke = card_give(f, &(struct head){.buffers = 0xffff}, HEADER + 60, true) && card_breaks(f);
+    netdev_put(dev);
+    EXPECT(broke);
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_waits_a_second_for_a_control_queue_that_is_silent, VIRTIO_NET)
+{
+    struct netdev *dev;
+    u64 begun = time_ns();
+    bool broke;
+
+    f->features |= CTRL_VQ | CTRL_RX;
+    dev = card_up(f);
+    EXPECT(dev);
+    broke = card_breaks(f);
+    netdev_put(dev);
+    EXPECT(broke && time_ns() - begun < 10 * NSEC_PER_SEC);
+    EXPECT(fake_waiting(f, CONTROL) <= 1);
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_believes_no_number_of_pairs, VIRTIO_NET)
+{
+    struct netdev *dev;
+
+    f->features |= CTRL_VQ | MQ;
+    f->config[CONFIG_PAIRS] = f->config[CONFIG_PAIRS + 1] = 0xff; /* not allowed: one */
+    dev = card_up(f);
+    EXPECT(dev && dev->nr_queues == 1);
+    netdev_put(dev);
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_is_refused_where_queues_that_were_named_are_not_there, VIRTIO_NET)
+{
+    f->features |= CTRL_VQ | MQ;
+    f->config[CONFIG_PAIRS + 1] = 0x7f;
+    EXPECT(!fake_start(f) || !card_of(f));
+    return NULL;
+}

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The proxy that fetches https:// for the engine (tools/images/https_proxy.py), against servers that behave and that do not."""
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import ROOT
+from http_unix import dial
+from suite import Skip, expect, expect_in, main, until
+
+TMP = tempfile.TemporaryDirectory(prefix="bothy-proxy-")
+SOCKET = os.path.join(TMP.name, "sock")
+PYTHON = "/usr/bin/python3"
+
+
+def certificate(name, names, ca=None):
+    path = os.path.join(TMP.name, name)
+    words = ["-addext", f"subjectAltName={names}"] if names else []
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", f"/CN={name}", *words, "-keyout", path + ".key", "-out", path + ".pem"], check=True, capture_output=True)
+    return path
+
+
+class Server:
+    """A TLS server whose connections a function handles: serve(socket)."""
+
+    def __init__(self, serve, name="good", names="IP:127.0.0.1,DNS:localhost"):
+        self.path, self.serve, self.count = certificate(name, names), serve, 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.path + ".pem", self.path + ".key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.url = f"https://127.0.0.1:{self.port}"
+        threading.Thread(target=self.loop, daemon=True).start()
+
+    def loop(self):
+        while True:
+            sock, _ = self.listener.accept()
+            self.count += 1
+            threading.Thread(target=self.one, args=(sock,), daemon=True).start()
+
+    def one(self, sock):
+        try:
+            with self.context.wrap_socket(sock, server_side=True) as s:
+                self.serve(s)
+        except OSError:
+            pass
+
+
+def read_head(s):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = s.recv(65536)
+        if not piece:
+            return None, b""
+        data += piece
+    return data.split(b"\r\n\r\n", 1)
+
+
+def read_body(s, head, rest):
+    """The content of a body with a length or in chunks."""
+    low, rest, whole = head.lower(), bytearray(rest), bytearray()
+
+    def more():
+        piece = s.recv(65536)
+        if not piece:
+            raise ValueError("cut off")
+        rest.extend(piece)
+
+    if b"transfer-encoding: chunked" not in low:
+        size = int(low.split(b"content-length:")[1].split()[0]) if b"content-length:" in low else 0
+        while len(rest) < size:
+            more()
+        return bytes(rest)
+    while True:
+        while b"\r\n" not in rest:
+            more()
+        line, _, tail = rest.partition(b"\r\n")
+        size, rest = int(line.split(b";")[0], 16), tail
+        while len(rest) < size + 2:
+            more()
+        whole += rest[:size]
+        del rest[:size + 2]
+        if not size:
+            return bytes(whole)
+
+
+def echo(s):
+    """What came, told: the request line, the host, the length and the sum of the body; for some paths otherwise."""
+    while True:
+        head, rest = read_head(s)
+        if head is None:
+            return
+        line = head.split(b"\r\n")[0]
+        if b"/early" in line:  # answered at once, whatever is still to come
+            s.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nwho?")
+            continue
+        body = read_body(s, head, rest)
+        if b"/chunked" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: t\r\n\r\n")
+        elif b"/to-end" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+            return
+        elif b"/cut" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+            return
+        elif b"/empty" in line:
+            s.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        elif b"/continue" in line:
+            s.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n")
+        elif b"/nonsense" in line:
+            s.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
+            return
+        elif b"/large" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n")
+            for _ in range(500):
+                s.sendall(b"x" * 100000)
+        elif line.startswith(b"HEAD"):
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n")
+        else:
+            text = line + b"|" + b"|".join(x for x in head.split(b"\r\n")[1:]) + b"|%d %d" % (len(body), sum(body[::997]))
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Of-Server: yes\r\n\r\n" % len(text) + text)
+
+
+SERVERS = {}
+
+
+def server(kind="good"):
+    if not SERVERS:
+        if not shutil.which("openssl"):
+            raise Skip("openssl is not installed")
+        os.makedirs(TMP.name + "/cas")
+        SERVERS["good"], SERVERS["unknown"] = Server(echo), Server(echo, "unknown")
+        SERVERS["other name"] = Server(echo, "othername", "DNS:elsewhere.example")
+        for name in ("good", "othername"):
+            shutil.copy(os.path.join(TMP.name, name + ".pem"), TMP.name + "/cas")
+        SERVERS["proxy"] = subprocess.Popen([PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), SOCKET, TMP.name + "/cas"],
+                                            stdout=subprocess.DEVNULL)
+        until(lambda: os.path.exists(SOCKET), "the proxy is up", 20)
+    return SERVERS[kind]
+
+
+def ask(s, method, url, body=b"", *headers):
+    """(head, body) of an answer on a connection."""
+    extra = "".join(h + "\r\n" for h in headers)
+    if body:
+        extra += f"Content-Length: {len(body)}\r\n"
+    s.sendall(f"{method} {url} HTTP/1.1\r\nHost: ignored\r\n{extra}\r\n".encode() + body)
+    return answer(s, method)
+
+
+def answer(s, method="GET"):
+    head, rest = read_head(s)
+    expect(head is not None, True, "an answer")
+    return head, b"" if method == "HEAD" or b" 204 " in head[:20] else read_body(s, head, rest)
+
+
+def test_requests_go_one_after_another_over_one_connection():
+    good = server()
+    before = good.count
+    with dial(SOCKET) as s:
+        head, body = ask(s, "GET", good.url + "/a/b?c=d&e=%2f", b"", "Authorization: Bearer x", "Connection: keep-alive",
+                         "Proxy-Authorization: secret")
+        expect_in(b"X-Of-Server: yes", head)
+        expect(body, b"GET /a/b?c=d&e=%%2f HTTP/1.1|Host: 127.0.0.1:%d|Authorization: Bearer x|0 0" % good.port)
+        expect(ask(s, "GET", good.url + "/chunked")[1], b"hello world")
+        expect(ask(s, "HEAD", good.url + "/x"), (b"HTTP/1.1 200 OK\r\nContent-Length: 12345", b""))
+        expect(ask(s, "DELETE", good.url + "/empty")[0], b"HTTP/1.1 204 No Content")
+        expect(ask(s, "POST", good.url + "/continue")[0].split(b"\r\n")[:2], [b"HTTP/1.1 201 Created", b"Location: /x"])
+        expect(good.count - before, 1, "connections to the server")
+        expect(ask(s, "GET", good.url + "/to-end")[1], b"until the end")
+        expect_in(b"GET / HTTP/1.1", ask(s, "GET", good.url)[1])
+        expect(good.count - before, 2)
+        expect_in(b"GET /l HTTP/1.1", ask(s, "GET", f"https://localhost:{good.port}/l")[1])
+
+
+def test_bodies_stream_both_ways():
+    good, data = server(), os.urandom(1 << 20) * 8
+    want = b"|%d %d" % (len(data), sum(data[::997]))
+    with dial(SOCKET, 60) as s:
+        expect(ask(s, "PUT", good.url + "/blob", data)[1].endswith(want), True, "with a length")
+        s.sendall(f"PATCH {good.url}/blob HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for at in range(0, len(data), 100000):
+            piece = data[at:at + 100000]
+            s.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+        s.sendall(b"0\r\n\r\n")
+        expect(answer(s)[1].endswith(want), True, "in chunks")
+        s.sendall(f"PUT {good.url}/b HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
+        expect(s.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n")
+        s.sendall(b"abc")
+        expect(answer(s)[1].endswith(b"|3 97"), True)
+        before = memory()
+        expect(len(ask(s, "GET", good.url + "/large")[1]), 50000000)
+        expect(memory() - before < 16 << 10, True, "KiB of memory more")
+
+
+def memory():
+    with open(f"/proc/{SERVERS['proxy'].pid}/status") as f:
+        return int(f.read().split("VmRSS:")[1].split()[0])
+
+
+def test_an_answer_that_comes_early_is_relayed():
+    good = server()
+    with dial(SOCKET, 30) as s:
+        s.sendall(f"PUT {good.url}/early HTTP/1.1\r\nContent-Length: 400000000\r\n\r\n".encode())
+        try:
+            for _ in range(4000):
+                s.sendall(b"x" * 100000)
+        except OSError:
+            pass
+        head, body = answer(s)
+        expect((head.split(b"\r\n")[0], b"Connection: close" in head, body), (b"HTTP/1.1 401 Unauthorized", True, b"who?"))
+
+
+def test_failures_are_one_line():
+    good = server()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        closed = s.getsockname()[1]
+    plain = socket.create_server(("127.0.0.1", 0))
+
+    def no_tls():
+        sock, _ = plain.accept()
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        sock.close()
+    threading.Thread(target=no_tls, daemon=True).start()
+    for url, status, why in ((server("unknown").url, 502, b"certificate is refused: self-signed certificate"),
+                             (server("other name").url, 502, b"certificate is refused: IP address mismatch"),
+                             (f"https://127.0.0.1:{closed}/", 502, b"Connection refused"),
+                             (f"https://127.0.0.1:{plain.getsockname()[1]}/", 502, b"WRONG_VERSION_NUMBER"),
+                             ("https://nosuch.invalid/", 502, b"nosuch.invalid:443: "),
+                             (good.url + "/nonsense", 502, b"no answer: not HTTP"),
+                             ("http://127.0.0.1/", 400, b"not an https:// URI"), ("/path", 400, b"not an https:// URI"),
+                             ("https://user:secret@127.0.0.1/", 400, b"not an https:// URI"),
+                             ("https://127.0.0.1:99999/", 400, b"not an https:// URI"), ("https:///", 400, b"not an https:// URI")):
+        with dial(SOCKET) as s:
+            head, body = ask(s, "GET", url)
+            expect((head.split()[1], b"Content-Type: text/plain" in head, body.count(b"\n")), (b"%d" % status, True, 1), url)
+            expect_in(why, body)
+            expect(s.recv(100), b"", "it is closed then")
+
+
+def test_an_answer_that_is_cut_off_has_no_end():
+    good = server()
+    with dial(SOCKET) as s:
+        try:
+            ask(s, "GET", good.url + "/cut")
+            raise AssertionError("it came whole")
+        except ValueError as e:
+            expect(str(e), "cut off")
+
+
+def test_requests_that_are_none_are_refused():
+    good = server()
+    for data in (b"GET\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET %s HTTP/1.0\r\n\r\n" % good.url.encode(),
+                 b"GET %s HTTP/1.1\r\nno colon\r\n\r\n" % good.url.encode(), b"GET %s HTTP/1.1\r\n : x\r\n\r\n" % good.url.encode(),
+                 b"PUT %s HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n" % good.url.encode(),
+                 b"PUT %s HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n" % good.url.encode(),
+                 b"PUT %s HTTP/1.1\r\nContent-Length: -1\r\n\r\n" % good.url.encode(),
+                 b"PUT %s HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n" % good.url.encode(),
+                 b"PUT %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" % good.url.encode(),
+                 b"GET /" + b"x" * 100000, b"GET %s HTTP/1.1\r\n" % good.url.encode() + b"a: b\r\n" * 300 + b"\r\n"):
+        with dial(SOCKET) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            head, _ = read_head(s)
+            expect((head or b"")[:12], b"HTTP/1.1 400", f"{data[:60]!r}")
+    with dial(SOCKET) as s:
+        expect_in(b"GET /still", ask(s, "GET", good.url + "/still")[1])
+
+
+def test_more_clients_than_it_serves_wait():
+    good = server()
+    crowd = [dial(SOCKET) for _ in range(64)]
+    for s in crowd:
+        expect_in(b"200 OK", ask(s, "GET", good.url)[0])
+    late = dial(SOCKET, 0.3)
+    late.sendall(f"GET {good.url}/late HTTP/1.1\r\n\r\n".encode())
+    try:
+        expect(late.recv(100), "nothing yet")
+    except socket.timeout:
+        pass
+    crowd.pop().close()
+    late.settimeout(20)
+    expect_in(b"GET /late", answer(late)[1])
+    for s in crowd + [late]:
+        s.close()
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.modules[__name__])
+    finally:
+        if "proxy" in SERVERS:
+            SERVERS["proxy"].kill()
+            SERVERS["proxy"].wait()
