@@ -297,8 +297,11 @@ int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, str
                       const struct socket_message *m, struct inet_way *way)
 {
     struct inet_way near;
-    int err = inet_reach(s, local, to, &near);
+    int err;
 
+    if (s->v6only && ip_is_v4(&to->addr))
+        return -ENETUNREACH;
+    err = inet_reach(s, local, to, &near);
     /* Its own addresses are judged the same way. */
     return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
 }
@@ -336,6 +339,8 @@ void inet_info(const struct inet_sock *s, const struct inet_way *way, const stru
 
     *out = (struct ip_info){.from = way->source, .to = *to, .protocol = s->sock.protocol};
     inet_header(s, to, header, &out->hops, &out->tos);
+    if (header->hops < 0 && !READ_ONCE(s->opt) && !ip_is_multicast(to))
+        out->hops = 0; /* the path's */
     out->whole_only = inet_whole(s, way, v4, header->whole, n);
     out->no_loop =
         ip_is_multicast(to) && !(v4 ? inet_option_get(s, IPPROTO_IP, IP_MULTICAST_LOOP)

@@ -174,6 +174,7 @@ static const struct socket_ops udp_ops = {
     .ioctl = inet_datagram_ioctl,
     .release = udp_release,
     .destroy = udp_destroy,
+    .ignores_oob = true,
     .refuses = SOCK_SHUT_RD,
     .msg_give = udp_msg_give,
 };
