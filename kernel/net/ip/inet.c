@@ -237,14 +237,6 @@ static __always_inline int inet_reach_local(const struct inet_sock *s, const str
     return inet_source(local, &to->addr, &way->source);
 }
 
-int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
-               struct inet_way *way)
-{
-    int err = inet_reach_local(s, local, to, way);
-
-    return err == -EHOSTUNREACH ? -ENETUNREACH : err;
-}
-
 static void inet_flow_group(const struct inet_sock *s, struct ip_flow *f)
 {
     bool v4 = ip_is_v4(&f->to);
@@ -301,9 +293,11 @@ int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, str
 
     if (s->v6only && ip_is_v4(&to->addr))
         return -ENETUNREACH;
-    err = inet_reach(s, local, to, &near);
+    err = inet_reach_local(s, local, to, &near);
     /* Its own addresses are judged the same way. */
-    return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+    if (err && err != -EHOSTUNREACH && err != -ENETUNREACH)
+        return err;
+    return inet_path(s, local, to, m, way);
 }
 
 int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,

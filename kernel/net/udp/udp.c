@@ -117,7 +117,8 @@ static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_me
 
         socket_note(m, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
     }
-    inet_notes(inet_of(s), m, &um->heard, READ_ONCE(inet_of(s)->local.port));
+    if (READ_ONCE(inet_of(s)->opt)) /* else nothing was asked for */
+        inet_notes(inet_of(s), m, &um->heard, READ_ONCE(inet_of(s)->local.port));
     return 0;
 }
 
