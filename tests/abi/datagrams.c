@@ -319,3 +319,15 @@ TEST(a_socket_is_bound_to_an_interface)
     set(s, SOL_SOCKET, SO_BINDTOIFINDEX, 0);
     EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_BINDTOIFINDEX, &(int){-1}, sizeof(int)), EINVAL);
 }
+
+TEST(out_of_band_is_nothing_to_datagrams)
+{
+    int from, to = pair(&sides[0], &from), sv[2];
+    char got[4];
+
+    EXPECT(send(from, "x", 1, 0) == 1);
+    EXPECT(recv(to, got, sizeof(got), MSG_OOB) == 1);
+    EXPECT_ERR(send(from, "x", 1, MSG_OOB), EOPNOTSUPP);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv) == 0);
+    EXPECT_ERR(recv(sv[0], got, sizeof(got), MSG_OOB), EOPNOTSUPP);
+}

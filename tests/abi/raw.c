@@ -276,6 +276,40 @@ TEST(all_that_joined_a_group_hear_it)
     EXPECT_ERR(recv(a, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
 }
 
+TEST(a_socket_is_bound_to_a_group)
+{
+    int a = socket(AF_INET, SOCK_DGRAM, 0), s;
+    struct sockaddr_in from;
+    socklen_t n = sizeof(from);
+    char got[16];
+
+    close(a);
+    own_net();
+    a = socket(AF_INET, SOCK_DGRAM, 0);
+    s = group_sender();
+    EXPECT(bind_at(a, "239.0.0.3", 5000) == 0);
+    EXPECT(join(a, IP_ADD_MEMBERSHIP, "239.0.0.3", "127.0.0.1") == 0);
+    send_to(s, "x", 1, "127.0.0.1", 5000);
+    send_to(s, "group", 5, "239.0.0.3", 5000);
+    EXPECT(recv(a, got, sizeof(got), 0) == 5);
+    EXPECT(bind_at(s, "127.0.0.1", 0) == 0 || errno == EINVAL);
+    send_to(a, "back", 4, "127.0.0.1", port_of(s));
+    EXPECT(recvfrom(s, got, sizeof(got), 0, (void *)&from, &n) == 4);
+    EXPECT(from.sin_addr.s_addr == htonl(INADDR_LOOPBACK) && ntohs(from.sin_port) == 5000);
+}
+
+TEST(an_address_of_no_interface_is_bound_when_that_was_asked_for)
+{
+    int s = socket(AF_INET, SOCK_DGRAM, 0), six = socket(AF_INET6, SOCK_DGRAM, 0);
+
+    EXPECT_ERR(bind_at(s, "192.0.2.1", 0), EADDRNOTAVAIL);
+    set(s, IPPROTO_IP, IP_FREEBIND, 1);
+    EXPECT(bind_at(s, "192.0.2.1", 0) == 0);
+    EXPECT_ERR(bind_at(six, "2001:db8::1", 0), EADDRNOTAVAIL);
+    set(six, IPPROTO_IPV6, IPV6_FREEBIND, 1);
+    EXPECT(bind_at(six, "2001:db8::1", 0) == 0);
+}
+
 TEST(sources_are_heard_or_blocked)
 {
     struct ip_mreq_source m = {0};

@@ -7,6 +7,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/queue.h"
+#include "net/core/sending.h"
 #include "vm/iov.h"
 
 #define QUEUE_HEAD 20 /* bytes before the payload */
@@ -175,5 +176,28 @@ SELFTEST(net_queue_packets_are_charged_to_the_receiver)
     CHECK(!queue_close(s) && ok);
     ok = atomic_read(&a->used) << PAGE_SHIFT == atomic_read(&a->stock); /* none is in use */
     kfree(a);
+    CHECK(ok);
+}
+
+SELFTEST(net_sending_is_bounded_until_packets_are_gone_also_after_their_socket)
+{
+    struct socket *s = queue_socket(SOCK_DGRAM);
+    struct packet *p[2] = {queue_packet(0), queue_packet(0)};
+    bool ok = s && p[0] && p[1], full, half;
+    u32 each = ok ? packet_cost(p[0]) : 0;
+
+    if (ok) {
+        s->sndbuf = 2 * each;
+        ok = !sock_send_wait(s, MSG_DONTWAIT) && sock_send_space(s) && !sock_send_count(s, p[0]) &&
+             !sock_send_wait(s, MSG_DONTWAIT) && !sock_send_count(s, p[1]);
+        full = sock_send_wait(s, MSG_DONTWAIT) == -EAGAIN && !sock_send_space(s) &&
+               sock_in_flight(s) == 2 * each;
+        packet_free(p[0]);
+        p[0] = NULL;
+        half = !sock_send_wait(s, MSG_DONTWAIT) && sock_send_space(s) && sock_in_flight(s) == each;
+        ok = ok && full && half && queue_close(s);
+    }
+    packet_free(p[0]);
+    packet_free(p[1]); /* its socket is gone */
     CHECK(ok);
 }

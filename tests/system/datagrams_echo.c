@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * A server of datagrams on port 7 that tells what it hears, and does what a datagram says: "echo"
- * is sent back, "size N" asks for N bytes, "refused" sends to a port of the sender's host where
- * nothing listens and tells the error that comes back, "end" ends.
+ * is sent back, "size N" asks for N bytes, "parts" asks for 2500 bytes in datagrams of 1000,
+ * "refused" sends to a port of the sender's host where nothing listens and tells the error that
+ * comes back, "end" ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define GROUP "239.1.2.3"
+#define UDP_SEGMENT 103
 
 static char data[65536];
 
@@ -102,6 +105,7 @@ int main(void)
     inet_pton(AF_INET, "10.0.0.2", &group.imr_interface);
     need(setsockopt(s, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)) == 0, "join");
     do {
+        memset(data, 0, 16);
         n = hear(s, &from, 0);
         if (memcmp(data, "echo", 4) == 0)
             need(sendto(s, data, (size_t)n, 0, (void *)&from, sizeof(from)) == n, "echo");
@@ -112,6 +116,15 @@ int main(void)
                 data[i] = (char)i;
             if (sendto(s, data, size, 0, (void *)&from, sizeof(from)) < 0)
                 printf("size %zu: %s\n", size, strerror(errno));
+        }
+        if (memcmp(data, "parts", 5) == 0) {
+            int out = socket(AF_INET, SOCK_DGRAM, 0), each = 1000;
+
+            need(setsockopt(out, IPPROTO_UDP, UDP_SEGMENT, &each, sizeof(each)) == 0, "segment");
+            for (size_t i = 0; i < 2500; i++)
+                data[i] = (char)(i / 10);
+            need(sendto(out, data, 2500, 0, (void *)&from, sizeof(from)) == 2500, "parts");
+            close(out);
         }
         if (memcmp(data, "refused", 7) == 0)
             refused(from);

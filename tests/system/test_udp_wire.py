@@ -106,6 +106,36 @@ def test_groups_and_broadcasts_are_heard_where_they_were_joined():
     expect("17 bytes, " in out, False, out)
 
 
+def test_one_call_makes_several_datagrams():
+    with Echo() as m:
+        m.up()
+        m.wire.send(m.frame(ipv4(HERE, THERE, udp(b"parts", 6000), 17)))
+        parts = [m.wire.wait(lambda f: f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] == struct.pack(">H", 6000), 20.0)
+                 for _ in range(3)]
+        expect([struct.unpack(">H", f[38:40])[0] for f in parts], [1008, 1008, 508])
+        expect(b"".join(f[42:42 + size] for f, size in zip(parts, (1000, 1000, 500))),
+               bytes(i // 10 % 256 for i in range(2500)))
+        m.tell(b"end")
+        m.finish()
+
+
+def test_a_datagram_longer_than_a_frame_goes_in_fragments():
+    with Echo() as m:
+        m.up()
+        m.tell(b"size 4000")
+        parts = [m.wire.wait(lambda f: f[12:14] == b"\x08\x00" and f[23] == 17, 20.0) for _ in range(3)]
+        whole = bytearray(4008)
+        for f in parts:
+            length, place = struct.unpack(">H", f[16:18])[0] - 20, (struct.unpack(">H", f[20:22])[0] & 0x1fff) * 8
+            whole[place:place + length] = f[34:34 + length]
+        expect((whole[2:6], whole[8:]), (struct.pack(">HH", 5000, 4008), bytes(i % 256 for i in range(4000))))
+        sent = udp(b"end" + b"x" * 1997)
+        for at, flags in ((1480, 185), (0, 0x2000)):  # the last one first
+            m.wire.send(m.frame(ipv4(HERE, THERE, sent[at:at + 1480], 17, flags=flags)))
+        out = m.finish()
+    expect_in("2000 bytes, ", out)
+
+
 def is_unreachable(quoted_port):
     """An ICMP error for a datagram to that port."""
     return lambda f: f[12:14] == b"\x08\x00" and f[23] == 1 and f[34] == 3 and f[64:66] == struct.pack(">H", quoted_port)

@@ -52,13 +52,20 @@ ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
     return s ? socket_do_send(f, s, m, flags, ctx) : -ENOTSOCK;
 }
 
+/* MSG_OOB and MSG_ERRQUEUE. */
+static ssize_t socket_recv_special(struct socket *s, struct socket_message *m, unsigned flags)
+{
+    if ((flags & MSG_OOB) && !s->ops->ignores_oob)
+        return s->type == SOCK_STREAM ? -EINVAL : -EOPNOTSUPP;
+    return s->ops->recv_error ? s->ops->recv_error(s, m) : -EAGAIN;
+}
+
 static ssize_t socket_do_recv(struct file *f, struct socket *s, struct socket_message *m,
                               unsigned flags)
 {
-    if (flags & MSG_OOB)
-        return -EINVAL;
-    if (flags & MSG_ERRQUEUE)
-        return s->ops->recv_error ? s->ops->recv_error(s, m) : -EAGAIN;
+    if (unlikely(flags & (MSG_OOB | MSG_ERRQUEUE)) &&
+        ((flags & MSG_ERRQUEUE) || !s->ops->ignores_oob))
+        return socket_recv_special(s, m, flags);
     if (f->flags & O_NONBLOCK)
         flags |= MSG_DONTWAIT;
     return s->ops->recv(s, m, flags);

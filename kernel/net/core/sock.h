@@ -160,6 +160,8 @@ struct socket_ops {
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
 
+    bool ignores_oob; /* recv(2) with MSG_OOB is as without */
+
     /* What core/queue.h asks. u32 refuses: SOCK_SHUT_* that together mean: takes nothing more. */
     u32 refuses;
     /* The message with the next n bytes of m from s to `to`; NULL with *err. */

@@ -131,21 +131,31 @@ struct ip_end inet_peer(struct inet_sock *s)
     return peer;
 }
 
+/* A group's or everyone's: what is sent there is received by a socket bound to it, which sends from
+ * another. */
+static bool inet_is_shared(const struct ip_addr *a)
+{
+    return ip_is_multicast(a) || (ip_is_v4(a) && ip_v4(a) == ~0U);
+}
+
 int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
 {
     const struct ip_addr *a = &end->addr;
+    bool v4 = ip_is_v4(a);
 
-    if (s->sock.family == AF_INET6 && ip_is_v4(a) && s->v6only)
+    if (s->sock.family == AF_INET6 && v4 && s->v6only)
         return -EINVAL;
     if (ip_is_any(a))
         return 0;
-    if (ip_is_multicast(a) && !ip_is_v4(a))
-        return s->sock.type == SOCK_STREAM ? -EINVAL : -EADDRNOTAVAIL;
+    if (ip_is_multicast(a) && !ip_is_v4(a) && s->sock.type == SOCK_STREAM)
+        return -EINVAL;
     if (ip_needs_scope(a) && !end->scope)
         return -EINVAL;
-    if (!ip_local_device(s->sock.ns, a))
-        return -EADDRNOTAVAIL;
-    return 0;
+    if (inet_is_shared(a) || ip_local_device(s->sock.ns, a))
+        return 0;
+    return inet_option_get(s, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND)
+               ? 0
+               : -EADDRNOTAVAIL;
 }
 
 int inet_bind(struct socket *sock, const struct sock_addr *sa, u32 len, const struct walk_ctx *ctx,
@@ -193,7 +203,7 @@ static int inet_source(const struct ip_end *bound, const struct ip_addr *to, str
 
     if (bound->port && bound4 && !v4)
         return -EAFNOSUPPORT;
-    if (bound->port && !ip_is_any(&bound->addr)) {
+    if (bound->port && !ip_is_any(&bound->addr) && likely(!inet_is_shared(&bound->addr))) {
         *source = bound->addr;
         return bound4 == v4 ? 0 : -ENETUNREACH;
     }
@@ -227,14 +237,6 @@ static __always_inline int inet_reach_local(const struct inet_sock *s, const str
     return inet_source(local, &to->addr, &way->source);
 }
 
-int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
-               struct inet_way *way)
-{
-    int err = inet_reach_local(s, local, to, way);
-
-    return err == -EHOSTUNREACH ? -ENETUNREACH : err;
-}
-
 static void inet_flow_group(const struct inet_sock *s, struct ip_flow *f)
 {
     bool v4 = ip_is_v4(&f->to);
@@ -259,7 +261,7 @@ static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *
                         .uid = s->sock.uid};
     int err;
 
-    if (local->port && !ip_is_any(&local->addr) && !ip_is_multicast(&local->addr)) {
+    if (local->port && !ip_is_any(&local->addr) && !inet_is_shared(&local->addr)) {
         if (ip_is_v4(&local->addr) != v4)
             return v4 ? -ENETUNREACH : -EAFNOSUPPORT;
         f.from = local->addr;
@@ -287,10 +289,15 @@ int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, str
                       const struct socket_message *m, struct inet_way *way)
 {
     struct inet_way near;
-    int err = inet_reach(s, local, to, &near);
+    int err;
 
+    if (s->v6only && ip_is_v4(&to->addr))
+        return -ENETUNREACH;
+    err = inet_reach_local(s, local, to, &near);
     /* Its own addresses are judged the same way. */
-    return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+    if (err && err != -EHOSTUNREACH && err != -ENETUNREACH)
+        return err;
+    return inet_path(s, local, to, m, way);
 }
 
 int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
@@ -326,6 +333,8 @@ void inet_info(const struct inet_sock *s, const struct inet_way *way, const stru
 
     *out = (struct ip_info){.from = way->source, .to = *to, .protocol = s->sock.protocol};
     inet_header(s, to, header, &out->hops, &out->tos);
+    if (header->hops < 0 && !READ_ONCE(s->opt) && !ip_is_multicast(to))
+        out->hops = 0; /* the path's */
     out->whole_only = inet_whole(s, way, v4, header->whole, n);
     out->no_loop =
         ip_is_multicast(to) && !(v4 ? inet_option_get(s, IPPROTO_IP, IP_MULTICAST_LOOP)

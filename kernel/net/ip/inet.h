@@ -127,13 +127,10 @@ struct inet_way {
     u32 device;
     struct ip_path path;
 };
-/* The way from s, whose own end is `local`, to `to`, where a wildcard becomes the loopback.
- * -ENETUNREACH, -EINVAL (link-local without an interface), -EAFNOSUPPORT. */
-int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
-               struct inet_way *way);
-/* The same, also to other hosts: then way->path is set, which the caller puts back (inet_way_put).
- * m: a message with wishes of its own (control messages), or NULL. inet_reach's or ip_path_find's
- * errors; -EACCES (a broadcast without SO_BROADCAST). */
+/* The way from s, whose own end is `local`, to `to`, where a wildcard becomes the loopback. The
+ * caller puts it back (inet_way_put). m: a message with wishes of its own (control messages), or
+ * NULL. -ENETUNREACH, -EINVAL (link-local without an interface), -EAFNOSUPPORT, ip_path_find's
+ * errors, -EACCES (a broadcast without SO_BROADCAST). */
 int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
                const struct socket_message *m, struct inet_way *way);
 /* The same, always with a path: what is sent is a packet wherever it goes. */

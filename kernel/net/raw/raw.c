@@ -121,6 +121,7 @@ static int raw_bind(struct socket *s, const struct sock_addr *sa, u32 len,
     end.port = s->protocol;
     spin_lock(&s->lock);
     inet->local = end;
+    raw_of(s)->bound = !ip_is_any(&end.addr);
     if (end.scope)
         WRITE_ONCE(s->bound_device, end.scope);
     spin_unlock(&s->lock);
@@ -144,8 +145,8 @@ int raw_connect(struct socket *s, const struct sock_addr *sa, u32 len, const str
     r->peer = to.addr;
     r->connected = !off;
     r->inet.peer = to;
-    if (!off && ip_is_any(&r->inet.local.addr))
-        r->inet.local.addr = way.source;
+    if (!r->bound && !r->ping)
+        r->inet.local.addr = off ? inet_any(&r->inet) : way.source;
     spin_unlock(&s->lock);
     inet_way_put(&way);
     return 0;

@@ -32,6 +32,7 @@ struct raw_sock {
     struct list_node chain;    /* n */
     struct ip_addr peer;       /* l  of connect */
     bool connected;            /* l */
+    bool bound;                /* l  by a program */
     bool ping;                 /* I */
     bool header;               /* a  IP_HDRINCL: what is sent begins with an IP header */
     s16 sum;                   /* a  IPV6_CHECKSUM: where it lies; -1: there is none */

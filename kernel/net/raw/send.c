@@ -14,6 +14,7 @@
 #define RAW_BYTES_MAX 65535U
 #define RAW_LINEAR 64U /* of a message: headers that are looked at or changed */
 #define ICMP6_ECHO 128
+#define IPV6_HEADER_BYTES 40
 
 /* Where a message goes, as it says or to the peer. */
 static int raw_target(struct raw_sock *r, const struct socket_message *m, struct ip_end *to)
@@ -85,6 +86,20 @@ static int raw_send_header(struct raw_sock *r, struct packet *p, const struct in
     return ip_output_made(r->inet.sock.ns, p, &way->path, info);
 }
 
+/* The same of IPv6, which is sent as it is. Takes p. */
+static int raw_send_header6(struct raw_sock *r, struct packet *p, const struct inet_way *way,
+                            struct ip_info *info)
+{
+    const u8 *at = packet_data(p);
+
+    if (p->linear >= IPV6_HEADER_BYTES && at[0] >> 4 == 6) {
+        info->hops = at[7];
+        return ip_output_made(r->inet.sock.ns, p, &way->path, info);
+    }
+    packet_free(p);
+    return -EINVAL;
+}
+
 /* icmp(7): requests alone; the identifier and the checksum are the socket's. */
 static int raw_make_echo(struct raw_sock *r, struct packet *p, const struct ip_info *info)
 {
@@ -115,8 +130,9 @@ static int raw_output(struct raw_sock *r, struct packet *p, const struct inet_wa
     int err = 0;
 
     inet_info(&r->inet, way, to, header, p->len, &info);
-    if (READ_ONCE(r->header) && ip_is_v4(to))
-        return raw_send_header(r, p, way, &info);
+    if (READ_ONCE(r->header))
+        return ip_is_v4(to) ? raw_send_header(r, p, way, &info)
+                            : raw_send_header6(r, p, way, &info);
     if (r->ping)
         err = raw_make_echo(r, p, &info);
     else if (at >= 0 && (u32)at + 2 > p->linear)

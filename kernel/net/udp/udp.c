@@ -117,7 +117,8 @@ static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_me
 
         socket_note(m, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
     }
-    inet_notes(inet_of(s), m, &um->heard, READ_ONCE(inet_of(s)->local.port));
+    if (READ_ONCE(inet_of(s)->opt)) /* else nothing was asked for */
+        inet_notes(inet_of(s), m, &um->heard, READ_ONCE(inet_of(s)->local.port));
     return 0;
 }
 
@@ -174,6 +175,7 @@ static const struct socket_ops udp_ops = {
     .ioctl = inet_datagram_ioctl,
     .release = udp_release,
     .destroy = udp_destroy,
+    .ignores_oob = true,
     .refuses = SOCK_SHUT_RD,
     .msg_give = udp_msg_give,
 };

@@ -58,7 +58,7 @@ void udp_path_drop(struct udp_sock *u)
 }
 
 /* Under the list's lock. The device is kept by those who take it away. */
-static void udp_path_forget(struct seq *out, struct socket *s, unsigned line)
+static void udp_path_forget(struct socket *s, u32 device)
 {
     if (READ_ONCE(udp_of(s)->path.dev))
         udp_path_drop(udp_of(s));
@@ -67,7 +67,7 @@ static void udp_path_forget(struct seq *out, struct socket *s, unsigned line)
 static int udp_device_event(struct netdev *dev, enum net_device_event event)
 {
     if (event == NET_DEVICE_GONE)
-        socket_list_show(&udp_ns_of(dev->ns)->list, NULL, udp_path_forget);
+        socket_list_each(&udp_ns_of(dev->ns)->list, udp_path_forget, dev->index);
     return 0;
 }
 NET_DEVICE_HOOK(udp) = {udp_device_event};
