@@ -90,12 +90,13 @@ static int tun_rejoin(struct tun_file *tf, struct netdev *dev, u32 flags, struct
     return 0;
 }
 
-static int tun_join_locked(struct tun_file *tf, const char *name, u32 flags)
+static int tun_join_locked(struct tun_file *tf, const char *name, u32 flags) REQUIRES(tun_join_lock)
 {
     struct netdev *dev = name[0] ? net_device_by_name(tf->ns, name) : NULL;
     struct tun *t = NULL;
     int err;
 
+    ASSERT_HELD(&tun_join_lock);
     if (dev) {
         err = tun_rejoin(tf, dev, flags, &t);
         if (err)
