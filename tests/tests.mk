@@ -5,8 +5,10 @@
 
 UNIT_TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c kernel/fs/iso9660/iso*.c)) \
-            kernel/sched/wheel.c kernel/dev/virtq.c kernel/dev/partition.c kernel/dev/pci_config.c \
-            kernel/net/netlink/message.c kernel/net/link/vnet_header.c kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/ip/ipv4.c kernel/net/ip/neighbour.c
+            kernel/sched/wheel.c kernel/dev/virtq.c kernel/dev/segment.c kernel/dev/partition.c kernel/dev/pci_config.c \
+            kernel/net/netlink/message.c kernel/net/link/vnet_header.c kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/ip/ipv4.c \
+            kernel/net/ip/neighbour.c kernel/net/ip/lpm.c kernel/net/ip/fragment.c kernel/net/ip/ipv6.c \
+            kernel/net/ip/icmp_parse.c kernel/net/ip/source.c drivers/net/e1000_hw.c
 UNIT_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(UNIT_SRC)))
 UNIT_CPPFLAGS := -Ikernel -Ikernel/include -I. -Itests/unit -include kernel/lib/compiler.h \
                  -D_GNU_SOURCE -DDEBUG=1

@@ -29,7 +29,7 @@ setup:
 # With standard input closed or not a terminal: the demonstration, then off.
 run: setup
 	@$(MAKE) all
-	@tools/run --iso $(if $(filter 1,$(DEBUG)),--debug)
+	@tools/run --iso --net user $(if $(filter 1,$(DEBUG)),--debug)
 
 gdb:
 	@gdb -q -ex 'target remote :1234' $(KERNEL)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The virtio network device (virtio 1.2, 5.1): one pair of queues, mergeable receive buffers, words
- * for checksums and segments passed through. Here are its life and what it sends; virtio_net_rx.c
- * has what it receives.
+ * The virtio network device (virtio 1.2, 5.1): a pair of queues for each processor as far as the
+ * device has them, mergeable receive buffers, checksums and segments both ways, the control queue.
+ * Here is its life; virtio_net_*.c have the rest.
  *
- * Rules. The receive ring is the receive work's, under rx->run (mutex), which stop takes to know
- * that no frame is on its way up; nothing that transmit takes is held while a frame goes up. The
- * transmit ring is under tx->lock (RANK_DEV 2), below the netdev queue's.
+ * The device runs from probe to remove. It gets receive buffers when the interface comes up first,
+ * and keeps them; what comes while the interface is down is dropped. VLAN tags are software's, and
+ * so are announcements.
  */
 #include "drivers/net/virtio_net.h"
+#include "arch/x86/acpi.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/random.h"
@@ -21,163 +22,75 @@
 
 #define CONFIG_MAC 0
 #define CONFIG_STATUS 6
+#define CONFIG_PAIRS 8
 #define CONFIG_MTU 10
 #define STATUS_LINK_UP 1
 
 #define RX_RING 128
+#define RX_RING_SHARED 64 /* each of several */
 #define TX_RING 256
+#define TX_RING_TABLES 128 /* each entry is a whole packet */
+#define CONTROL_RING 4
+#define PAIRS_MOST 0x8000
 
 static struct vnet *vnet_of(struct netdev *dev)
 {
     return container_of(dev, struct vnet, dev);
 }
 
-/* ---- sending ---- */
-
-static void vnet_unmap(struct vnet *v, struct vnet_sent *s)
-{
-    for (u32 i = 0; i < s->n; i++)
-        dma_unmap(virtio_dma(v->vdev), (dma_addr_t){s->pieces[i].addr}, s->pieces[i].len,
-                  DMA_TO_DEVICE);
-    s->n = 0;
-}
-
-static int vnet_piece(struct vnet *v, struct vnet_sent *s, const void *at, u32 len)
-{
-    dma_addr_t addr = dma_map(virtio_dma(v->vdev), at, len, DMA_TO_DEVICE);
-
-    if (!dma_ok(addr))
-        return -ENOMEM;
-    s->pieces[s->n++] = (struct virtq_piece){addr.v, len};
-    return 0;
-}
-
-static int vnet_map(struct vnet *v, struct vnet_sent *s, struct packet *p)
-{
-    int err;
-
-    s->n = 0;
-    err = vnet_piece(v, s, packet_data(p), p->linear);
-    for (u32 i = 0; i < p->nr_frags && !err; i++)
-        err = vnet_piece(v, s, (u8 *)page_virt(p->frags[i].page) + p->frags[i].offset,
-                         p->frags[i].len);
-    if (err)
-        vnet_unmap(v, s);
-    return err;
-}
-
-static void vnet_sent_done_locked(struct vnet *v, struct vnet_sent *s) REQUIRES(v->tx.lock)
-{
-    ASSERT_HELD(&v->tx.lock);
-    vnet_unmap(v, s);
-    packet_free(s->p);
-    s->p = NULL;
-    s->next = v->tx.free;
-    v->tx.free = s;
-}
-
-static void vnet_reclaim_locked(struct vnet *v) REQUIRES(v->tx.lock)
-{
-    struct vnet_sent *s;
-    u32 written;
-
-    ASSERT_HELD(&v->tx.lock);
-    while ((s = virtq_take(&v->tx.vq->ring, &written)))
-        vnet_sent_done_locked(v, s);
-}
-
-static void vnet_hdr_fill(struct vnet_hdr *h, const struct packet *p)
-{
-    *h = (struct vnet_hdr){.gso_type = p->gso};
-    if (p->flags & PACKET_CSUM_PARTIAL) {
-        h->flags = HDR_NEEDS_CSUM;
-        h->csum_start = p->csum_start;
-        h->csum_offset = p->csum_offset;
-    }
-    if (p->gso) {
-        h->hdr_len = p->gso_header;
-        h->gso_size = p->gso_size;
-    }
-}
-
-static int vnet_send_locked(struct vnet *v, struct packet *p) REQUIRES(v->tx.lock)
-{
-    struct vnet_sent *s = v->tx.free;
-    struct vnet_hdr h;
-    u8 *at;
-    int err;
-
-    ASSERT_HELD(&v->tx.lock);
-    if (!s || !virtq_fits(&v->tx.vq->ring, p->nr_frags + 1U))
-        return -EBUSY;
-    vnet_hdr_fill(&h, p);
-    at = packet_push(p, sizeof(h));
-    if (!at)
-        return -EINVAL;
-    memcpy(at, &h, sizeof(h));
-    err = vnet_map(v, s, p);
-    if (!err) {
-        err = virtq_add(&v->tx.vq->ring, s->pieces, s->n, 0, s);
-        if (err)
-            vnet_unmap(v, s);
-    }
-    if (err) {
-        packet_pull(p, sizeof(h));
-        return err;
-    }
-    v->tx.free = s->next;
-    s->p = p;
-    return 0;
-}
-
-static int vnet_transmit(struct netdev_queue *q, struct packet *p, bool more)
-{
-    struct vnet *v = vnet_of(q->dev);
-    int err;
-
-    spin_lock(&v->tx.lock);
-    vnet_reclaim_locked(v);
-    err = READ_ONCE(v->broken) ? -EIO : vnet_send_locked(v, p);
-    if (err == -EBUSY && !v->tx.vq->ring.nr_requests)
-        err = -EIO; /* no packet is under way whose completion would free a slot */
-    if ((!err && !more) || err == -EBUSY)
-        virtio_kick(v->tx.vq);
-    spin_unlock(&v->tx.lock);
-    return err;
-}
-
-static void vnet_tx_work(struct virtio_queue *vq)
-{
-    struct vnet *v = vq->driver;
-
-    spin_lock(&v->tx.lock);
-    do {
-        virtq_disarm(&vq->ring);
-        vnet_reclaim_locked(v);
-    } while (!vq->ring.broken && !virtq_arm(&vq->ring, 1));
-    spin_unlock(&v->tx.lock);
-    if (vq->ring.broken)
-        virtio_break(vq->dev, vq->ring.why);
-    else if (READ_ONCE(v->queue.stopped))
-        netdev_wake(&v->queue);
-}
-
 /* ---- operations ---- */
 
-/* The device runs from probe to remove; what comes while the interface is down is dropped. */
+static int vnet_open(struct netdev *dev)
+{
+    struct vnet *v = vnet_of(dev);
+    int err = 0;
+
+    if (READ_ONCE(v->broken))
+        return -EIO;
+    for (u32 i = 0; i < v->nr && !err; i++)
+        err = vnet_rx_fill(&v->pairs[i]);
+    if (!err)
+        vnet_control_filter(v);
+    return err;
+}
+
 static void vnet_stop(struct netdev *dev)
 {
-    mutex_lock(&vnet_of(dev)->rx.run);
-    mutex_unlock(&vnet_of(dev)->rx.run);
+    struct vnet *v = vnet_of(dev);
+
+    for (u32 i = 0; i < v->nr; i++) {
+        mutex_lock(&v->pairs[i].rx.run);
+        mutex_unlock(&v->pairs[i].rx.run);
+    }
+}
+
+static int vnet_set_address(struct netdev *dev, const u8 *addr)
+{
+    return vnet_control_address(vnet_of(dev), addr);
+}
+
+static void vnet_set_filter(struct netdev *dev)
+{
+    vnet_control_filter(vnet_of(dev));
 }
 
 static void vnet_destroy(struct netdev *dev)
 {
-    kfree(vnet_of(dev));
+    struct vnet *v = vnet_of(dev);
+
+    kfree(v->pairs);
+    kfree(v->queues);
+    kfree(v);
 }
 
 static const struct netdev_ops vnet_ops = {
-    .stop = vnet_stop, .transmit = vnet_transmit, .destroy = vnet_destroy};
+    .open = vnet_open,
+    .stop = vnet_stop,
+    .transmit = vnet_transmit,
+    .set_address = vnet_set_address,
+    .set_filter = vnet_set_filter,
+    .destroy = vnet_destroy,
+};
 
 /* ---- events ---- */
 
@@ -193,14 +106,14 @@ static void vnet_config(struct virtio_device *vdev)
 /* The device touches nothing any more: what it had comes back. */
 static void vnet_give_up(struct vnet *v)
 {
-    struct vnet_sent *s;
-
-    vnet_rx_give_up(v);
-    spin_lock(&v->tx.lock);
     WRITE_ONCE(v->broken, true);
-    while ((s = virtq_detach(&v->tx.vq->ring)))
-        vnet_sent_done_locked(v, s);
-    spin_unlock(&v->tx.lock);
+    vnet_control_give_up(v);
+    for (u32 i = 0; i < v->nr; i++) {
+        vnet_rx_give_up(&v->pairs[i]);
+        vnet_tx_give_up(&v->pairs[i]);
+        if (READ_ONCE(v->pairs[i].q->stopped))
+            netdev_wake(v->pairs[i].q);
+    }
 }
 
 static void vnet_broken(struct virtio_device *vdev)
@@ -215,25 +128,24 @@ static const struct virtio_events vnet_events = {.config = vnet_config, .broken 
 
 /* ---- probe ---- */
 
-static int vnet_fill(struct vnet *v)
+static u32 vnet_features(const struct virtio_device *vdev)
 {
-    u32 n = v->tx.vq->ring.num;
+    u32 features = NETDEV_FRAGS;
 
-    v->tx.sent = kcalloc(n, sizeof(*v->tx.sent));
-    if (!v->tx.sent)
-        return -ENOMEM;
-    for (u32 i = 0; i < n; i++) {
-        v->tx.sent[i].next = v->tx.free;
-        v->tx.free = &v->tx.sent[i];
-    }
-    return vnet_rx_fill(v);
+    if (!virtio_has(vdev, F_CSUM))
+        return features; /* segments need it: 5.1.3.1 */
+    return features | NETDEV_CSUM | (virtio_has(vdev, F_HOST_TSO4) ? NETDEV_TSO4 : 0) |
+           (virtio_has(vdev, F_HOST_TSO6) ? NETDEV_TSO6 : 0) |
+           (virtio_has(vdev, F_HOST_ECN) ? NETDEV_TSO_ECN : 0) |
+           (virtio_has(vdev, F_HOST_USO) ? NETDEV_USO : 0) |
+           (virtio_has(vdev, F_GUEST_SEGMENTS) ? NETDEV_LRO : 0);
 }
 
 static void vnet_identity(struct vnet *v)
 {
     struct virtio_device *vdev = v->vdev;
     u64 random = random_u64();
-    u32 space = v->merge ? PACKET_LEN_MAX : BUFFER - sizeof(struct vnet_hdr);
+    u32 space = v->merge ? PACKET_LEN_MAX : NETDEV_BUFFER - (u32)sizeof(struct vnet_hdr);
 
     v->dev.type = ARPHRD_ETHER;
     v->dev.header = ETHERNET_HEADER;
@@ -250,73 +162,173 @@ static void vnet_identity(struct vnet *v)
         virtio_config_read(vdev, CONFIG_MAC, v->dev.addr, NETDEV_ADDR);
     if (!virtio_has(vdev, F_MAC) || (v->dev.addr[0] & 1)) /* one of its own: local, unicast */
         v->dev.addr[0] = (u8)((v->dev.addr[0] & ~1U) | 2U);
-    v->dev.features = NETDEV_FRAGS | (virtio_has(vdev, F_CSUM) ? NETDEV_CSUM : 0) |
-                      (virtio_has(vdev, F_HOST_TSO4) ? NETDEV_TSO4 : 0) |
-                      (virtio_has(vdev, F_HOST_TSO6) ? NETDEV_TSO6 : 0);
+    v->dev.features = vnet_features(vdev);
 }
 
-static int vnet_queues(struct vnet *v)
+/* Pairs that the device has; *nr: that are to be used. */
+static u32 vnet_pairs(struct virtio_device *vdev, u32 *nr)
 {
-    struct virtio_queue_config configs[2] = {
-        {.name = "virtio-net rx", .size = RX_RING, .work = vnet_rx_work, .driver = v},
-        {.name = "virtio-net tx", .index = 1, .size = TX_RING, .work = vnet_tx_work, .driver = v}};
-    struct virtio_queue *vqs[2];
-    int err = virtio_queues_create(v->vdev, configs, 2, vqs);
+    u32 all = 1;
 
-    if (err)
-        return err;
-    v->rx.vq = vqs[0];
-    v->tx.vq = vqs[1];
-    return vnet_fill(v);
+    if (virtio_has(vdev, F_MQ) && virtio_has(vdev, F_CTRL_VQ))
+        all = virtio_config16(vdev, CONFIG_PAIRS);
+    if (!all || all > PAIRS_MOST)
+        all = 1;
+    *nr = MIN(MIN(all, (u32)NETDEV_QUEUES), MAX(acpi_cpu_count(), 1U));
+    return all;
+}
+
+static void vnet_queue_configs(struct vnet *v, u32 all, struct virtio_queue_config *configs)
+{
+    bool tables = virtio_has(v->vdev, VIRTIO_F_INDIRECT_DESC);
+
+    for (u32 i = 0; i < v->nr; i++) {
+        configs[2 * i] = (struct virtio_queue_config){.name = "virtio-net rx",
+                                                      .index = 2 * i,
+                                                      .size = v->nr > 1 ? RX_RING_SHARED : RX_RING,
+                                                      .cpu = i,
+                                                      .work = vnet_rx_work,
+                                                      .driver = &v->pairs[i]};
+        configs[2 * i + 1] = (struct virtio_queue_config){.name = "virtio-net tx",
+                                                          .index = 2 * i + 1,
+                                                          .size = tables ? TX_RING_TABLES : TX_RING,
+                                                          .pieces = TX_PIECES,
+                                                          .cpu = i,
+                                                          .work = vnet_tx_work,
+                                                          .driver = &v->pairs[i]};
+    }
+    if (virtio_has(v->vdev, F_CTRL_VQ))
+        configs[2 * v->nr] = (struct virtio_queue_config){.name = "virtio-net control",
+                                                          .index = 2 * all,
+                                                          .size = CONTROL_RING,
+                                                          .work = vnet_control_work,
+                                                          .driver = v};
+}
+
+static int vnet_queues_fill(struct vnet *v, struct virtio_queue **vqs)
+{
+    int err = 0;
+
+    for (u32 i = 0; i < v->nr; i++) {
+        v->pairs[i].rx.vq = vqs[2 * i];
+        v->pairs[i].tx.vq = vqs[2 * i + 1];
+    }
+    for (u32 i = 0; i < v->nr && !err; i++) {
+        err = vnet_rx_make(&v->pairs[i]);
+        if (!err)
+            err = vnet_tx_make(&v->pairs[i]);
+    }
+    if (!err && virtio_has(v->vdev, F_CTRL_VQ)) {
+        v->control.vq = vqs[2 * v->nr];
+        err = vnet_control_make(v);
+    }
+    return err;
+}
+
+static int vnet_queues(struct vnet *v, u32 all)
+{
+    u32 n = 2 * v->nr + (virtio_has(v->vdev, F_CTRL_VQ) ? 1 : 0);
+    struct virtio_queue_config *configs = kcalloc(n, sizeof(*configs));
+    struct virtio_queue **vqs = kcalloc(n, sizeof(*vqs));
+    int err = configs && vqs ? 0 : -ENOMEM;
+
+    if (!err) {
+        vnet_queue_configs(v, all, configs);
+        err = virtio_queues_create(v->vdev, configs, n, vqs);
+    }
+    if (!err)
+        err = vnet_queues_fill(v, vqs);
+    kfree(configs);
+    kfree(vqs);
+    return err;
 }
 
 /* After virtio_negotiate, on failure and in remove. */
 static void vnet_end(struct vnet *v)
 {
-    u32 rx = v->rx.vq ? v->rx.vq->ring.num : 0;
-
     virtio_stop(v->vdev);
-    if (v->rx.vq)
+    if (v->nr && v->pairs[0].rx.vq)
         vnet_give_up(v);
-    vnet_rx_free(v, rx, v->vdev->stuck);
-    kfree(v->tx.sent);
-    v->tx.sent = NULL;
+    for (u32 i = 0; i < v->nr; i++) {
+        vnet_rx_free(&v->pairs[i], v->vdev->stuck);
+        vnet_tx_free(&v->pairs[i]);
+    }
+    vnet_control_free(v, v->vdev->stuck);
     virtio_queues_destroy(v->vdev);
     v->vdev->dev.driver_data = NULL;
     netdev_put(&v->dev);
 }
 
+/* A struct for nr pairs; NULL: no memory. */
+static struct vnet *vnet_alloc(struct virtio_device *vdev, u32 nr)
+{
+    struct vnet *v = kzalloc(sizeof(*v));
+
+    if (!v)
+        return NULL;
+    v->queues = kcalloc(nr, sizeof(*v->queues));
+    v->pairs = kcalloc(nr, sizeof(*v->pairs));
+    if (!v->queues || !v->pairs) {
+        vnet_destroy(&v->dev);
+        return NULL;
+    }
+    v->vdev = vdev;
+    v->nr = nr;
+    netdev_init(&v->dev, &vnet_ops, v->queues, nr);
+    mutex_init(&v->control.lock, RANK_DRIVER, 14, "virtio-net control");
+    waitq_init(&v->control.waitq);
+    for (u32 i = 0; i < nr; i++) {
+        v->pairs[i].v = v;
+        v->pairs[i].q = &v->queues[i];
+        v->queues[i].driver = &v->pairs[i];
+        mutex_init(&v->pairs[i].rx.run, RANK_DRIVER, 15, "virtio-net receive");
+    }
+    return v;
+}
+
+static int vnet_start(struct vnet *v, u32 all)
+{
+    int err = vnet_queues(v, all);
+
+    if (err)
+        return err;
+    virtio_start(v->vdev);
+    if (v->nr > 1)
+        err = vnet_control_pairs(v);
+    return err ? err : netdev_register(&v->dev, "eth%d");
+}
+
+/* Joined segments need buffers that merge. */
+static u64 vnet_wanted(struct virtio_device *vdev)
+{
+    u64 wanted = F_CSUM | F_GUEST_CSUM | F_MTU | F_MAC | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN |
+                 F_HOST_USO | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_MQ |
+                 F_CTRL_MAC_ADDR;
+
+    if ((vdev->ops->features(vdev) & (F_MRG_RXBUF | F_GUEST_CSUM)) == (F_MRG_RXBUF | F_GUEST_CSUM))
+        wanted |= F_GUEST_SEGMENTS;
+    return wanted;
+}
+
 static int vnet_probe(struct device *dev, const struct device_id *id)
 {
     struct virtio_device *vdev = virtio_device_of(dev);
-    struct vnet *v = kzalloc(sizeof(*v));
-    int err;
+    struct vnet *v;
+    u32 all, nr;
+    int err = virtio_negotiate(vdev, &vnet_events, vnet_wanted(vdev), 0);
 
-    if (!v)
-        return -ENOMEM;
-    v->vdev = vdev;
-    netdev_init(&v->dev, &vnet_ops, &v->queue, 1);
-    mutex_init(&v->rx.run, RANK_DRIVER, 15, "virtio-net receive");
-    spinlock_init(&v->tx.lock, RANK_DEV, 2, "virtio-net transmit");
-    err = virtio_negotiate(vdev, &vnet_events,
-                           F_CSUM | F_GUEST_CSUM | F_MTU | F_MAC | F_HOST_TSO4 | F_HOST_TSO6 |
-                               F_MRG_RXBUF | F_STATUS,
-                           0);
-    if (err) {
-        netdev_put(&v->dev);
+    if (err)
         return err;
+    all = vnet_pairs(vdev, &nr);
+    v = vnet_alloc(vdev, nr);
+    if (!v) {
+        virtio_stop(vdev);
+        return -ENOMEM;
     }
     v->merge = virtio_has(vdev, F_MRG_RXBUF);
     vnet_identity(v);
     dev->driver_data = v;
-    err = vnet_queues(v);
-    if (!err) {
-        virtio_start(vdev);
-        mutex_lock(&v->rx.run);
-        virtio_kick(v->rx.vq);
-        mutex_unlock(&v->rx.run);
-        err = netdev_register(&v->dev, "eth%d");
-    }
+    err = vnet_start(v, all);
     if (err)
         vnet_end(v);
     else

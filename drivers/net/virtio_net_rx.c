@@ -1,99 +1,56 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the virtio network device receives. Frames stay in the buffers that the device wrote, halves
- * of pages, unless they are small.
+ * What the virtio network device receives. Frames stay in the buffers that the device wrote unless
+ * they are small; one that the device has joined of several takes up to 17 buffers of a page.
  *
- * The device is not trusted: what it says of a frame is checked here before anything is read by it,
- * and its buffers are zeroed once: of one that it says it wrote, and did not, only what it wrote
- * before is seen. A frame for which there is no memory is dropped, and its buffers go back, so the
- * ring never runs dry.
+ * The device is not trusted: what it says of a frame is checked here before anything is read by it.
+ * A frame for which there is no memory is dropped, and its buffers go back, so the ring never runs
+ * dry.
  */
 #include "drivers/net/virtio_net.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
-/* A half of a page, as a reference; false: no memory. */
-static bool vnet_half(struct vnet_rx *rx, struct page **page, u32 *offset) REQUIRES(rx->run)
+/* Gives the device b's memory. It is the queue's own number of buffers, so there is space. */
+static int vnet_post(struct vnet_rx *rx, struct netdev_buffer *b) REQUIRES(rx->run)
+{
+    struct virtq_piece piece = {.addr = b->addr.v, .len = rx->pool.size};
+
+    ASSERT_HELD(&rx->run);
+    return virtq_add(&rx->vq->ring, &piece, 0, 1, b);
+}
+
+static void vnet_repost(struct vnet_rx *rx, struct netdev_buffer *b) REQUIRES(rx->run)
 {
     ASSERT_HELD(&rx->run);
-    if (rx->half) {
-        *page = rx->half;
-        *offset = BUFFER;
-        rx->half = NULL;
-        return true;
-    }
-    *page = page_alloc(0, PA_ZERO);
-    if (!*page)
+    if (vnet_post(rx, b))
+        virtio_break(rx->vq->dev, "a receive buffer could not be posted again");
+}
+
+/* Of a frame that was joined: whether it is of a kind that was agreed upon, and whole. */
+static bool vnet_joined(struct vnet *v, struct packet *p, const struct vnet_hdr *h)
+{
+    static const u64 features[] = {[PACKET_GSO_TCP4] = F_GUEST_TSO4,
+                                   [PACKET_GSO_TCP6] = F_GUEST_TSO6,
+                                   [PACKET_GSO_UDP_L4] = F_GUEST_USO4 | F_GUEST_USO6};
+    u8 kind = h->gso_type & (u8)~PACKET_GSO_ECN;
+
+    if (kind >= ARRAY_SIZE(features) || !virtio_has(v->vdev, features[kind]) || !h->gso_size ||
+        !(h->flags & HDR_NEEDS_CSUM))
         return false;
-    page_get(*page);
-    rx->half = *page;
-    *offset = 0;
+    if ((h->gso_type & PACKET_GSO_ECN) && !virtio_has(v->vdev, F_GUEST_ECN))
+        return false;
+    p->gso = h->gso_type;
+    p->gso_size = h->gso_size;
+    p->gso_header = h->hdr_len;
     return true;
-}
-
-/* Gives the device b's memory. It is the queue's own number of buffers, so there is space. */
-static int vnet_post(struct vnet *v, struct vnet_buffer *b)
-{
-    struct virtq_piece piece = {.len = BUFFER};
-
-    b->addr = dma_map_page(virtio_dma(v->vdev), b->page, b->offset, BUFFER, DMA_FROM_DEVICE);
-    if (!dma_ok(b->addr))
-        return -ENOMEM;
-    piece.addr = b->addr.v;
-    return virtq_add(&v->rx.vq->ring, &piece, 0, 1, b);
-}
-
-static void vnet_repost(struct vnet *v, struct vnet_buffer *b) REQUIRES(v->rx.run)
-{
-    ASSERT_HELD(&v->rx.run);
-    if (vnet_post(v, b))
-        virtio_break(v->vdev, "a receive buffer could not be posted again");
-}
-
-static struct vnet_buffer *vnet_take(struct vnet *v, u32 *written) REQUIRES(v->rx.run)
-{
-    struct vnet_buffer *b = virtq_take(&v->rx.vq->ring, written);
-
-    ASSERT_HELD(&v->rx.run);
-    if (b)
-        dma_unmap(virtio_dma(v->vdev), b->addr, BUFFER, DMA_FROM_DEVICE);
-    return b;
-}
-
-/* The n bytes in b from `at` on become p's; b gets other memory and goes back to the device. False:
- * there is none, or p is too long. */
-static bool vnet_hand_over(struct vnet *v, struct packet *p, struct vnet_buffer *b, u32 at, u32 n)
-    REQUIRES(v->rx.run)
-{
-    struct page *page = b->page, *fresh;
-    u32 offset = b->offset, fresh_offset;
-
-    ASSERT_HELD(&v->rx.run);
-    if (!vnet_half(&v->rx, &fresh, &fresh_offset))
-        return false;
-    if (packet_add_page(p, page, offset + at, n)) {
-        page_put(fresh);
-        return false;
-    }
-    b->page = fresh;
-    b->offset = fresh_offset;
-    return true;
-}
-
-static bool vnet_copy(struct packet *p, const struct vnet_buffer *b, u32 at, u32 n)
-{
-    u8 *to = n <= PACKET_LINEAR ? packet_append(p, n) : NULL;
-
-    if (to)
-        memcpy(to, (u8 *)page_virt(b->page) + b->offset + at, n);
-    return to;
 }
 
 /* What the device says of a whole frame. False: nonsense, or what was not agreed upon. */
 static bool vnet_words(struct vnet *v, struct packet *p, const struct vnet_hdr *h)
 {
-    if (h->gso_type || p->len < ETHERNET_HEADER)
+    if (p->len < ETHERNET_HEADER || (h->gso_type && !vnet_joined(v, p, h)))
         return false;
     if (h->flags & HDR_NEEDS_CSUM) {
         if (!virtio_has(v->vdev, F_GUEST_CSUM) ||
@@ -109,73 +66,77 @@ static bool vnet_words(struct vnet *v, struct packet *p, const struct vnet_hdr *
 }
 
 /* The buffers of a frame behind its first one. */
-static bool vnet_merge(struct vnet *v, struct packet *p, u32 more) REQUIRES(v->rx.run)
+static bool vnet_merge(struct vnet_rx *rx, struct packet *p, u32 more) REQUIRES(rx->run)
 {
     bool ok = p;
     u32 n;
 
-    ASSERT_HELD(&v->rx.run);
+    ASSERT_HELD(&rx->run);
     while (more--) {
-        struct vnet_buffer *b = vnet_take(v, &n);
+        struct netdev_buffer *b = virtq_take(&rx->vq->ring, &n);
 
         if (!b) {
-            virtio_break(v->vdev, "a frame lacks buffers");
+            virtio_break(rx->vq->dev, "a frame lacks buffers");
             return false;
         }
-        ok = ok && n && vnet_hand_over(v, p, b, 0, n);
-        vnet_repost(v, b);
+        ok = ok && n && netdev_buffer_receive(&rx->pool, b, p, 0, n, false);
+        vnet_repost(rx, b);
     }
     return ok;
 }
 
 /* The frame that begins in b, or NULL: dropped. *taken: buffers that it took. */
-static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 written, u32 *taken)
-    REQUIRES(v->rx.run)
+static struct packet *vnet_frame(struct vnet_pair *pair, struct netdev_buffer *b, u32 written,
+                                 u32 *taken) REQUIRES(pair->rx.run)
 {
+    struct vnet_rx *rx = &pair->rx;
     struct packet *p = packet_alloc();
-    u32 n = written - (u32)sizeof(struct vnet_hdr), buffers;
+    u32 buffers = 1;
     struct vnet_hdr h = {0};
     bool ok = p && written > sizeof(h);
 
-    ASSERT_HELD(&v->rx.run);
-    if (written >= sizeof(h))
+    ASSERT_HELD(&rx->run);
+    if (written >= sizeof(h)) {
+        dma_sync_for_cpu(rx->pool.dma, b->addr, sizeof(h), DMA_FROM_DEVICE);
         memcpy(&h, (u8 *)page_virt(b->page) + b->offset, sizeof(h));
-    buffers = v->merge && h.num_buffers ? h.num_buffers : 1;
-    *taken = buffers;
-    if (buffers > v->rx.vq->ring.num) {
-        virtio_break(v->vdev, "a frame of more buffers than there are");
+    }
+    if (pair->v->merge && h.num_buffers)
+        buffers = h.num_buffers;
+    if (buffers > rx->vq->ring.num) {
+        virtio_break(rx->vq->dev, "a frame of more buffers than there are");
         ok = false;
         buffers = 1;
     }
+    *taken = buffers;
     ok = ok &&
-         ((buffers == 1 && vnet_copy(p, b, sizeof(h), n)) || vnet_hand_over(v, p, b, sizeof(h), n));
-    vnet_repost(v, b);
-    if (!vnet_merge(v, ok ? p : NULL, buffers - 1) && buffers > 1)
+         netdev_buffer_receive(&rx->pool, b, p, sizeof(h), written - (u32)sizeof(h), buffers == 1);
+    vnet_repost(rx, b);
+    if (buffers > 1 && !vnet_merge(rx, ok ? p : NULL, buffers - 1))
         ok = false;
-    if (ok && vnet_words(v, p, &h))
+    if (ok && vnet_words(pair->v, p, &h))
         return p;
     packet_free(p);
     return NULL;
 }
 
 /* Up to the budget, in buffers; true: there is more. */
-static bool vnet_rx_some(struct vnet *v) REQUIRES(v->rx.run)
+static bool vnet_rx_some(struct vnet_pair *pair) REQUIRES(pair->rx.run)
 {
-    struct vnet_buffer *b;
+    struct netdev_buffer *b;
     u32 written, taken;
 
-    ASSERT_HELD(&v->rx.run);
+    ASSERT_HELD(&pair->rx.run);
     for (u32 done = 0; done < NETDEV_BUDGET; done += taken) {
         struct packet *p;
 
-        b = vnet_take(v, &written);
+        b = virtq_take(&pair->rx.vq->ring, &written);
         if (!b)
             return false;
-        p = vnet_frame(v, b, written, &taken);
+        p = vnet_frame(pair, b, written, &taken);
         if (!p)
-            netdev_rx_dropped(&v->queue);
-        else if (READ_ONCE(v->dev.flags) & NETDEV_UP)
-            netdev_receive(&v->queue, p);
+            netdev_rx_dropped(pair->q);
+        else if (READ_ONCE(pair->v->dev.flags) & NETDEV_UP)
+            netdev_receive(pair->q, p);
         else
             packet_free(p);
     }
@@ -184,59 +145,70 @@ static bool vnet_rx_some(struct vnet *v) REQUIRES(v->rx.run)
 
 void vnet_rx_work(struct virtio_queue *vq)
 {
-    struct vnet *v = vq->driver;
+    struct vnet_pair *pair = vq->driver;
     bool more;
 
-    mutex_lock(&v->rx.run);
+    mutex_lock(&pair->rx.run);
     virtq_disarm(&vq->ring);
-    more = vnet_rx_some(v);
+    more = vnet_rx_some(pair);
     if (!vq->ring.broken)
         virtio_kick(vq);
     if (!more && !vq->ring.broken)
         more = !virtq_arm(&vq->ring, 1);
-    mutex_unlock(&v->rx.run);
-    if (vq->ring.broken)
+    mutex_unlock(&pair->rx.run);
+    if (vq->ring.broken && vq->ring.why)
         virtio_break(vq->dev, vq->ring.why);
-    else if (more)
+    else if (more && !vq->ring.broken)
         virtio_again(vq);
 }
 
-int vnet_rx_fill(struct vnet *v)
+int vnet_rx_make(struct vnet_pair *pair)
 {
-    u32 n = v->rx.vq->ring.num;
+    struct vnet_rx *rx = &pair->rx;
+    bool joined = pair->v->merge && virtio_has(pair->v->vdev, F_GUEST_SEGMENTS);
+
+    netdev_pool_init(&rx->pool, virtio_dma(pair->v->vdev), joined ? PAGE_SIZE : NETDEV_BUFFER);
+    rx->buffers = kcalloc(rx->vq->ring.num, sizeof(*rx->buffers));
+    return rx->buffers ? 0 : -ENOMEM;
+}
+
+int vnet_rx_fill(struct vnet_pair *pair)
+{
+    struct vnet_rx *rx = &pair->rx;
     int err = 0;
 
-    v->rx.buffers = kcalloc(n, sizeof(*v->rx.buffers));
-    if (!v->rx.buffers)
-        return -ENOMEM;
-    mutex_lock(&v->rx.run);
-    for (u32 i = 0; i < n && !err; i++) {
-        struct vnet_buffer *b = &v->rx.buffers[i];
+    mutex_lock(&rx->run);
+    while (rx->filled < rx->vq->ring.num && !rx->vq->ring.broken && !err) {
+        struct netdev_buffer *b = &rx->buffers[rx->filled];
 
-        err = vnet_half(&v->rx, &b->page, &b->offset) ? vnet_post(v, b) : -ENOMEM;
+        if (!netdev_buffer_fill(&rx->pool, b)) {
+            err = -ENOMEM;
+            break;
+        }
+        rx->filled++;
+        err = vnet_post(rx, b);
     }
-    mutex_unlock(&v->rx.run);
+    if (!rx->vq->ring.broken)
+        virtio_kick(rx->vq);
+    mutex_unlock(&rx->run);
     return err;
 }
 
-void vnet_rx_give_up(struct vnet *v)
+void vnet_rx_give_up(struct vnet_pair *pair)
 {
-    struct vnet_buffer *b;
-
-    mutex_lock(&v->rx.run);
-    while ((b = virtq_detach(&v->rx.vq->ring)))
-        dma_unmap(virtio_dma(v->vdev), b->addr, BUFFER, DMA_FROM_DEVICE);
-    mutex_unlock(&v->rx.run);
+    mutex_lock(&pair->rx.run);
+    while (virtq_detach(&pair->rx.vq->ring))
+        ;
+    mutex_unlock(&pair->rx.run);
 }
 
-void vnet_rx_free(struct vnet *v, u32 n, bool stuck)
+void vnet_rx_free(struct vnet_pair *pair, bool stuck)
 {
-    for (u32 i = 0; v->rx.buffers && i < n && !stuck; i++)
-        if (v->rx.buffers[i].page)
-            page_put(v->rx.buffers[i].page);
-    if (v->rx.half)
-        page_put(v->rx.half);
-    v->rx.half = NULL;
-    kfree(v->rx.buffers);
-    v->rx.buffers = NULL;
+    struct vnet_rx *rx = &pair->rx;
+
+    for (u32 i = 0; rx->buffers && i < rx->filled && !stuck; i++)
+        netdev_buffer_free(&rx->pool, &rx->buffers[i]);
+    netdev_pool_end(&rx->pool);
+    kfree(rx->buffers);
+    rx->buffers = NULL;
 }

@@ -2,8 +2,8 @@
  *
  * Network devices: their state, and packets to and from them. netdev.h has the rules.
  */
-#include "dev/netdev.h"
 #include "arch/x86/percpu.h"
+#include "dev/netdev_priv.h"
 #include "dev/up.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -24,10 +24,11 @@ void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev
     dev->ops = ops;
     dev->queues = queues;
     dev->nr_queues = (u16)nr_queues;
-    dev->tx_queue_len = NETDEV_BACKLOG;
     mutex_init(&dev->config, RANK_DRIVER, 20, "netdev config");
     refcount_init(&dev->ref, 1);
+    dev->tx_queue_len = NETDEV_BACKLOG;
     list_init(&dev->node);
+    netdev_config_init(dev);
     for (unsigned i = 0; i < nr_queues; i++)
         netdev_queue_init(&queues[i], dev, i);
 }
@@ -37,19 +38,12 @@ int netdev_register(struct netdev *dev, const char *name)
     return up_netdev_add(dev, name);
 }
 
-static void netdev_flag(struct netdev *dev, u32 flag, bool on)
-{
-    if (on)
-        __atomic_fetch_or(&dev->flags, flag, __ATOMIC_SEQ_CST);
-    else
-        __atomic_fetch_and(&dev->flags, ~flag, __ATOMIC_SEQ_CST);
-}
-
 void netdev_unregister(struct netdev *dev)
 {
     mutex_lock(&dev->config);
-    netdev_flag(dev, NETDEV_GONE, true);
+    netdev_set_gone(dev);
     mutex_unlock(&dev->config);
+    work_flush(workq_system, &dev->changed);
     up_netdev_remove(dev);
 }
 
@@ -106,59 +100,6 @@ void netdev_down(struct netdev *dev)
     mutex_unlock(&dev->config);
 }
 
-int netdev_set_address(struct netdev *dev, const u8 *addr)
-{
-    int err = -EOPNOTSUPP;
-
-    if (addr[0] & 1 || !memcmp(addr, "\0\0\0\0\0", NETDEV_ADDR))
-        return -EADDRNOTAVAIL;
-    mutex_lock(&dev->config);
-    if (dev->ops->set_address)
-        err = dev->ops->set_address(dev, addr);
-    if (!err)
-        memcpy(dev->addr, addr, NETDEV_ADDR);
-    mutex_unlock(&dev->config);
-    return err;
-}
-
-int netdev_set_mtu(struct netdev *dev, u32 mtu)
-{
-    int err = 0;
-
-    if (mtu < dev->min_mtu || mtu > dev->max_mtu)
-        return -EINVAL;
-    mutex_lock(&dev->config);
-    if (dev->ops->set_mtu)
-        err = dev->ops->set_mtu(dev, mtu);
-    if (!err)
-        WRITE_ONCE(dev->mtu, mtu);
-    mutex_unlock(&dev->config);
-    return err;
-}
-
-void netdev_set_carrier(struct netdev *dev, bool on)
-{
-    if (!(READ_ONCE(dev->flags) & NETDEV_CARRIER) == !on)
-        return;
-    netdev_flag(dev, NETDEV_CARRIER, on);
-    log_info("%s: link %s", dev->name[0] ? dev->name : "net device", on ? "up" : "down");
-    __atomic_fetch_add(&dev->nr_carrier, 1, __ATOMIC_RELAXED);
-    if (dev->index)
-        up_netdev_changed(dev);
-}
-
-void netdev_want(struct netdev *dev, u32 flag, int by)
-{
-    u32 *nr = flag == NETDEV_PROMISC ? &dev->nr_promisc : &dev->nr_allmulti;
-
-    mutex_lock(&dev->config);
-    *nr += (u32)by;
-    netdev_flag(dev, flag, *nr);
-    if (dev->ops->set_filter)
-        dev->ops->set_filter(dev);
-    mutex_unlock(&dev->config);
-}
-
 void netdev_stats(struct netdev *dev, struct netdev_stats *out)
 {
     memset(out, 0, sizeof(*out));
@@ -168,6 +109,7 @@ void netdev_stats(struct netdev *dev, struct netdev_stats *out)
         out->rx_packets += READ_ONCE(q->rx_packets);
         out->rx_bytes += READ_ONCE(q->rx_bytes);
         out->rx_dropped += READ_ONCE(q->rx_dropped);
+        out->rx_errors += READ_ONCE(q->rx_errors);
         out->rx_multicast += READ_ONCE(q->rx_multicast);
         out->tx_packets += READ_ONCE(q->tx_packets);
         out->tx_bytes += READ_ONCE(q->tx_bytes);
@@ -225,44 +167,21 @@ static int netdev_give_locked(struct netdev_queue *q, struct packet *p, bool mor
     return err;
 }
 
-static int netdev_queue_locked(struct netdev_queue *q, struct packet *p) REQUIRES(q->lock)
+static int netdev_queue_locked(struct netdev_queue *q, struct packet *p, bool more)
+    REQUIRES(q->lock)
 {
-    int err = q->stopped ? -EBUSY : netdev_give_locked(q, p, false);
+    int err = q->stopped ? -EBUSY : netdev_give_locked(q, p, more);
 
     ASSERT_HELD(&q->lock);
     if (err != -EBUSY)
         return err;
-    if (q->nr_backlog >= NETDEV_BACKLOG) {
+    if (q->nr_backlog >= READ_ONCE(q->dev->tx_queue_len)) {
         q->tx_dropped++;
         packet_free(p);
         return -ENOBUFS;
     }
     list_add_tail(&q->backlog, &p->node);
     q->nr_backlog++;
-    return 0;
-}
-
-static bool netdev_cuts(const struct netdev *dev, const struct packet *p)
-{
-    switch (p->gso & ~(u32)PACKET_GSO_ECN) {
-    case PACKET_GSO_TCP4:
-        return dev->features & NETDEV_TSO4;
-    case PACKET_GSO_TCP6:
-        return dev->features & NETDEV_TSO6;
-    default:
-        return (dev->features & NETDEV_USO) && p->gso == PACKET_GSO_UDP_L4;
-    }
-}
-
-/* What the device cannot do by itself is done, or refused. */
-static int netdev_prepare(struct netdev *dev, struct packet *p)
-{
-    if ((p->gso && !netdev_cuts(dev, p)) || (p->nr_frags && !(dev->features & NETDEV_FRAGS)))
-        return -EINVAL;
-    if (!p->gso && p->len > READ_ONCE(dev->mtu) + dev->header)
-        return -EMSGSIZE;
-    if ((p->flags & PACKET_CSUM_PARTIAL) && !(dev->features & NETDEV_CSUM) && !packet_finish_sum(p))
-        return -EINVAL;
     return 0;
 }
 
@@ -275,21 +194,63 @@ static int netdev_transmit_traced(struct netdev *dev, struct packet *p)
     return netdev_transmit(dev, p);
 }
 
-int netdev_transmit(struct netdev *dev, struct packet *p)
+/* The queue of this CPU gets the packets of list, in order. The first error. */
+static int netdev_queue_all(struct netdev *dev, struct list_node *list)
 {
     struct netdev_queue *q = &dev->queues[cpu_id() % dev->nr_queues];
+    struct packet *p;
+    int err = 0;
+
+    spin_lock(&q->lock);
+    while ((p = list_first(list, struct packet, node))) {
+        int failed = -ENETDOWN;
+
+        list_del(&p->node);
+        if (READ_ONCE(dev->flags) & NETDEV_UP)
+            failed = netdev_queue_locked(q, p, !list_empty(list));
+        else
+            packet_free(p);
+        err = err ? err : failed;
+    }
+    spin_unlock(&q->lock);
+    return err;
+}
+
+/* Takes p, whose segments go a few at a time. */
+static int netdev_transmit_cut(struct netdev *dev, struct packet *p)
+{
+    struct list_node list;
+    u32 next = 0;
+    int err = 0, failed;
+
+    list_init(&list);
+    do {
+        err = netdev_cut(dev, p, &next, &list);
+        failed = netdev_queue_all(dev, &list);
+        err = err < 0 ? err : failed ? failed : err;
+    } while (err > 0);
+    packet_free(p);
+    return err;
+}
+
+int netdev_transmit(struct netdev *dev, struct packet *p)
+{
     int err = FAILPOINT(netdev_transmit) ? -ENOBUFS : netdev_prepare(dev, p);
+    struct netdev_queue *q;
 
     if (err) {
+        if (err == -EXDEV)
+            return netdev_transmit_cut(dev, p);
         packet_free(p);
         return err;
     }
     p->dev = dev;
+    q = &dev->queues[cpu_id() % dev->nr_queues];
     if (unlikely(READ_ONCE(dev->taps)) && (READ_ONCE(dev->flags) & NETDEV_UP))
         up_netdev_sent(p);
     spin_lock(&q->lock);
     if (READ_ONCE(dev->flags) & NETDEV_UP) {
-        err = netdev_queue_locked(q, p);
+        err = netdev_queue_locked(q, p, false);
     } else {
         packet_free(p);
         err = -ENETDOWN;

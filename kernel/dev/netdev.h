@@ -20,25 +20,31 @@
  *
  * Sending. netdev_transmit takes a packet whose link header is there, chooses the queue of this
  * CPU, and calls the driver's transmit under that queue's lock, in the sender's own context. A
- * queue without space keeps up to NETDEV_BACKLOG packets; more are dropped and counted, and the
- * sender is told (-ENOBUFS). When the driver's ring has space again it calls netdev_wake.
+ * queue without space keeps up to tx_queue_len packets; more are dropped and counted, and the
+ * sender is told (-ENOBUFS). When the driver's ring has space again it calls netdev_wake. What a
+ * device cannot do by itself is done before (netdev_prepare.c): a packet is cut into segments that
+ * share its pages, its sums are made, its fragments gathered. A driver may use its queue's lock for
+ * its ring as well; it is taken for a short time only, by threads.
  *
  * Buffers. A receive ring is filled with pages that become fragments of packets; a frame that fits
  * in PACKET_LINEAR bytes is copied there and its page used again. Transmission maps fragments where
  * they are.
  *
  * Locks: config (mutex, RANK_DRIVER 20) over open, stop and set_*; a queue's lock (spinlock,
- * RANK_NET 4) over transmit: below it come a driver's own spinlocks of RANK_DEV.
+ * RANK_NET 4) over transmit and, where the driver likes, its ring: below it come a driver's own
+ * spinlocks of RANK_DEV.
  */
 #pragma once
 
 #include "dev/packet.h"
 #include "sched/mutex.h"
+#include "sched/work.h"
 #include "sync/refcount.h"
 
 struct device;
 struct net_ns;
 struct netdev_queue;
+struct segment_plan;
 
 #define NETDEV_NAME 16
 #define NETDEV_ADDR 6 /* bytes of a link address; loopback and tunnels have none */
@@ -53,8 +59,9 @@ enum netdev_features {
     NETDEV_TSO4 = 1 << 1, /* transmits PACKET_GSO_TCP4, and so on */
     NETDEV_TSO6 = 1 << 2,
     NETDEV_USO = 1 << 3,
-    NETDEV_FRAGS = 1 << 4, /* transmits fragments; else all must be linear */
-    NETDEV_LRO = 1 << 5,   /* may receive packets with gso set */
+    NETDEV_FRAGS = 1 << 4,   /* transmits fragments; else there is at most one */
+    NETDEV_LRO = 1 << 5,     /* may receive packets with gso set */
+    NETDEV_TSO_ECN = 1 << 6, /* cuts PACKET_GSO_ECN rightly: CWR on the first segment alone */
 };
 enum netdev_flags {
     NETDEV_UP = 1 << 0,       /* opened */
@@ -66,8 +73,10 @@ enum netdev_flags {
 };
 
 struct netdev_stats {
-    u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast;
-    u64 tx_packets, tx_bytes, tx_dropped, tx_errors;
+    u64 rx_packets, rx_bytes, rx_dropped, rx_multicast;
+    u64 rx_errors, rx_crc, rx_length; /* errors: these two kinds and all others */
+    u64 rx_missed;                    /* the device had no buffer */
+    u64 tx_packets, tx_bytes, tx_dropped, tx_errors, collisions;
 };
 
 struct netdev_ops {
@@ -84,7 +93,7 @@ struct netdev_ops {
      * what every device requires (a unicast address; min_mtu..max_mtu). */
     int (*set_address)(struct netdev *dev, const u8 *addr);
     int (*set_mtu)(struct netdev *dev, u32 mtu);
-    /* flags (PROMISC, ALLMULTI) or the groups have changed. */
+    /* netdev_wants_all, netdev_wants_groups or the groups have changed. */
     void (*set_filter)(struct netdev *dev);
     /* Adds what the hardware counts by itself. May be NULL. */
     void (*stats)(struct netdev *dev, struct netdev_stats *out);
@@ -98,11 +107,11 @@ struct netdev_queue {
     u16 index;          /* I */
     void *driver;       /* the driver's */
     struct spinlock lock;
-    struct list_node backlog;                           /* l  packets that wait for space */
-    u32 nr_backlog;                                     /* l */
-    bool stopped;                                       /* l  the ring had no space */
-    u64 tx_packets, tx_bytes, tx_dropped, tx_errors;    /* l */
-    u64 rx_packets, rx_bytes, rx_dropped, rx_multicast; /* w to change; a */
+    struct list_node backlog;                        /* l  packets that wait for space */
+    u32 nr_backlog;                                  /* l */
+    bool stopped;                                    /* l  the ring had no space */
+    u64 tx_packets, tx_bytes, tx_dropped, tx_errors; /* l */
+    u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast; /* w to change; a */
 #ifdef DEBUG
     struct thread *receiver; /* the queue's thread, known from its first frame while up */
 #endif
@@ -123,19 +132,24 @@ struct netdev {
     u16 nr_queues;                            /* I  1..NETDEV_QUEUES */
     struct netdev_queue *queues;              /* I  the driver's array; netdev_init fills it in */
     u8 groups[NETDEV_MULTICAST][NETDEV_ADDR]; /* c */
+    u16 group_users[NETDEV_MULTICAST];        /* c */
     u32 nr_groups;                            /* c */
+    u32 more_groups;                          /* c  joins that found no place */
+    u32 promisc, allmulti;                    /* c  holders of these flags */
+    u32 tx_queue_len;                         /* a  packets that a queue keeps: NETDEV_BACKLOG */
     struct mutex config;
+    struct work changed;    /* tells net/core; has a reference while queued */
     refcount_t ref;         /* a */
     char name[NETDEV_NAME]; /* n */
     u32 index;              /* n */
     struct net_ns *ns;      /* n  NULL: not registered */
     struct list_node node;  /* n  of its namespace */
     /* What net/core and net/netlink keep: c unless said otherwise. */
-    u32 tx_queue_len, group;
-    u32 nr_promisc, nr_allmulti;        /* who wants all frames, or all groups' */
+    u32 group;
     bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
+    void *ip;                           /* net/ip's part; NULL: none */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */
@@ -166,10 +180,30 @@ static inline void netdev_rx_dropped(struct netdev_queue *q)
     ASSERT_QUEUE_THREAD(q);
     q->rx_dropped++;
 }
+/* The same of a frame that came broken. */
+static inline void netdev_rx_error(struct netdev_queue *q)
+{
+    ASSERT_QUEUE_THREAD(q);
+    q->rx_errors++;
+}
 /* The ring has space again. Context: a thread, without the driver's locks. */
 void netdev_wake(struct netdev_queue *q);
-/* The link came or went; who listens is told. Context: may sleep, without config. */
+/* The link came or went: kernel/net is told from a worker. Context: a thread; config may be held.
+ */
 void netdev_set_carrier(struct netdev *dev, bool on);
+/* What the device is to let through beside its own address, broadcasts and `groups`: all; all
+ * groups. config held. */
+static inline bool netdev_wants_all(const struct netdev *dev)
+{
+    return dev->promisc;
+}
+static inline bool netdev_wants_groups(const struct netdev *dev)
+{
+    return dev->promisc || dev->allmulti || dev->more_groups;
+}
+/* How a packet with gso, whose link header is there, is to be cut. 0 or -EINVAL. For drivers of
+ * devices that must be told where the headers are. */
+int netdev_segments(struct packet *p, struct segment_plan *out) __must_check;
 
 /* ---- for kernel/net ---- */
 
@@ -181,6 +215,17 @@ int netdev_up(struct netdev *dev) __must_check;
 void netdev_down(struct netdev *dev);
 int netdev_set_address(struct netdev *dev, const u8 *addr) __must_check;
 int netdev_set_mtu(struct netdev *dev, u32 mtu) __must_check;
-/* One more (by 1) or one less (by -1) wants NETDEV_PROMISC or NETDEV_ALLMULTI. May sleep. */
-void netdev_want(struct netdev *dev, u32 flag, int by);
+/* NETDEV_PROMISC or NETDEV_ALLMULTI is set as long as someone holds it. 0; -ENODEV: it is going;
+ * -EOVERFLOW. release: once for each successful hold. May sleep. */
+int netdev_hold_flag(struct netdev *dev, u32 flag) __must_check;
+void netdev_release_flag(struct netdev *dev, u32 flag);
+/* A group's link address that is to be received, as often left as joined. 0; -EINVAL: no group;
+ * -ENODEV, -EOVERFLOW. With more than NETDEV_MULTICAST groups all are received. May sleep. */
+int netdev_join(struct netdev *dev, const u8 *group) __must_check;
+void netdev_leave(struct netdev *dev, const u8 *group);
+/* Of the queue that received p: it was sent to a group. For link layers; the queue's thread. */
+static inline void netdev_rx_multicast(const struct packet *p)
+{
+    p->dev->queues[p->queue].rx_multicast++;
+}
 void netdev_stats(struct netdev *dev, struct netdev_stats *out);

@@ -179,6 +179,53 @@ const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len)
     return (const u8 *)page_virt(f->page) + f->offset + offset;
 }
 
+void packet_copy(const struct packet *p, u32 offset, u32 n, void *out)
+{
+    while (n) {
+        u32 len;
+        const u8 *at = packet_stretch(p, offset, n, &len);
+
+        memcpy(out, at, len);
+        out = (u8 *)out + len;
+        offset += len;
+        n -= len;
+    }
+}
+
+/* The part of a slice that is linear in `from`. */
+static int packet_slice_linear(struct packet *p, const struct packet *from, u32 offset, u32 n)
+{
+    u8 *to = packet_append(p, n);
+
+    if (!to)
+        return -EMSGSIZE;
+    memcpy(to, from->head + from->start + offset, n);
+    return 0;
+}
+
+int packet_add_slice(struct packet *p, const struct packet *from, u32 offset, u32 n)
+{
+    u32 linear = offset < from->linear ? MIN(n, from->linear - offset) : 0, end = offset + n;
+    u32 at = from->linear;
+
+    if (linear && packet_slice_linear(p, from, offset, linear))
+        return -EMSGSIZE;
+    offset += linear;
+    for (u32 i = 0; i < from->nr_frags && offset < end; at += from->frags[i++].len) {
+        const struct packet_frag *f = &from->frags[i];
+        u32 skip = offset - at, len;
+
+        if (skip >= f->len)
+            continue;
+        len = MIN(end - offset, f->len - skip);
+        if (packet_add_page(p, f->page, f->offset + skip, len))
+            return -EMSGSIZE;
+        page_get(f->page);
+        offset += len;
+    }
+    return 0;
+}
+
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum)
 {
     bool odd = false;

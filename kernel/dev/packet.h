@@ -34,6 +34,7 @@
  */
 #pragma once
 
+#include "dev/packet_words.h"
 #include "lib/errno.h"
 #include "lib/list.h"
 #include "lib/log.h"
@@ -43,8 +44,10 @@
 
 struct netdev;
 
-#define PACKET_HEAD 256    /* linear bytes, and the space before them */
-#define PACKET_HEADROOM 96 /* of a new packet: all headers of links and tunnels */
+#define PACKET_HEAD 288 /* linear bytes, and the space before them */
+#define PACKET_HEADROOM                                                       \
+    128 /* of a new packet: a tagged link's, IPv6's and TCP's largest headers \
+         */
 #define PACKET_LINEAR (PACKET_HEAD - PACKET_HEADROOM)
 #define PACKET_FRAGS 18 /* 64 KiB in pages, not aligned, and one more */
 #define PACKET_LEN_MAX 65550U
@@ -58,14 +61,6 @@ struct packet_frag {
 enum packet_flags {
     PACKET_CSUM_PARTIAL = 1 << 0, /* csum_start and csum_offset are to be done */
     PACKET_CSUM_VALID = 1 << 1,   /* received: the device has checked the transport's */
-};
-enum packet_gso {
-    PACKET_GSO_NONE = 0,
-    PACKET_GSO_TCP4 = 1,
-    PACKET_GSO_UDP = 3,
-    PACKET_GSO_TCP6 = 4,
-    PACKET_GSO_UDP_L4 = 5,
-    PACKET_GSO_ECN = 0x80
 };
 /* Who counts the packets that it has under way, and is told when one is freed or has come to a
  * receiver. */
@@ -155,6 +150,11 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __
 u8 *packet_need(struct packet *p, u32 n) __must_check;
 /* The first n <= len bytes are done with, wherever they lie. */
 void packet_skip(struct packet *p, u32 n);
+/* n bytes of p from offset, which it has, to out. */
+void packet_copy(const struct packet *p, u32 offset, u32 n, void *out);
+/* Appends n bytes of `from`, which it has, from offset on: linear bytes are copied, pages shared.
+ * -EMSGSIZE: too many fragments, no space for linear bytes; some may have been appended. */
+int packet_add_slice(struct packet *p, const struct packet *from, u32 offset, u32 n) __must_check;
 /* Cuts all but the first len bytes. */
 void packet_trim(struct packet *p, u32 len);
 /* The longest stretch of bytes from offset < p->len that lies in one place, of at most n: *len of

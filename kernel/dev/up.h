@@ -17,7 +17,7 @@ void up_dev_node_removed(const struct dev_node *n);
  * netdev_register. Its protocols forget it. Context: may sleep. */
 int up_netdev_add(struct netdev *dev, const char *name) __must_check;
 void up_netdev_remove(struct netdev *dev);
-/* Its carrier came or went. Context: may sleep, without config. */
+/* The link of a registered device came or went. Context: a worker; may sleep. */
 void up_netdev_changed(struct netdev *dev);
 /* p is about to leave by p->dev, which has taps. Never sleeps; borrows p. */
 void up_netdev_sent(struct packet *p);

@@ -50,6 +50,7 @@
 #define ENOMSG 42
 #define EIDRM 43
 #define ENODATA 61
+#define ENONET 64
 #define EPROTO 71
 #define EOVERFLOW 75
 #define EBADFD 77
@@ -75,7 +76,9 @@
 #define ETOOMANYREFS 109
 #define ETIMEDOUT 110
 #define ECONNREFUSED 111
+#define EHOSTDOWN 112
 #define EHOSTUNREACH 113
+#define EALREADY 114
 #define EINPROGRESS 115
 #define ESTALE 116
 #define ECANCELED 125

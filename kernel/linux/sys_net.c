@@ -194,7 +194,7 @@ s64 sys_shutdown(s32 fd, s32 how)
 
 s64 sys_setsockopt(s32 fd, s32 level, s32 name, u64 uval, u32 len)
 {
-    u64 val[16];
+    u64 val[33]; /* the longest is struct group_source_req */
     struct fd_hold h;
     int err;
 

@@ -132,6 +132,7 @@ static int option_set_buffer(struct socket *s, int name, int v)
     if (force && !capable(CAP_NET_ADMIN)) /* the host's memory, not a namespace's */
         return -EPERM;
     WRITE_ONCE(*(send ? &s->sndbuf : &s->rcvbuf), option_buffer(v, send, force));
+    WRITE_ONCE(*(send ? &s->sndbuf_set : &s->rcvbuf_set), true);
     if (send)
         socket_wake(s, POLLOUT | POLLWRNORM);
     else
@@ -281,8 +282,13 @@ int socket_set_option(struct file *f, int level, int name, const void *val, u32 
 
     if (!s)
         return -ENOTSOCK;
-    if (level == SOL_SOCKET)
-        return option_set(s, name, val, n);
+    if (level == SOL_SOCKET) {
+        int err = option_set(s, name, val, n);
+
+        if (!err && s->ops->settled)
+            s->ops->settled(s);
+        return err;
+    }
     return s->ops->set_option ? s->ops->set_option(s, level, name, val, n) : -EOPNOTSUPP;
 }
 

@@ -45,7 +45,6 @@ def test_run_exit_statuses(engine):
 def test_run_bad_requests(engine):
     for args, words in (
             (["--nosuch", "busybox"], "unknown flag: --nosuch"),
-            (["nosuchimage"], "No such image: nosuchimage:latest"),
             (["--runtime", "x", "busybox"], "unknown or invalid runtime name: x"),
             (["--memory", "many", "busybox"], "invalid size: 'many'"),
             (["--memory", "1m", "busybox"], "Minimum memory limit"),
@@ -66,6 +65,8 @@ def test_run_bad_requests(engine):
         expect(p.returncode, 125, f"status of {args}")
         expect_in(words, p.stderr)
         expect(p.stderr.count("\n"), 1, f"lines of {p.stderr!r}")
+    p = engine.run("run", "--rm", "nosuchimage", "true")
+    expect((p.returncode, p.stderr.splitlines()[0]), (125, "Unable to find image 'nosuchimage:latest' locally"), p.stderr)
     clean(engine)
 
 

@@ -9,7 +9,8 @@ import time
 MAC = bytes.fromhex("525400990001")       # ours
 ALL = b"\xff" * 6
 HERE = "10.0.0.1"
-ARP, IPV4 = 0x0806, 0x0800
+CARDS = ("virtio", "e1000", "e1000e", "rtl8139")
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86dd
 
 
 def checksum(data):
@@ -45,16 +46,59 @@ def ipv4(source, target, payload, protocol=1, flags=0, options=b"", wrong=0, tot
     return head[:10] + struct.pack(">H", checksum(head) ^ wrong) + head[12:] + payload
 
 
+def fragments4(source, target, payload, protocol=1, size=1480):
+    """Its packets, in their order."""
+    return [ipv4(source, target, payload[at:at + size], protocol, at // 8 | (0x2000 if at + size < len(payload) else 0))
+            for at in range(0, len(payload), size)]
+
+
+def fragments6(source, target, payload, next_header=58, size=1448, ident=7):
+    return [ipv6(source, target, struct.pack(">BBHI", next_header, 0, at | (at + size < len(payload)), ident) +
+                 payload[at:at + size], 44) for at in range(0, len(payload), size)]
+
+
+def ip6(text):
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def link_local(mac):
+    return b"\xfe\x80" + b"\0" * 6 + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+
+
+def ipv6(source, target, payload, next_header=58, hops=64, length=None):
+    """source, target: 16 bytes, or text."""
+    source, target = (ip6(a) if isinstance(a, str) else a for a in (source, target))
+    return struct.pack(">IHBB", 6 << 28, len(payload) if length is None else length, next_header, hops) + (
+        source + target + payload)
+
+
+def icmp6(source, target, kind, code, body, wrong=0):
+    source, target = (ip6(a) if isinstance(a, str) else a for a in (source, target))
+    head = struct.pack(">BBH", kind, code, 0)
+    total = checksum(source + target + struct.pack(">II", len(head + body), 58) + head + body)
+    return head[:2] + struct.pack(">H", total ^ wrong) + body
+
+
+def solicit(target, source_mac=MAC, option=True):
+    """What follows ICMPv6's first four bytes."""
+    return b"\0" * 4 + target + (b"\1\1" + source_mac if option else b"")
+
+
 class Wire:
     """A card's other end, and the host HERE behind it, which answers ARP. `options` are for tools/run."""
 
-    def __init__(self, folder, card="virtio-net-pci"):
-        self.path, own = os.path.join(folder, "card"), os.path.join(folder, "wire")
+    def __init__(self, folder, card="virtio"):
+        """`card`: a model that tools/run knows, or what QEMU's -device is told."""
+        self.segments = []
+        self.path = os.path.join(folder, "card")
+        peer = self.path + ".peer"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(own)
-        words = ["-netdev", f"dgram,id=wire,local.type=unix,local.path={self.path},"
-                            f"remote.type=unix,remote.path={own}", "-device", f"{card},netdev=wire"]
-        self.options = [f"--qemu={word}" for word in words]
+        self.probes = []  # frames that ask whether another has an address of IPv6
+        self.socket.bind(peer)
+        self.options = ["--nic", card, "--net", f"socket:{self.path}"]
+        if card not in CARDS:
+            self.options = ["--qemu=-netdev", f"--qemu=dgram,id=wire,local.type=unix,local.path={self.path},"
+                            f"remote.type=unix,remote.path={peer}", "--qemu=-device", f"--qemu={card},netdev=wire"]
 
     def send(self, frame):
         """False: the card is not there yet, or no more, or takes nothing now."""
@@ -65,12 +109,22 @@ class Wire:
         except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
             return False
 
+    def drain(self):
+        """Takes what has come until nothing comes."""
+        while self.receive(0.2) is not None:
+            pass
+
     def receive(self, seconds):
-        """A frame that is no question for HERE, or None."""
+        """A frame that is no question for HERE and comes from no port 7777 (these wait in `segments`), or None."""
         self.socket.settimeout(max(seconds, 0.001))
         try:
             frame = self.socket.recv(65536)
         except (TimeoutError, BlockingIOError):
+            return None
+        if frame[12:14] == b"\x86\xdd" and frame[20] == 58 and frame[54] == 135 and not any(frame[22:38]):
+            self.probes.append(frame)
+        if b"\x1e\x61" in (frame[34:36], frame[54:56]):
+            self.segments.append(frame)
             return None
         if frame[12:14] != b"\x08\x06" or frame[21] != 1 or frame[38:42] != ip(HERE):
             return frame
@@ -94,3 +148,44 @@ class Wire:
             self.send(frame)
             answer = self.wait(wanted, min(2.0, seconds))
         return answer
+
+
+def two_ports():
+    """A UDP port that is free, with the next one: the second as a socket."""
+    while True:
+        own, first = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        with first:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                own.bind(("127.0.0.1", port + 1))
+                return port, own
+            except OSError:
+                own.close()
+
+
+def segment(frame):
+    """(port it is for, sequence number or None, payload) of a frame of TCP or UDP whose sums are right, else None."""
+    kind, at = frame[12:14], 34 if frame[12:14] == b"\x08\0" else 54
+    if kind == b"\x08\0" and not checksum(frame[14:34]):
+        total, protocol, addresses = struct.unpack(">H", frame[16:18])[0] - 20, frame[23], frame[26:34]
+    elif kind == b"\x86\xdd":
+        total, protocol, addresses = struct.unpack(">H", frame[18:20])[0], frame[20], frame[22:54]
+    else:
+        return None
+    body = frame[at:at + total]
+    if protocol not in (6, 17) or len(body) != total or checksum(addresses + struct.pack(">HH", protocol, total) + body):
+        return None
+    port = struct.unpack(">H", body[2:4])[0]
+    return (port, struct.unpack(">I", body[4:8])[0], body[20:]) if protocol == 6 else (port, None, body[8:])
+
+
+class BochsWire(Wire):
+    """The same of Bochs's e1000: it hears at one port and speaks to the next."""
+
+    def __init__(self, folder, card="e1000"):
+        self.segments = []
+        port, self.socket = two_ports()
+        self.path = ("127.0.0.1", port)
+        self.options = ["--machine", "bochs", "--bochs", f"pci: enabled=1, chipset=i440fx, slot1={card}",
+                        "--bochs", f"{card}: enabled=1, mac=52:54:00:12:34:56, ethmod=socket, ethdev={port}:localhost"]

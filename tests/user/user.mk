@@ -2,8 +2,12 @@
 # Userland's pure parts on the host, under ASan and UBSan: part of the unit tier.
 
 USER_TEST_LIB := heap buf str file json json_write sha256 source checksum inflate lzma2 xz bzip2 fse zstd \
-                 decode tar tar_sparse inroot map tree_walk tree_copy
+                 decode tar tar_sparse inroot map tree_walk tree_copy netlink_msg \
+                 base64 challenge http url
+# netd's pure cores.
+USER_TEST_NETD := address config wire dhcp4 dhcp4_msg ra dhcp6 sntp
 USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) tests/unit/runner.c $(USER_TEST_LIB:%=userland/lib/%.c) \
+                 $(USER_TEST_NETD:%=userland/netd/%.c) \
                  userland/runtime/mount_words.c $(addprefix userland/vmm/,mem.c space.c virtq.c pci_config.c \
                  device.c virtio.c virtio_mmio.c virtio_pci.c pci_host.c pci_msix.c console.c blk.c report.c)
 USER_TEST_OBJ := $(addsuffix .o,$(addprefix build/unit/user-tests/,$(USER_TEST_SRC)))

@@ -36,8 +36,9 @@ int opt_parse(const char *verb, const struct opt *opts, size_t n, int argc, char
 void opt_operands(const char *verb, int have, int min, int max);
 _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- talking to the engine (main.c) ---------------------------------------------------------- */
+/* ---- talking to the engine (call.c) ---------------------------------------------------------- */
 
+void cli_host(const char *host); /* where it is: unix://PATH */
 /* Connects, or says why not and exits with 125 / 1. */
 void cli_connect(struct client *c);
 /* One whole call on a fresh connection: status; the answer in `out`, which may be NULL. */
@@ -107,6 +108,9 @@ int verb_load(int argc, char **argv);
 int verb_images(int argc, char **argv);
 int verb_rmi(int argc, char **argv);
 int verb_tag(int argc, char **argv);
+int verb_pull(int argc, char **argv);
+int verb_push(int argc, char **argv);
+int verb_login(int argc, char **argv);
 int verb_ps(int argc, char **argv);
 int verb_stop(int argc, char **argv);
 int verb_kill(int argc, char **argv);
@@ -114,6 +118,7 @@ int verb_wait(int argc, char **argv);
 int verb_rm(int argc, char **argv);
 int verb_volume(int argc, char **argv);
 int verb_network(int argc, char **argv);
+int verb_net(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_inspect(int argc, char **argv);
 int verb_version(int argc, char **argv);

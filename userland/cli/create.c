@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // create, and the first half of run: from a command line to the engine's request.
+#include "cli/registry.h"
 #include "cli/run.h"
 
 #include <errno.h>
@@ -535,21 +536,34 @@ static void create_cidfile(const char *path, const char *id)
     close(fd);
 }
 
+static int create_call(const struct run *run, const char *body, struct buf *answer)
+{
+    return cli_call("POST",
+                    cli_path("/containers/create?name=%s&platform=%s",
+                             run->name ? cli_encode(run->name) : "",
+                             run->platform ? cli_encode(run->platform) : ""),
+                    body, answer);
+}
+
 char *create_container(int argc, char **argv, struct run *run)
 {
     char *body = create_parse(argc, argv, run), *id;
     struct buf answer = {0};
     struct json *j;
+    int status;
 
     if (run->cidfile && access(run->cidfile, F_OK) == 0)
         cli_usage(
             "container ID file found, make sure the other container isn't running or delete %s",
             run->cidfile);
-    if (cli_call("POST",
-                 cli_path("/containers/create?name=%s&platform=%s",
-                          run->name ? cli_encode(run->name) : "",
-                          run->platform ? cli_encode(run->platform) : ""),
-                 body, &answer) != 201)
+    status = create_call(run, body, &answer);
+    if (status == 404 && str_starts(cli_message(&answer), "No such image")) {
+        if (registry_pull_for(body, run->platform))
+            exit(CLI_USAGE);
+        buf_clear(&answer);
+        status = create_call(run, body, &answer);
+    }
+    if (status != 201)
         exit(run_error(&answer));
     j = cli_json(&answer);
     for (struct json *w = json_list(j, "Warnings"); w; w = w->next)

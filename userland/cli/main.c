@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// bothy: verbs, and the calls that all of them share.
+// bothy: the verbs.
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -12,95 +12,6 @@
 
 #include "lib/str.h"
 
-static const char *cli_socket = "/run/docker.sock";
-
-void cli_connect(struct client *c)
-{
-    int err = client_connect(c, cli_socket);
-
-    if (!err)
-        return;
-    fprintf(stderr, "Cannot connect to the engine at unix://%s: %s. Is it running?\n", cli_socket,
-            strerror(-err));
-    exit(1);
-}
-
-int cli_call(const char *method, const char *path, const char *json, struct buf *out)
-{
-    struct client c;
-    struct buf waste = {0};
-    int status;
-
-    cli_connect(&c);
-    status = client_call(&c, method, path, json, out ? out : &waste);
-    client_close(&c);
-    buf_free(&waste);
-    if (status < 0) {
-        fprintf(stderr, "error during connect: %s %s: %s\n", method, path, strerror(-status));
-        exit(1);
-    }
-    return status;
-}
-
-bool cli_ended(ssize_t n)
-{
-    if (n == 0)
-        return true;
-    fprintf(stderr, "bothy: lost the engine in the midst of its answer: %s\n", strerror((int)-n));
-    return false;
-}
-
-const char *cli_message(const struct buf *answer)
-{
-    static char text[2048];
-    struct json *j = json_parse(answer->data ? answer->data : "", answer->len, NULL);
-    const char *message = json_str(j, "message");
-
-    snprintf(text, sizeof(text), "%s",
-             message       ? message
-             : answer->len ? answer->data
-                           : "no message");
-    text[strcspn(text, "\n")] = 0;
-    json_free(j);
-    return text;
-}
-
-void cli_error(const struct buf *answer)
-{
-    fprintf(stderr, "Error response from daemon: %s\n", cli_message(answer));
-}
-
-struct json *cli_json(const struct buf *answer)
-{
-    const char *why;
-    struct json *j = json_parse(answer->data ? answer->data : "", answer->len, &why);
-
-    if (j)
-        return j;
-    fprintf(stderr, "bad answer from the engine: %s\n", why);
-    exit(1);
-}
-
-char *cli_path(const char *fmt, ...)
-{
-    va_list ap;
-    char *s = NULL;
-
-    va_start(ap, fmt);
-    if (vasprintf(&s, fmt, ap) < 0)
-        exit(1);
-    va_end(ap);
-    return s;
-}
-
-char *cli_encode(const char *s)
-{
-    struct buf b = {0};
-
-    url_encode(&b, s);
-    return buf_take(&b);
-}
-
 static const struct verb {
     const char *name;
     int (*fn)(int argc, char **argv);
@@ -110,6 +21,9 @@ static const struct verb {
     {"images", verb_images, "[-q] [--no-trunc]              list images"},
     {"tag", verb_tag, "IMAGE NAME                     give an image another name"},
     {"rmi", verb_rmi, "[-f] IMAGE...                  remove images"},
+    {"pull", verb_pull, "[-a] [-q] IMAGE                fetch an image from its registry"},
+    {"push", verb_push, "[-a] [-q] IMAGE                send an image to its registry"},
+    {"login", verb_login, "[-u USER] [-p PASSWORD] [HOST] keep a registry's credentials"},
     {"run", verb_run, "[OPTIONS] IMAGE [COMMAND...]   create and start a container"},
     {"create", verb_create, "[OPTIONS] IMAGE [COMMAND...]   create a container"},
     {"start", verb_start, "[-a] [-i] CONTAINER...         start containers"},
@@ -126,6 +40,8 @@ static const struct verb {
     {"rm", verb_rm, "[-f] [-v] CONTAINER...         remove containers"},
     {"volume", verb_volume, "create|ls|inspect|rm|prune     volumes"},
     {"network", verb_network, "ls|inspect                     networks"},
+    {"net", verb_net,
+     "                               this machine's links, addresses, routes, names"},
     {"inspect", verb_inspect, "[-f FORMAT] NAME...            all about containers and images"},
     {"version", verb_version, "                               versions"},
     {"info", verb_info, "                               the engine's state"},
@@ -145,13 +61,6 @@ static int cli_help(void)
            "vm run: [--initrd F] [--append S] [--memory M] [--cpus N] [--module F:NAME]...\n"
            "     [--hvc] [--rng] [--disk F[,ro]]... [--pci]\n");
     return 0;
-}
-
-static void cli_host(const char *host)
-{
-    if (!str_starts(host, "unix://"))
-        cli_usage("bothy: only unix:// hosts are supported: %s", host);
-    cli_socket = host + 7;
 }
 
 /* A standard stream that was closed would become the next thing that is opened. */

@@ -44,6 +44,16 @@ struct answer *answer_new(struct http_conn *conn, int status, const char *type)
     return a;
 }
 
+struct answer *answer_for(void (*given)(void *arg, const char *error), void *arg)
+{
+    struct answer *a = mem_alloc(sizeof(*a));
+
+    a->given = given;
+    a->arg = arg;
+    a->holds = 1;
+    return a;
+}
+
 void answer_hold(struct answer *a)
 {
     a->holds++;
@@ -79,6 +89,8 @@ void answer_done(struct answer *a, const char *error)
         answer_error(a);
     else if (a->conn)
         http_reply(a->conn, a->status, a->type, a->body.data ? a->body.data : "", a->body.len);
+    if (a->given)
+        a->given(a->arg, a->error);
     buf_free(&a->body);
     free(a->error);
     free(a);

@@ -31,7 +31,7 @@ static int64_t image_created(const struct image *img)
 /* A shell pattern of the whole name, or of what stands before its tag; no '*' crosses a slash. */
 static bool reference_match(const char *pattern, const char *ref)
 {
-    const char *tag = strrchr(ref, ':');
+    const char *at = strchr(ref, '@'), *tag = at ? at : strrchr(ref, ':');
     char name[IMAGE_REF_MAX + 1];
 
     if (filters_late()) /* asked for each name of an image, which may have any number */
@@ -66,15 +66,25 @@ static bool reference_wanted(const struct json *filters, const char *ref)
     return wanted;
 }
 
+static void image_names_of(struct jw *w, struct image *img, const struct json *filters,
+                           bool digests)
+{
+    for (int i = 0; i < img->ntags; i++) {
+        const char *ref = img->tags[i]->ref;
+
+        if (image_ref_is_digest(ref) == digests && reference_wanted(filters, ref))
+            jw_str(w, NULL, ref);
+    }
+}
+
 static void image_names(struct jw *w, struct image *img, const struct json *filters)
 {
     image_tags_sort(img);
     jw_array(w, "RepoTags");
-    for (int i = 0; i < img->ntags; i++)
-        if (reference_wanted(filters, img->tags[i]->ref))
-            jw_str(w, NULL, img->tags[i]->ref);
+    image_names_of(w, img, filters, false);
     jw_array_end(w);
     jw_array(w, "RepoDigests");
+    image_names_of(w, img, filters, true);
     jw_array_end(w);
 }
 
@@ -92,7 +102,7 @@ static bool filter_dangling(const void *o, const char *v)
 {
     bool want = !strcmp(v, "true") || !strcmp(v, "1");
 
-    return want == (((const struct image *)o)->ntags == 0);
+    return want == (image_tag_count(o) == 0);
 }
 
 static bool filter_label(const void *o, const char *v)
@@ -281,7 +291,8 @@ static void history_entry(struct jw *w, const struct image *img, const struct js
     jw_str(w, "CreatedBy", json_str(h, "created_by"));
     jw_array(w, "Tags");
     for (int i = 0; top && i < img->ntags; i++)
-        jw_str(w, NULL, img->tags[i]->ref);
+        if (!image_ref_is_digest(img->tags[i]->ref))
+            jw_str(w, NULL, img->tags[i]->ref);
     jw_array_end(w);
     jw_int(w, "Size", (int64_t)size);
     jw_str(w, "Comment", json_str(h, "comment"));
@@ -323,6 +334,72 @@ static struct container *image_user(const struct image *img, bool running_only)
     return NULL;
 }
 
+/* The bytes of a reference before its tag or digest. */
+static size_t ref_repo(const char *ref)
+{
+    const char *at = strchr(ref, '@');
+
+    return at ? (size_t)(at - ref) : (size_t)(strrchr(ref, ':') - ref);
+}
+
+static bool ref_same_repo(const char *a, const char *b)
+{
+    return ref_repo(a) == ref_repo(b) && !strncmp(a, b, ref_repo(a));
+}
+
+/* Besides `ref` the image has another tag of its repository: then its digests there stay. */
+static bool image_repo_stays(const struct image *img, const char *ref)
+{
+    for (int i = 0; i < img->ntags; i++)
+        if (strcmp(img->tags[i]->ref, ref) && !image_ref_is_digest(img->tags[i]->ref) &&
+            ref_same_repo(img->tags[i]->ref, ref))
+            return true;
+    return false;
+}
+
+/* A name that goes when `ref` is untagged. */
+static bool image_goes_with(const struct image *img, const char *name, const char *ref)
+{
+    return !strcmp(name, ref) || (!image_ref_is_digest(ref) && image_ref_is_digest(name) &&
+                                  ref_same_repo(name, ref) && !image_repo_stays(img, ref));
+}
+
+/* It keeps a name when `ref` has gone. */
+static bool image_others(const struct image *img, const char *ref)
+{
+    for (int i = 0; i < img->ntags; i++)
+        if (!image_goes_with(img, img->tags[i]->ref, ref))
+            return true;
+    return false;
+}
+
+/* The tag goes, and with the last one of a repository the digests that it had there. */
+static void image_untag_answer(struct image *img, const char *ref, struct answer *a)
+{
+    bool alone = image_repo_stays(img, ref) || image_ref_is_digest(ref);
+    struct jw w = {.out = &a->body};
+    char *gone = str_dup(ref);
+
+    jw_array(&w, NULL);
+    for (int i = 0; i < img->ntags;) {
+        char *name = str_dup(img->tags[i]->ref);
+        bool goes = !strcmp(name, gone) ||
+                    (!alone && image_ref_is_digest(name) && ref_same_repo(name, gone));
+
+        if (goes) {
+            image_untag(img, name); /* another takes its place */
+            event_image(img->id, name, "untag");
+            jw_object(&w, NULL);
+            jw_str(&w, "Untagged", name);
+            jw_object_end(&w);
+        }
+        i += !goes;
+        free(name);
+    }
+    jw_array_end(&w);
+    free(gone);
+}
+
 API(api_image_remove)
 {
     struct image *img = api_image(call);
@@ -338,17 +415,15 @@ API(api_image_remove)
     }
     user = image_user(img, force);
     named = ref && image_has_tag(img, ref);
-    if (!named && img->ntags > 1 && !force) {
+    if (!named && image_tag_count(img) > 1 && !force) {
         api_error(
             call->conn, 409,
             "conflict: unable to delete %s (must be forced) - image is referenced in multiple "
             "repositories",
             call->name);
-    } else if (named && img->ntags > 1) {
-        image_untag(img, ref);
+    } else if (named && image_others(img, ref)) {
         a = answer_new(call->conn, 200, "application/json");
-        buf_fmt(&a->body, "[{\"Untagged\":\"%s\"}]", ref);
-        event_image(img->id, ref, "untag");
+        image_untag_answer(img, ref, a);
         image_store_save(a, NULL);
         answer_done(a, NULL);
     } else if (user) {
@@ -392,17 +467,4 @@ API(api_image_tag)
     }
     free(full);
     free(ref);
-}
-
-API(api_image_pull)
-{
-    const char *from = http_query(call->req, "fromImage");
-
-    if (from)
-        api_error(call->conn, 404,
-                  "pull access denied for %s: Bothy does not pull from registries; load an image "
-                  "archive instead",
-                  from);
-    else
-        api_error(call->conn, 501, "import of a root file system is not supported");
 }

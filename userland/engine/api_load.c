@@ -4,52 +4,23 @@
 //
 // The worker is told which layers there are and does not unpack those again: the load holds them
 // until it is over.
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/engine.h"
+#include "engine/held.h"
 #include "engine/job.h"
 #include "lib/str.h"
 
 struct load {
     struct http_conn *conn; /* until it is answered or gone */
     struct job *job;
-    char *dir;
-    struct layer **layers;
-    size_t nlayers;
+    struct held held;
 };
 
-static void load_dir_gone(void *answer)
-{
-    if (answer)
-        answer_done(answer, NULL);
-}
-
-/* Nothing works in its directory any more. A load that went well leaves empty directories there;
- * `a`, which may be NULL, waits for the removal of more. */
 static void load_end(struct load *l, struct answer *a)
 {
-    static const char *const dirs[] = {"layers", "images", ""};
-
-    for (size_t i = 0; i < l->nlayers; i++)
-        layer_put(l->layers[i], a);
-    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
-        char *path = str_fmt("%s/%s", l->dir, dirs[i]);
-
-        rmdir(path);
-        free(path);
-    }
-    if (access(l->dir, F_OK) == 0) {
-        if (a)
-            answer_hold(a);
-        tree_discard(l->dir, load_dir_gone, a);
-    }
-    free(l->layers);
-    free(l->dir);
+    held_end(&l->held, a);
     free(l);
 }
 
@@ -76,7 +47,7 @@ static char *load_publish(struct load *l, const char *error, struct buf *lines)
     else if (error || !report)
         why = str_fmt("the archive could not be read: %s", error ? error : "no report");
     else
-        why = image_publish(l->dir, report, lines);
+        why = image_publish(l->held.dir, report, lines);
     json_free(report);
     return why;
 }
@@ -123,33 +94,16 @@ void load_complete(struct http_conn *conn)
     job_feed_end(l->job);
 }
 
-/* What the worker reads first: the layers that are there. */
-static void load_tell_layers(struct load *l)
-{
-    size_t n = 0;
-
-    for (struct layer *y = layer_first(); y; y = y->next)
-        n++;
-    l->layers = mem_alloc((n + 1) * sizeof(struct layer *));
-    for (struct layer *y = layer_first(); y; y = y->next) {
-        l->layers[l->nlayers++] = layer_get(y);
-        job_feed(l->job, y->id, ID_LEN);
-        job_feed(l->job, "\n", 1);
-    }
-    job_feed(l->job, "\n", 1);
-}
-
 void api_image_load(struct http_conn *conn)
 {
-    static unsigned count;
     struct load *l = mem_alloc(sizeof(*l));
 
     l->conn = conn;
-    l->dir = str_fmt("%s/tmp/load-%u", engine.root, count++);
-    dir_make(l->dir, 0700); /* the worker says what is wrong with it */
-    l->job = job_new(l, load_done, job_memory_bound(), "load", l->dir, NULL);
+    held_begin(&l->held, "load");
+    l->job = job_new(l, load_done, job_memory_bound(), "load", l->held.dir, NULL);
     l->job->drained = load_drained;
-    load_tell_layers(l);
+    held_layers(&l->held, l->job, "");
+    job_feed(l->job, "\n", 1);
     conn->owner = l;
     conn->on_body = load_body;
     conn->on_close = load_client_gone;

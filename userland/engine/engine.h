@@ -16,7 +16,9 @@
 // On disk below engine.root:
 //   layers/<128 bits of its id>/      one unpacked layer in overlay form
 //   base/                             the layer below those of most images (runtime/base.h)
+//   tars/<as in layers>               what makes its tar again (skeleton.h), if that can be
 //   images/<id>.json                  image configurations, as they came
+//   images/<id>.manifest              of one that was pulled: its manifest, as it came
 //   images.json                       which images there are, their tags and layers; written by a
 //                                     worker, synced, and only then is the client answered
 //   containers/<id>/                  upper, work, merged, hostname, hosts, resolv.conf, log*,
@@ -33,6 +35,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "engine/answer.h"
 #include "engine/life.h"
 #include "lib/buf.h"
 #include "engine/restart.h"
@@ -166,34 +169,18 @@ void layer_put(struct layer *l, struct answer *a);
 /* Takes over what a load worker prepared in `dir`; `result` is its report. Appends progress lines
  * to `out`. NULL, or a sentence saying what went wrong. */
 char *image_publish(const char *dir, const struct json *result, struct buf *out);
-/* "repo[:tag]" -> the short form that is stored, or NULL when it is no reference. */
+/* "repo[:tag]" or "repo[:tag]@sha256:..." -> the short form that is stored, or NULL when it is no
+ * reference. The second, of the manifest that a registry has, stands among the tags. */
 char *image_ref_normalize(const char *ref);
+bool image_ref_is_digest(const char *ref);
 void image_tag(struct image *img, const char *ref);   /* in its full form */
 void image_untag(struct image *img, const char *ref); /* that it has */
 bool image_has_tag(const struct image *img, const char *ref);
-void image_tags_sort(struct image *img); /* by name, as clients see them */
+int image_tag_count(const struct image *img); /* without digests */
+void image_tags_sort(struct image *img);      /* by name, as clients see them */
 /* With the layers that are only its, when the store on the disk does not list it any more. Writes
  * what goes to the answer, which waits for it. */
 void image_remove(struct image *img, struct answer *a);
-
-/* ---- answers that wait for work (answer.c) --------------------------------------------------- */
-
-/* An answer to a client that is given when all that it waits for is done. The client may leave
- * meanwhile. */
-struct answer {
-    struct http_conn *conn; /* NULL when the client has gone */
-    int status;
-    const char *type; /* of the body, or NULL */
-    struct buf body;
-    int holds;
-    char *error;          /* the first: it replaces the answer */
-    bool error_in_stream; /* as Docker reports a failed load: status 200 */
-};
-
-struct answer *answer_new(struct http_conn *conn, int status, const char *type); /* held once */
-void answer_hold(struct answer *a);
-/* One thing less to wait for; `error` is a sentence, or NULL. The last one gives the answer. */
-void answer_done(struct answer *a, const char *error);
 
 /* The image store as it is now goes to the disk; `a` waits for it. A reference to `img`, which may
  * be NULL, is dropped when that is done. */
@@ -568,6 +555,9 @@ API(api_image_history);
 API(api_image_remove);
 API(api_image_tag);
 API(api_image_pull);
+API(api_image_push);
+API(api_auth);
+API(api_distribution);
 API(api_container_create);
 API(api_container_list);
 API(api_container_inspect);

@@ -133,6 +133,9 @@ void layer_put(struct layer *l, struct answer *a)
 
     if (--l->refs || store_opening)
         return;
+    path = store_path("tars/", l->dir);
+    unlink(path);
+    free(path);
     path = store_path("layers/", l->dir);
     if (a)
         answer_hold(a);
@@ -262,6 +265,7 @@ static void image_raise(struct image *img, enum image_event e)
     if (img->state != I_GONE)
         return;
     image_unlink("images", img->id, ".json");
+    image_unlink("images", img->id, ".manifest");
     image_unlink("packed", img->id, ".cpio"); /* it may have been made after the removal */
     image_free(img);
 }
@@ -300,6 +304,15 @@ void image_untag(struct image *img, const char *ref)
     img->tags_sorted = false;
     map_remove(&tags_by_ref, ref);
     free(t);
+}
+
+int image_tag_count(const struct image *img)
+{
+    int n = 0;
+
+    for (int i = 0; i < img->ntags; i++)
+        n += !image_ref_is_digest(img->tags[i]->ref);
+    return n;
 }
 
 static int tag_compare(const void *a, const void *b)
@@ -373,7 +386,7 @@ struct image *image_of_id(const char *id)
     return map_find(&images_by_id, id);
 }
 
-static bool layer_there(const char *dir)
+bool layer_there(const char *dir)
 {
     char *path = store_path("layers/", dir);
     bool there = access(path, F_OK) == 0;
@@ -384,13 +397,13 @@ static bool layer_there(const char *dir)
     return there;
 }
 
-static bool is_digest(const char *text)
+bool image_id_ok(const char *text)
 {
     return text && str_is_hex(text, ID_LEN);
 }
 
 /* The id of a layer of an entry in a report or in images.json. */
-static const char *layer_entry(const struct json *l)
+const char *layer_entry_id(const struct json *l)
 {
     return json_str(l, "Id") ? json_str(l, "Id") : json_str(l, "DiffId");
 }
@@ -405,7 +418,7 @@ struct image *image_adopt(const struct json *j, const char **why)
     int err;
 
     *why = "bad record";
-    if (!is_digest(id))
+    if (!image_id_ok(id))
         return NULL;
     img = image_of_id(id);
     if (img) {
@@ -427,13 +440,13 @@ struct image *image_adopt(const struct json *j, const char **why)
     buf_free(&text);
     free(path);
     for (struct json *l = json_list(j, "Layers"); l && img->nlayers < LAYERS_MAX; l = l->next) {
-        if (!is_digest(json_str(l, "DiffId")) || !is_digest(layer_entry(l))) {
+        if (!image_id_ok(json_str(l, "DiffId")) || !image_id_ok(layer_entry_id(l))) {
             json_free(img->config);
             img->config = NULL;
             break;
         }
         img->layers[img->nlayers] = layer_get(
-            layer_add(layer_entry(l), json_str(l, "DiffId"), (uint64_t)json_int(l, "Size", 0)));
+            layer_add(layer_entry_id(l), json_str(l, "DiffId"), (uint64_t)json_int(l, "Size", 0)));
         img->size += img->layers[img->nlayers++]->size;
         if (!layer_there(img->layers[img->nlayers - 1]->dir)) {
             *why = "a layer of it is missing";
@@ -485,88 +498,4 @@ void image_adopt_tags(struct image *img, const struct json *j, struct buf *out)
         buf_str(out, "\r\n");
         event_image(img->id, t->str, "load");
     }
-}
-
-static char *publish_file(const char *dir, const char *from, const char *to, const char *name)
-{
-    char *old = str_fmt("%s/%s/%s", dir, from, name);
-    char *new = str_fmt("%s/%s/%s", engine.root, to, name), *why = NULL;
-
-    if (rename(old, new) < 0 &&
-        !(errno == ENOENT && access(new, F_OK) == 0)) /* two images of one archive share it */
-        why = str_fmt("cannot store %s: %s", new, strerror(errno));
-    free(old);
-    free(new);
-    return why;
-}
-
-/* No image is made of it, so a directory of its name is what a dead engine left, maybe in part, or
- * one that was removed and could not be moved away. */
-static char *publish_layer(const char *dir, const char *id)
-{
-    char *name = layer_dir(id), *made = str_fmt("%s/layers/%s", dir, name);
-    char *orphan = store_path("layers/", name), *why = NULL;
-    int err = tree_leave(orphan);
-
-    if (err)
-        why = str_fmt("cannot store %s: what was removed is still there: %s", orphan,
-                      str_error(-err));
-    else if (access(made, F_OK) == 0 && layer_there(name))
-        tree_discard(orphan, NULL, NULL);
-    why = why ? why : publish_file(dir, "layers", "layers", name);
-    free(orphan);
-    free(made);
-    free(name);
-    return why;
-}
-
-/* A worker that read hostile bytes wrote it: what it names are digests and tags, and there is space
- * for them. NULL or a sentence. */
-static char *publish_judge(const struct json *result)
-{
-    size_t images = 0, tags = 0, layers = 0;
-
-    for (struct json *j = json_list(result, "Images"); j; j = j->next) {
-        images++;
-        if (!is_digest(json_str(j, "Id")))
-            return str_dup("the worker's report is bad");
-        for (struct json *l = json_list(j, "Layers"); l; l = l->next, layers++)
-            if (!is_digest(json_str(l, "DiffId")) || !is_digest(layer_entry(l)))
-                return str_dup("the worker's report is bad");
-        for (struct json *t = json_list(j, "Tags"); t; t = t->next, tags++) {
-            char *ref = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
-            bool same = ref && !strcmp(ref, t->str);
-
-            free(ref);
-            if (!same)
-                return str_dup("the worker's report is bad");
-        }
-    }
-    return image_store_space(images, tags, layers);
-}
-
-char *image_publish(const char *dir, const struct json *result, struct buf *out)
-{
-    char *why = publish_judge(result);
-    const char *bad;
-
-    for (struct json *j = why ? NULL : json_list(result, "Images"); j && !why; j = j->next) {
-        char *file = str_fmt("%s.json", json_str(j, "Id"));
-        struct image *img;
-
-        for (struct json *l = json_list(j, "Layers"); l && !why; l = l->next) {
-            if (!layer_find(layer_entry(l)))
-                why = publish_layer(dir, layer_entry(l));
-        }
-        why = why ? why : publish_file(dir, "images", "images", file);
-        free(file);
-        if (why)
-            break;
-        img = image_adopt(j, &bad);
-        if (!img)
-            why = str_fmt("image configuration: %s", bad);
-        else
-            image_adopt_tags(img, j, out);
-    }
-    return why;
 }

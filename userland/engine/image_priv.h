@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the parts of the image store share: image.c (images and layers), image_store.c (what is
-// written of them).
+// What the parts of the image store share: image.c (images and layers), image_publish.c (new
+// ones), image_store.c (what is written of them).
 #pragma once
 
 #include "engine/engine.h"
@@ -16,6 +16,10 @@ void image_unlist(struct image *img); /* it has been removed, and containers may
 void image_drop(struct image *img, struct answer *a);
 /* Layers of images that were left out: a load brings them anew. Their directories stay. */
 void layers_forget(void);
+bool layer_there(const char *dir);  /* on the disk */
+bool image_id_ok(const char *text); /* 64 hex digits */
+/* The id of a layer of an entry in a report or in images.json. */
+const char *layer_entry_id(const struct json *l);
 /* An image whose parts are in place, from its entry in a report or in images.json. NULL with *why.
  */
 struct image *image_adopt(const struct json *j, const char **why);

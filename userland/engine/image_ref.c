@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Names of images, as clients and archives give them: one form for all that Docker takes for one.
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine.h"
@@ -87,11 +88,31 @@ static const char *image_ref_short(const char *ref)
     return ref;
 }
 
+/* "NAME[:TAG]@sha256:..." of n bytes before the '@': without the tag, which says nothing then. */
+static char *image_ref_of_digest(const char *ref, const char *at)
+{
+    char *name = str_dupn(ref, (size_t)(at - ref)), *whole = image_ref_normalize(name);
+    char *tag = whole ? strrchr(whole, ':') : NULL, *out = NULL;
+
+    if (tag && str_starts(at, "@sha256:") && str_is_hex(at + 8, ID_LEN))
+        out = str_fmt("%.*s%s", (int)(tag - whole), whole, at);
+    free(whole);
+    free(name);
+    return out;
+}
+
+bool image_ref_is_digest(const char *ref)
+{
+    return strchr(ref, '@');
+}
+
 char *image_ref_normalize(const char *given)
 {
     const char *ref = image_ref_short(given), *tag = strrchr(ref, ':');
     size_t n;
 
+    if (strchr(ref, '@'))
+        return image_ref_of_digest(ref, strchr(ref, '@'));
     if (tag && strchr(tag, '/'))
         tag = NULL; /* a registry's port */
     n = tag ? (size_t)(tag - ref) : strlen(ref);

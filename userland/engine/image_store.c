@@ -173,7 +173,7 @@ static void store_tmp_away(const char *path)
 static int store_dirs(void)
 {
     static const char *const dirs[] = {"layers", "images",  "containers", "tmp",
-                                       "packed", "volumes", "networks"};
+                                       "packed", "volumes", "networks",   "tars"};
     int err = 0;
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++) {
@@ -224,6 +224,7 @@ static void orphans_of(const char *dir, bool (*used)(const char *name))
 static void store_orphans(void)
 {
     orphans_of("layers", layer_is_used);
+    orphans_of("tars", layer_is_used);
     orphans_of("images", image_is_used);
     orphans_of("packed", image_is_used);
 }

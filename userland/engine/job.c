@@ -24,6 +24,7 @@
 #define JOB_ROLE 3 /* where it stands in argv */
 #define JOB_MEMORY_MIN (64ll << 20)
 #define LOADS_MAX 16 /* a client may take its time with each */
+#define PULLS_MAX 8  /* a registry, too; each is several processes */
 
 static struct job *job_list, **job_tail = &job_list; /* the oldest first */
 static unsigned job_count;
@@ -33,9 +34,11 @@ static struct job_limit {
     const char *role;
     int at_once, running;
     bool stays; /* as long as the engine: without a group, and with its lock */
-} job_limits[] = {{"remove", 4, 0, false},      {"groups", 4, 0, false}, {"pack", 2, 0, false},
-                  {"store", 1, 0, true},        {"top", 4, 0, false},    {"usage", 1, 0, false},
-                  {"load", LOADS_MAX, 0, false}};
+} job_limits[] = {{"remove", 4, 0, false},       {"groups", 4, 0, false},
+                  {"pack", 2, 0, false},         {"store", 1, 0, true},
+                  {"top", 4, 0, false},          {"usage", 1, 0, false},
+                  {"load", LOADS_MAX, 0, false}, {"pull", PULLS_MAX, 0, false},
+                  {"push", PULLS_MAX, 0, false}, {"registry", LOADS_MAX, 0, false}};
 
 static void job_start(struct job *j);
 

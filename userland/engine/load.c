@@ -72,11 +72,6 @@ void load_take(uint64_t bytes, const char *what)
                   (unsigned long long)(load.budget.first >> 20));
 }
 
-int load_fd(void)
-{
-    return load.fd;
-}
-
 /* ---- the archive ----------------------------------------------------------------------------- */
 
 /* A compressed archive becomes a plain one, beside it. */
@@ -84,12 +79,13 @@ static void load_expand(void)
 {
     static char data[65536];
     struct source_file file;
+    struct member all = {.fd = load.fd, .name = (char *)"image archive", .size = load.size};
     struct source *decoder;
     ssize_t n;
     int fd;
 
     source_file_init(&file, load.fd, 0, load.size);
-    decoder = load_decoder(0, load.size, &file.src, "image archive");
+    decoder = load_decoder(&all, &file.src);
     if (!decoder)
         return;
     fd = open("/plain", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -141,7 +137,7 @@ static void load_index_entry(struct tar *tar)
     if (load.nmembers % 64 == 0)
         load.members = mem_resize(load.members, sizeof(*m) * (load.nmembers + 64));
     m = &load.members[load.nmembers++];
-    *m = (struct member){.name = str_dup(e->name), .offset = e->offset, .size = e->size};
+    *m = (struct member){load.fd, str_dup(e->name), NULL, e->offset, e->size};
     if (e->type != TAR_FILE)
         m->link = load_link_target(e);
 }
@@ -233,7 +229,7 @@ struct json *load_json(const struct member *m, const char *digest, char *out_dig
     if (load.json > LOAD_JSON_ALL)
         load_fail("%s: more than %u MB of JSON in all", m->name, LOAD_JSON_ALL >> 20);
     buf_reserve(&b, m->size);
-    if (read_at(load.fd, b.data, m->size, m->offset) != (ssize_t)m->size)
+    if (read_at(m->fd, b.data, m->size, m->offset) != (ssize_t)m->size)
         load_fail("%s: read error", m->name);
     b.len = m->size;
     b.data[b.len] = 0;
@@ -263,7 +259,7 @@ static void load_copy(const struct member *m, const char *path)
     load_take(m->size + 1024, m->name);
     while (!err && at < m->size) {
         size_t want = m->size - at < sizeof(data) ? m->size - at : sizeof(data);
-        ssize_t n = read_at(load.fd, data, want, m->offset + at);
+        ssize_t n = read_at(m->fd, data, want, m->offset + at);
 
         if (n != (ssize_t)want)
             load_fail("%s: read error", m->name);
@@ -277,8 +273,7 @@ static void load_copy(const struct member *m, const char *path)
     close(fd);
 }
 
-/* The digest of a chain of layers and one more, as OCI has it; of one, that one's. */
-static void load_chain(char *chain, const char *diff_id)
+void load_chain(char *chain, const char *diff_id)
 {
     struct sha256 sum;
 
@@ -306,7 +301,11 @@ static void load_layers(const struct load_image *in, const struct json *ids)
 
         l.diff_id = load_digest(d->type == JSON_STRING ? d->str : NULL, "rootfs.diff_ids");
         load_chain(chain, l.diff_id);
+        if (in->begun)
+            in->begun(i);
         load_layer(&l);
+        if (in->done)
+            in->done(i);
         jw_object(&load.w, NULL);
         jw_str(&load.w, "DiffId", l.diff_id);
         if (strcmp(l.id, l.diff_id))
@@ -370,40 +369,49 @@ static void load_confine(void)
                 0);
 }
 
-/* From here on `dir` is the root: nothing else of the machine has a name. */
-static void load_enter(const char *dir)
+void load_enter(const char *dir, int out_fd)
 {
-    static const char *const dirs[] = {"/layers", "/images"};
+    static const char *const dirs[] = {"/layers", "/images", "/tars"};
+    int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+    load.out = out_fd;
+    load.w.out = &load.report;
+    if (top < 0)
+        load_fail("cannot open %s: %s", dir, strerror(errno));
+    budget_open(&load.budget, top);
+    load_store_open(dir);
     if (chdir(dir) < 0 || chroot(".") < 0)
         load_fail("cannot enter %s: %s", dir, strerror(errno));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (mkdir(dirs[i], 0755) < 0)
             load_fail("cannot create %s: %s", dirs[i], strerror(errno));
     load_confine();
 }
 
-static void load_open(int fd, const char *dir)
+static void load_open(int fd)
 {
     struct stat st;
-    int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (top < 0 || fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         load_fail("cannot read the archive: %s", strerror(errno));
     load.fd = fd;
     load.size = (uint64_t)st.st_size;
-    budget_open(&load.budget, top);
-    load_store_open(dir);
+}
+
+_Noreturn void load_one(int out_fd, const struct load_image *in, char **tags, size_t ntags)
+{
+    load.out = out_fd;
+    load_image(in, tags, ntags);
+    buf_char(&load.report, '\n');
+    _exit(write_all(out_fd, load.report.data, load.report.len) ? 2 : 0);
 }
 
 void load_worker(int fd, const char *dir, int out_fd)
 {
     const struct member *manifest, *index;
 
-    load.out = out_fd;
-    load.w.out = &load.report;
-    load_open(fd, dir);
-    load_enter(dir);
+    load_enter(dir, out_fd);
+    load_open(fd);
     load_expand();
     load_index();
     manifest = load_member("manifest.json");

@@ -8,12 +8,14 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "engine/skeleton.h"
 #include "lib/budget.h"
 #include "lib/json.h"
 #include "lib/source.h"
 
-/* A member of the archive. */
+/* A member of the archive, or a blob of a registry. */
 struct member {
+    int fd; /* where its bytes are */
     char *name;
     char *link; /* of a link inside the archive, cleaned; or NULL */
     uint64_t offset, size;
@@ -27,7 +29,6 @@ void load_take(uint64_t bytes, const char *what);
 
 /* ---- load.c ---- */
 
-int load_fd(void); /* the archive */
 /* A member by the name a manifest uses, through links; without one the worker ends: `what` says
  * what names it. */
 const struct member *load_need(const char *name, const char *what);
@@ -36,6 +37,9 @@ struct json *load_json(const struct member *m, const char *digest, char *out_dig
 /* Hex digits of "sha256:..." */
 const char *load_digest(const char *text, const char *what);
 
+/* The digest of a chain of layers and one more, as OCI has it, in its place; "" is none yet. */
+void load_chain(char *chain, const char *diff_id);
+
 /* One image of either format: its configuration, its layers in order and their names. */
 struct load_image {
     const struct member *config;
@@ -43,8 +47,16 @@ struct load_image {
     const struct member *layers[LAYERS_MAX];
     const char *digests[LAYERS_MAX];
     size_t nlayers;
+    /* Called before and after each of its layers is looked at; or NULL. */
+    void (*begun)(size_t layer), (*done)(size_t layer);
 };
 void load_image(const struct load_image *in, char **tags, size_t ntags);
+
+/* From here on `dir` is the root: nothing else of the machine has a name, and what unpacking needs
+ * is all that may be done. */
+void load_enter(const char *dir, int out_fd);
+/* One image alone: its report, or why there is none, goes to out_fd as one line. */
+_Noreturn void load_one(int out_fd, const struct load_image *in, char **tags, size_t ntags);
 
 /* ---- load_formats.c ---- */
 
@@ -55,9 +67,10 @@ void load_oci(const struct member *index);
 
 /* Opens the store's layers, for the names in them, before the worker loses sight of them. */
 void load_store_open(const char *dir);
-/* A decoder for the bytes [offset, offset + size) of the archive over `from`, or NULL when they are
- * plain. `what` names them in an error. */
-struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from, const char *what);
+/* A decoder for the bytes of `m` over `from`, or NULL when they are plain. */
+struct source *load_decoder(const struct member *m, struct source *from);
+/* Told how many bytes of a layer, as it is stored, have been unpacked; or NULL. */
+extern void (*load_layer_progress)(uint64_t bytes);
 /* A layer of an image: what is asked for, and what came of it. */
 struct load_layer {
     const struct member *m;
@@ -76,7 +89,7 @@ void load_layer(struct load_layer *l);
 /* Unpacks a layer tar into the new directory `dir`, whiteouts in overlay form; fails by
  * load_fail(), naming the layer `name` and the entry. True when content of the layers below has got
  * into it. */
-bool unpack_layer(struct source *from, const char *dir, const char *name);
+bool unpack_layer(struct skeleton *from, const char *dir, const char *name);
 
 /* ---- lower.c ---- */
 

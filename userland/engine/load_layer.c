@@ -30,7 +30,12 @@ struct source_sum {
     struct source *from;
     struct sha256 sum;
     uint64_t total;
+    void (*told)(uint64_t total); /* now and then; or NULL */
 };
+
+#define LAYER_TOLD (512u << 10) /* bytes between two */
+
+void (*load_layer_progress)(uint64_t bytes);
 
 static ssize_t source_sum_read(struct source *s, void *data, size_t len)
 {
@@ -40,6 +45,8 @@ static ssize_t source_sum_read(struct source *s, void *data, size_t len)
     if (n > 0) {
         sha256_add(&h->sum, data, (size_t)n);
         h->total += (uint64_t)n;
+        if (h->told && h->total / LAYER_TOLD != (h->total - (uint64_t)n) / LAYER_TOLD)
+            h->told(h->total);
     }
     s->why = h->from->why;
     return n;
@@ -62,14 +69,15 @@ static void source_drain(struct source *s, const char *name)
         load_fail("layer %s: %s", name, s->why ? s->why : "read error");
 }
 
-struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from, const char *what)
+struct source *load_decoder(const struct member *m, struct source *from)
 {
     uint8_t head[DECODE_HEAD];
-    size_t want = size < sizeof(head) ? size : sizeof(head);
-    ssize_t n = read_at(load_fd(), head, want, offset);
+    size_t want = m->size < sizeof(head) ? m->size : sizeof(head);
+    ssize_t n = read_at(m->fd, head, want, m->offset);
 
     if (n != (ssize_t)want) /* not to be taken for a plain one */
-        load_fail("%s: read error: %s", what, n < 0 ? strerror((int)-n) : "it has become shorter");
+        load_fail("%s: read error: %s", m->name,
+                  n < 0 ? strerror((int)-n) : "it has become shorter");
     return decode_new(decode_detect(head, want), from);
 }
 
@@ -83,13 +91,52 @@ static int load_layer_dir(const char *dir)
     return fd >= 0 ? fd : openat(load_store, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Below /layers, by its id. */
-static char *load_layer_path(const char *id)
+/* Below /layers or /tars, by its id. */
+static char *load_layer_path(const char *in, const char *id)
 {
-    char *dir = layer_dir(id), *path = str_fmt("/layers/%s", dir);
+    char *dir = layer_dir(id), *path = str_fmt("/%s/%s", in, dir);
 
     free(dir);
     return path;
+}
+
+/* Of another name than what it holds alone would have. */
+static void load_layer_rename(const struct load_layer *l, const char *in)
+{
+    char *path = load_layer_path(in, l->diff_id), *chained = load_layer_path(in, l->id);
+
+    if (strcmp(path, chained) && rename(path, chained) < 0 && errno != ENOENT)
+        load_fail("layer %s: cannot store it: %s", l->m->name, strerror(errno));
+    free(chained);
+    free(path);
+}
+
+/* A layer without a skeleton is as good as any, but cannot be pushed. */
+static void load_skeleton_end(struct load_layer *l, struct skeleton *s)
+{
+    char *path = load_layer_path("tars", l->diff_id);
+    struct stat st;
+    int err = skeleton_end(s);
+
+    if (err && err != -ENODATA)
+        load_fail("layer %s: cannot store its skeleton: %s", l->m->name, strerror(-err));
+    if (err)
+        unlink(path);
+    else if (fstat(s->fd, &st) == 0)
+        load_take((uint64_t)st.st_size, l->m->name);
+    close(s->fd);
+    free(path);
+}
+
+static int load_skeleton_create(const struct load_layer *l)
+{
+    char *path = load_layer_path("tars", l->diff_id);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        load_fail("layer %s: cannot store its skeleton: %s", l->m->name, strerror(errno));
+    free(path);
+    return fd;
 }
 
 static void load_layer_unpack(struct load_layer *l)
@@ -98,14 +145,18 @@ static void load_layer_unpack(struct load_layer *l)
     struct source_file file;
     struct source_sum blob, content;
     struct source *decoder;
-    char hex[SHA256_HEX], *path = load_layer_path(l->diff_id), *chained;
+    struct skeleton skeleton;
+    char hex[SHA256_HEX], *path = load_layer_path("layers", l->diff_id);
 
-    source_file_init(&file, load_fd(), m->offset, m->size);
+    source_file_init(&file, m->fd, m->offset, m->size);
     source_sum_init(&blob, &file.src);
-    decoder = load_decoder(m->offset, m->size, &blob.src, m->name);
+    blob.told = load_layer_progress;
+    decoder = load_decoder(m, &blob.src);
     source_sum_init(&content, decoder ? decoder : &blob.src);
-    l->id = unpack_layer(&content.src, path, m->name) ? l->chain : l->diff_id;
-    source_drain(&content.src, m->name);
+    skeleton_begin(&skeleton, &content.src, load_skeleton_create(l));
+    l->id = unpack_layer(&skeleton, path, m->name) ? l->chain : l->diff_id;
+    free(path);
+    source_drain(&skeleton.src, m->name);
     source_drain(&blob.src, m->name);
     source_free(decoder);
     sha256_end(&content.sum, hex);
@@ -116,18 +167,16 @@ static void load_layer_unpack(struct load_layer *l)
     if (l->digest && strcmp(hex, l->digest))
         load_fail("layer %s: blob digest does not match: is sha256:%s", m->name, hex);
     l->size = content.total;
-    chained = load_layer_path(l->id);
-    if (strcmp(path, chained) && rename(path, chained) < 0)
-        load_fail("layer %s: cannot store it: %s", m->name, strerror(errno));
-    free(chained);
-    free(path);
+    load_skeleton_end(l, &skeleton);
+    load_layer_rename(l, "layers");
+    load_layer_rename(l, "tars");
 }
 
 /* Whether a layer of that id is in the store or has been unpacked. */
 static bool load_layer_there(struct load_layer *l, const char *id)
 {
     const struct layer *known = layer_find(id);
-    char *path = load_layer_path(id);
+    char *path = load_layer_path("layers", id);
     bool there = known || access(path, F_OK) == 0;
 
     free(path);

@@ -2,8 +2,13 @@
 // The engine's process: options, the listening socket, signals, the loop.
 //
 //   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--keeper PROGRAM] [--ready-fd N] [--after
-//   S] engine --worker ...   a worker of one that runs: worker.c engine --life         prints the
-//   transition tables
+//   S]
+//          [--mirror URL]... [--insecure-registry HOST]... [--https SOCKET] [--registry-idle S]
+//   engine --worker ...   a worker of one that runs: worker.c
+//   engine --life         prints the transition tables
+//
+// The second line's, for registries (registry.h), also stand on the kernel's command line, as
+// bothy.mirror=URL and so on.
 //
 // --after: seconds to wait first, for init, which starts one again that does not live long. One
 // that has waited for the longest is patient: what those before it could not read it leaves out.
@@ -31,6 +36,7 @@
 #include "engine/job.h"
 #include "engine/network.h"
 #include "engine/process.h"
+#include "engine/registry.h"
 #include "engine/spool.h"
 #include "engine/volume.h"
 #include "lib/str.h"
@@ -333,6 +339,8 @@ static int engine_option(int argc, char **argv, int *ready)
         } else if (value && !strcmp(argv[i], "--after") && str_u64(value, &fd) && fd < 3600) {
             sleep((unsigned)fd);
             engine.patient = fd >= AFTER_PATIENT;
+        } else if (value && str_starts(argv[i], "--") && registry_option(argv[i] + 2, value)) {
+            continue;
         } else {
             fprintf(stderr, "engine: unknown option %s\n", argv[i]);
             return -EINVAL;
@@ -352,6 +360,7 @@ int main(int argc, char **argv)
         life_print(stdout);
         return 0;
     }
+    registry_options_of_boot();
     if (engine_option(argc, argv, &ready))
         return 2;
     random_hex(hex, 32);

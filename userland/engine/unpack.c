@@ -39,6 +39,7 @@ static struct {
     struct tar tar;
     struct dir_time *times; /* set at the end, when nothing changes the directories any more */
     bool raised;            /* something of the layers below */
+    struct skeleton *skeleton;
 } unpack;
 
 _Noreturn static void unpack_fail(const char *what)
@@ -143,6 +144,8 @@ static void unpack_file(int dir, const char *name)
     uint64_t offset;
     ssize_t n;
 
+    if (!unpack.tar.entry.sparse)
+        skeleton_file(unpack.skeleton, unpack.tar.entry.name, unpack.tar.entry.size);
     while ((n = tar_read(&unpack.tar, data, sizeof(data), &offset)) > 0)
         unpack_write(fd, data, (size_t)n, offset);
     if (n < 0)
@@ -158,9 +161,11 @@ static void unpack_dir(int dir, const char *name)
     struct dir_time *t;
     struct stat st;
 
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) &&
-        unlinkat(dir, name, 0) < 0)
-        unpack_fail(strerror(errno));
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode)) {
+        unpack.skeleton->spoiled = true;
+        if (unlinkat(dir, name, 0) < 0)
+            unpack_fail(strerror(errno));
+    }
     if (mkdirat(dir, name, 0755) < 0 && errno != EEXIST)
         unpack_fail(strerror(errno));
     t = mem_alloc(sizeof(*t));
@@ -309,8 +314,13 @@ static void unpack_whiteout(int dir, const char *name)
 /* What an earlier entry of the same layer put there gives way, as in Docker: a whole tree too. */
 static void unpack_replace(int dir, const char *name)
 {
-    int err = tree_remove(dir, name);
+    struct stat st;
+    int err;
 
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+        return;
+    unpack.skeleton->spoiled = true;
+    err = tree_remove(dir, name);
     if (err)
         unpack_fail(strerror(-err));
 }
@@ -389,19 +399,20 @@ static void unpack_times(void)
     }
 }
 
-bool unpack_layer(struct source *from, const char *dir, const char *name)
+bool unpack_layer(struct skeleton *from, const char *dir, const char *name)
 {
     unsigned count = 0;
     int n;
 
     unpack.layer = name;
     unpack.raised = false;
+    unpack.skeleton = from;
     if (mkdir(dir, 0755) < 0)
         load_fail("cannot create %s: %s", dir, strerror(errno));
     unpack.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (unpack.root < 0)
         load_fail("cannot open %s: %s", dir, strerror(errno));
-    tar_init(&unpack.tar, from);
+    tar_init(&unpack.tar, &from->src);
     while ((n = tar_next(&unpack.tar)) > 0) {
         if (++count > UNPACK_ENTRIES_MAX)
             load_fail("layer %s: more than %d entries", name, UNPACK_ENTRIES_MAX);

@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "engine/job.h"
 #include "engine/pack.h"
+#include "engine/registry.h"
 #include "engine/store.h"
 #include "engine/usage.h"
 #include "lib/budget.h"
@@ -200,9 +201,10 @@ static const struct {
     int args;
     int (*fn)(char **argv);
 } worker_roles[] = {
-    {"load", 1, worker_load},   {"pack", 3, worker_pack},   {"remove", 1, worker_remove},
-    {"store", 0, worker_store}, {"usage", 1, worker_usage}, {"groups", 1, worker_groups},
-    {"top", 1, worker_top},
+    {"load", 1, worker_load},         {"pack", 3, worker_pack},   {"remove", 1, worker_remove},
+    {"store", 0, worker_store},       {"usage", 1, worker_usage}, {"groups", 1, worker_groups},
+    {"top", 1, worker_top},           {"pull", 1, worker_pull},   {"push", 1, worker_push},
+    {"registry", 1, worker_registry},
 };
 
 static void worker_confine(const char *engine_pid)

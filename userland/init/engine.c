@@ -35,8 +35,10 @@ static long elapsed_ms(const struct timespec *since)
 /* However often it ends: without it the machine serves no client. */
 static void engine_exited(pid_t pid, int status)
 {
-    if (pid != engine_pid)
+    if (pid != engine_pid) {
+        net_exited(pid, status);
         return;
+    }
     init_log("the engine has ended with status %d", status_code(status));
     if (elapsed_ms(&engine_since) >= ENGINE_STEADY_MS)
         engine_pause = 0;

@@ -5,9 +5,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* ---- main.c ---------------------------------------------------------------------------------- */
+/* ---- log.c ----------------------------------------------------------------------------------- */
 
 void init_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- main.c ---------------------------------------------------------------------------------- */
+
 _Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync */
 
 /* ---- spawn.c --------------------------------------------------------------------------------- */
@@ -26,6 +29,11 @@ int status_code(int wait_status);
 void engine_run(void); /* starts the engine and returns when it listens */
 void images_load(bool framed);
 void demonstration(void);
+
+/* ---- net.c ----------------------------------------------------------------------------------- */
+
+void net_run(void);                     /* starts netd and does not wait */
+void net_exited(pid_t pid, int status); /* starts it again, after a pause, when it was netd */
 
 /* ---- command.c ------------------------------------------------------------------------------- */
 

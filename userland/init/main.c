@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// PID 1 of the host: file systems, engine, images, demonstration, then commands or the console.
+// PID 1 of the host: file systems, engine, netd, images, demonstration, then commands or the
+// console.
 //
 // Kernel command line: bothy.demo=0|1  run the demonstration (default: unless there are commands)
 //                      bothy.exit=1    power off instead of the prompt
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,18 +22,6 @@
 #include "lib/str.h"
 
 static struct buf boot_line; /* words ended by NULs */
-
-void init_log(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    fputs("init: ", stdout);
-    vprintf(fmt, ap);
-    putchar('\n');
-    fflush(stdout);
-    va_end(ap);
-}
 
 void init_power(int how)
 {
@@ -118,6 +106,7 @@ int main(void)
     setenv("TERM", "vt100", 0);
     sethostname("bothy", 5);
     engine_run();
+    net_run();
     prompt = !has_commands && !boot_flag("bothy.exit", false);
     images_load(!prompt);
     if (boot_flag("bothy.demo", !has_commands))

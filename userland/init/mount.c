@@ -65,6 +65,7 @@ void mount_host(void)
         {"/proc/self/fd/0", "/dev/stdin"},
         {"/proc/self/fd/1", "/dev/stdout"},
         {"/proc/self/fd/2", "/dev/stderr"},
+        {"/run/net/resolv.conf", "/etc/resolv.conf"}, /* netd's */
     };
 
     umask(0);

@@ -64,6 +64,7 @@ int client_send(struct client *c, const char *method, const char *path, const ch
     int err;
 
     buf_fmt(&b, "%s %s HTTP/1.1\r\nHost: docker\r\nUser-Agent: bothy\r\n", method, path);
+    buf_str(&b, c->headers ? c->headers : "");
     if (upgrade)
         buf_str(&b, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
     if (json)
@@ -147,7 +148,7 @@ ssize_t client_read(struct client *c, void *data, size_t len)
         size_t piece_len;
         size_t avail = c->in.len < len ? c->in.len : len;
         /* framing lines may be longer than the caller's buffer: show those in full */
-        bool framing = c->body.kind == HTTP_BODY_CHUNKED && c->body.chunk_state != 1;
+        bool framing = c->body.kind == HTTP_BODY_CHUNKED && c->body.chunk_state != HTTP_CHUNK_DATA;
         ssize_t n =
             http_body_next(&c->body, c->in.data, framing ? c->in.len : avail, &piece, &piece_len);
 

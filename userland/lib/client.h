@@ -9,7 +9,8 @@ struct client {
     int fd;
     struct http_head head; /* of the last answer */
     struct http_body body;
-    struct buf in; /* bytes read and not yet used */
+    struct buf in;       /* bytes read and not yet used */
+    const char *headers; /* further lines of a request, each ended by CRLF; or NULL */
 };
 
 /* 0 or -errno of socket/connect. */

@@ -194,8 +194,6 @@ int http_body_init(struct http_body *b, const struct http_head *h, bool response
     return 0;
 }
 
-enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER };
-
 /* A line "hex[;extension]", "" or a trailer: how many bytes it uses, 0 when incomplete. */
 static ssize_t http_chunk_line(struct http_body *b, const char *in, size_t len)
 {
@@ -206,15 +204,15 @@ static ssize_t http_chunk_line(struct http_body *b, const char *in, size_t len)
         return len > 4096 ? -EINVAL : 0;
     if (n && in[n - 1] == '\r')
         n--;
-    if (b->chunk_state == CHUNK_TRAILER) {
+    if (b->chunk_state == HTTP_CHUNK_TRAILER) {
         b->trailer += (uint32_t)n + 1;
         if (b->trailer > HTTP_TRAILER_MAX)
             return -EINVAL;
         b->done = n == 0;
         return nl + 1 - in;
     }
-    if (b->chunk_state == CHUNK_DATA_END) {
-        b->chunk_state = CHUNK_SIZE;
+    if (b->chunk_state == HTTP_CHUNK_DATA_END) {
+        b->chunk_state = HTTP_CHUNK_SIZE;
         return n == 0 ? nl + 1 - in : -EINVAL;
     }
     b->left = 0;
@@ -228,7 +226,7 @@ static ssize_t http_chunk_line(struct http_body *b, const char *in, size_t len)
     }
     if (i == 0)
         return -EINVAL;
-    b->chunk_state = b->left ? CHUNK_DATA : CHUNK_TRAILER;
+    b->chunk_state = b->left ? HTTP_CHUNK_DATA : HTTP_CHUNK_TRAILER;
     return nl + 1 - in;
 }
 
@@ -239,7 +237,7 @@ ssize_t http_body_next(struct http_body *b, const char *in, size_t len, const ch
     *data_len = 0;
     if (b->done || !len)
         return 0;
-    if (b->kind == HTTP_BODY_CHUNKED && b->chunk_state != CHUNK_DATA)
+    if (b->kind == HTTP_BODY_CHUNKED && b->chunk_state != HTTP_CHUNK_DATA)
         return http_chunk_line(b, in, len);
     if (b->kind != HTTP_BODY_TO_END) {
         if (len > b->left)
@@ -247,9 +245,34 @@ ssize_t http_body_next(struct http_body *b, const char *in, size_t len, const ch
         b->left -= len;
         if (!b->left) {
             b->done = b->kind == HTTP_BODY_LENGTH;
-            b->chunk_state = CHUNK_DATA_END;
+            b->chunk_state = HTTP_CHUNK_DATA_END;
         }
     }
     *data_len = len;
     return (ssize_t)len;
+}
+
+static bool http_number(const char **at, uint64_t *out)
+{
+    size_t n = strspn(*at, "0123456789");
+    char *text = str_dupn(*at, n);
+    bool ok = str_u64(text, out);
+
+    free(text);
+    *at += n;
+    return ok;
+}
+
+bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total)
+{
+    if (!str_starts(text, "bytes "))
+        return false;
+    text += 6;
+    if (!http_number(&text, first) || *text++ != '-' || !http_number(&text, last) ||
+        *text++ != '/' || *first > *last)
+        return false;
+    *total = UINT64_MAX;
+    if (!strcmp(text, "*"))
+        return true;
+    return http_number(&text, total) && !*text && *total > *last;
 }

@@ -65,8 +65,8 @@ bool http_query_bool(const struct http_head *h, const char *name, bool otherwise
 /* A message body on the wire: by length, chunked, or until the end of the stream. */
 struct http_body {
     enum { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_TO_END } kind;
-    uint64_t left;    /* of the length or of the current chunk */
-    int chunk_state;  /* private */
+    uint64_t left; /* of the length or of the current chunk */
+    enum { HTTP_CHUNK_SIZE, HTTP_CHUNK_DATA, HTTP_CHUNK_DATA_END, HTTP_CHUNK_TRAILER } chunk_state;
     uint32_t trailer; /* bytes of it so far */
     bool done;
 };
@@ -77,6 +77,9 @@ int http_body_init(struct http_body *b, const struct http_head *h, bool response
  * returns how many wire bytes that used up, or -EINVAL. Call until it returns 0. */
 ssize_t http_body_next(struct http_body *b, const char *in, size_t len, const char **data,
                        size_t *data_len);
+
+/* "bytes FIRST-LAST/TOTAL" of a Content-Range; a total of "*" is UINT64_MAX. */
+bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total);
 
 struct http_conn;
 

@@ -377,6 +377,13 @@ static void child_privileges(struct child *ch, const struct user_ids *u)
     child_identity(ch, u, caps);
 }
 
+int child_forgo(void)
+{
+    struct child_caps c = {.head = {CAP_VERSION_3, 0}};
+
+    return syscall(SYS_capset, &c.head, c.data) < 0 ? -errno : 0;
+}
+
 void child_limit(struct child *ch, uint64_t caps, uint64_t filter)
 {
     struct user_ids root = {0};

@@ -23,7 +23,7 @@ bool accept_has_space(const struct socket *l, const struct accept_queue *q)
            (READ_ONCE(l->shut) & SOCK_SHUT_RD);
 }
 
-static int accept_try(struct socket *l, struct accept_queue *q, struct socket *conn)
+int accept_add(struct socket *l, struct accept_queue *q, struct socket *conn)
 {
     int err = 0;
 
@@ -47,7 +47,7 @@ int accept_offer(struct socket *l, struct accept_queue *q, struct socket *conn, 
 {
     int err;
 
-    while ((err = accept_try(l, q, conn)) == -EAGAIN && !nonblock) {
+    while ((err = accept_add(l, q, conn)) == -EAGAIN && !nonblock) {
         err = wait_event_exclusive(&l->senders_wait, accept_has_space(l, q), deadline);
         if (err)
             break;

@@ -21,6 +21,9 @@ void accept_queue_init(struct accept_queue *q);
 void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog) REQUIRES(l->lock);
 /* There is space for a connection, or connect fails. */
 bool accept_has_space(const struct socket *l, const struct accept_queue *q);
+/* Puts conn in, which waits for nothing: 0, then the queue has the caller's reference;
+ * -ECONNREFUSED (listens no more), -EAGAIN (full). */
+int accept_add(struct socket *l, struct accept_queue *q, struct socket *conn) __must_check;
 /* Puts conn in: the queue takes a reference of conn's. 0, -ECONNREFUSED (listens no more), -EAGAIN
  * (full and nonblock, or later than deadline), -ERESTARTSYS. */
 int accept_offer(struct socket *l, struct accept_queue *q, struct socket *conn, bool nonblock,

@@ -19,18 +19,8 @@ TABLE_DECLARE(struct net_protocol, net_protocols);
 
 COUNTER(net_rx_unknown);
 
-/* A group that a device receives frames of. */
-struct device_group {
-    struct list_node node;
-    struct netdev *dev;
-    u8 link[NETDEV_ADDR];
-    u32 users;
-};
-
 struct net_devices {
     struct mutex config;
-    struct spinlock group_lock;
-    struct list_node groups; /* group_lock  struct device_group */
     struct spinlock lock;
     struct list_node devs; /* lock  each with a reference */
     u32 last_index;        /* lock */
@@ -49,8 +39,6 @@ static int devices_setup(struct net_ns *ns, void *part)
     mutex_init(&d->config, RANK_DRIVER, 21, "net devices' config");
     spinlock_init(&d->lock, RANK_NET, 9, "net devices");
     list_init(&d->devs);
-    list_init(&d->groups);
-    spinlock_init(&d->group_lock, RANK_NET, 9, "net devices' groups");
     return 0;
 }
 
@@ -66,6 +54,20 @@ static void devices_teardown(struct net_ns *ns, void *part)
 }
 NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_setup,
                            devices_teardown};
+
+/* Before all other parts: what they keep for devices goes with these, but for lo. */
+static u32 devices_first_offset;
+
+static void devices_first_teardown(struct net_ns *ns, void *part)
+{
+    struct net_devices *d = devices_of(ns);
+    struct netdev *dev, *next;
+
+    list_for_each_safe (dev, next, &d->devs, node)
+        if (!(dev->flags & NETDEV_LOOPBACK))
+            devices_remove(dev);
+}
+NET_PART("99", devices_first) = {0, &devices_first_offset, NULL, devices_first_teardown};
 
 static struct netdev *devices_named(struct net_devices *d, const char *name)
 {
@@ -198,6 +200,16 @@ static int devices_tell(struct netdev *dev, enum net_device_event event)
     return 0;
 }
 
+void net_config_lock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller unlocks */
+{
+    mutex_lock(&devices_of(ns)->config);
+}
+
+void net_config_unlock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller has locked */
+{
+    mutex_unlock(&devices_of(ns)->config);
+}
+
 int net_device_up(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
@@ -218,16 +230,6 @@ int net_device_up(struct netdev *dev)
     return err;
 }
 
-void net_config_lock(struct net_ns *ns)
-{
-    mutex_lock(&devices_of(ns)->config);
-}
-
-void net_config_unlock(struct net_ns *ns)
-{
-    mutex_unlock(&devices_of(ns)->config);
-}
-
 void net_device_down(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
@@ -242,99 +244,12 @@ void net_device_down(struct netdev *dev)
     mutex_unlock(&d->config);
 }
 
-static struct device_group *group_find_locked(struct net_devices *d, struct netdev *dev,
-                                              const u8 *link) REQUIRES(d->group_lock)
-{
-    struct device_group *g;
-
-    ASSERT_HELD(&d->group_lock);
-    list_for_each (g, &d->groups, node)
-        if (g->dev == dev && !memcmp(g->link, link, NETDEV_ADDR))
-            return g;
-    return NULL;
-}
-
-/* What the device is told: as many as it filters, and how many there are. */
-static void group_fill(struct net_devices *d, struct netdev *dev)
-{
-    const struct device_group *g;
-    u32 n = 0;
-
-    ASSERT_HELD(&dev->config);
-    spin_lock(&d->group_lock);
-    list_for_each (g, &d->groups, node) {
-        if (g->dev != dev)
-            continue;
-        if (n < NETDEV_MULTICAST)
-            memcpy(dev->groups[n], g->link, NETDEV_ADDR);
-        n++;
-    }
-    dev->nr_groups = n;
-    spin_unlock(&d->group_lock);
-}
-
-/* True: the device's groups have changed. *made: what is to be freed. */
-static bool group_change(struct net_devices *d, struct netdev *dev, const u8 *link, bool join,
-                         struct device_group **made)
-{
-    struct device_group *g;
-    bool changed = true;
-
-    spin_lock(&d->group_lock);
-    g = group_find_locked(d, dev, link);
-    if (g) {
-        g->users += join ? 1 : -1U;
-        changed = !g->users;
-        if (changed)
-            list_del(&g->node);
-        *made = changed ? g : *made;
-    } else if (join && *made) {
-        g = *made;
-        *made = NULL;
-        g->dev = dev;
-        memcpy(g->link, link, NETDEV_ADDR);
-        g->users = 1;
-        list_add_tail(&d->groups, &g->node);
-    } else {
-        changed = false;
-    }
-    spin_unlock(&d->group_lock);
-    return changed;
-}
-
 void net_device_group(struct netdev *dev, const u8 *link, bool join)
 {
-    struct net_devices *d = devices_of(dev->ns);
-    struct device_group *made = join ? kzalloc(sizeof(*made)) : NULL;
-
-    mutex_lock(&dev->config);
-    if (group_change(d, dev, link, join, &made)) {
-        group_fill(d, dev);
-        if (dev->ops->set_filter)
-            dev->ops->set_filter(dev);
-    }
-    mutex_unlock(&dev->config);
-    kfree(made);
-}
-
-static void groups_forget(struct net_devices *d, const struct netdev *dev)
-{
-    struct device_group *g, *next;
-    struct list_node gone;
-
-    list_init(&gone);
-    spin_lock(&d->group_lock);
-    list_for_each_safe (g, next, &d->groups, node) {
-        if (g->dev == dev) {
-            list_del(&g->node);
-            list_add_tail(&gone, &g->node);
-        }
-    }
-    spin_unlock(&d->group_lock);
-    while ((g = list_first(&gone, struct device_group, node))) {
-        list_del(&g->node);
-        kfree(g);
-    }
+    if (!join)
+        netdev_leave(dev, link);
+    else if (netdev_join(dev, link))
+        log_warn("%s: a group too many", dev->name);
 }
 
 static void devices_remove(struct netdev *dev)
@@ -345,7 +260,6 @@ static void devices_remove(struct netdev *dev)
     mutex_lock(&d->config);
     (void)devices_tell(dev, NET_DEVICE_GONE);
     net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
-    groups_forget(d, dev);
     spin_lock(&d->lock);
     list_del(&dev->node);
     spin_unlock(&d->lock);
@@ -364,6 +278,16 @@ int net_device_delete(struct netdev *dev)
         return -ENODEV;
     devices_remove(dev);
     return 0;
+}
+
+void up_netdev_changed(struct netdev *dev)
+{
+    struct net_devices *d = devices_of(dev->ns);
+
+    mutex_lock(&d->config);
+    (void)devices_tell(dev, NET_DEVICE_CHANGED);
+    net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+    mutex_unlock(&d->config);
 }
 
 const struct net_link *net_link_of(const struct netdev *dev)

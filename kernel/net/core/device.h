@@ -25,6 +25,9 @@ bool net_device_exists(struct net_ns *ns, u32 index);
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
 /* The same for a device of a name that is in use or not. -EEXIST. */
 int net_device_set_name(struct netdev *dev, const char *name) __must_check;
+/* A namespace's config, which hooks are called under. May sleep. */
+void net_config_lock(struct net_ns *ns);
+void net_config_unlock(struct net_ns *ns);
 /* Up: the device is opened, then hooks are called; down: the other way round. Context: may sleep.
  */
 int net_device_up(struct netdev *dev) __must_check;
@@ -44,17 +47,14 @@ bool net_device_name_ok(const char *name);
 /* IFF_* as programs see them (netdevice(7)). */
 u32 net_device_flags(const struct netdev *dev);
 
-/* Over what decides and changes devices and addresses of ns: its config. */
-void net_config_lock(struct net_ns *ns);
-void net_config_unlock(struct net_ns *ns);
-
 /* The device receives frames for that group's link address, or no longer: counted. May sleep. */
 void net_device_group(struct netdev *dev, const u8 *link, bool join);
 
-enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
+enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE, NET_DEVICE_CHANGED };
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
  * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
- * then it goes down again, and all listeners are called for that. Context: may sleep; config is
+ * then it goes down again, and all listeners are called for that. CHANGED: its link came or went,
+ * up or not. Context: may sleep; config is
  * held. */
 struct net_device_hook {
     int (*event)(struct netdev *dev, enum net_device_event event);

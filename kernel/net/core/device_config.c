@@ -100,16 +100,12 @@ void net_device_ask(struct netdev *dev, u32 flag, bool on)
 
     net_config_lock(dev->ns);
     if (*asked != on) {
+        if (on && netdev_hold_flag(dev, flag))
+            on = false;
+        else if (!on)
+            netdev_release_flag(dev, flag);
         WRITE_ONCE(*asked, on);
-        netdev_want(dev, flag, on ? 1 : -1);
         net_event(dev->ns, NET_EVENT_LINK, dev, 0);
     }
-    net_config_unlock(dev->ns);
-}
-
-void up_netdev_changed(struct netdev *dev)
-{
-    net_config_lock(dev->ns);
-    net_event(dev->ns, NET_EVENT_LINK, dev, 0);
     net_config_unlock(dev->ns);
 }

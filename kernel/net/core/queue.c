@@ -58,14 +58,12 @@ void sock_msg_free(struct socket *s, struct sock_msg *msg)
         packet_free(sock_msg_packet(msg));
 }
 
-int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
+void sock_packet_settle(struct socket *to, struct packet *p, u32 head)
 {
     struct sock_msg *msg = sock_packet_msg(p);
     u32 len = p->len - head;
 
     ASSERT(head <= p->len);
-    if (packet_charge(p, to->account))
-        return -ENOMEM;
     packet_arrived(p);
     msg->len = len;
     msg->off = 0;
@@ -75,7 +73,15 @@ int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
     msg->time = 0;
     if (to->timestamp)
         msg->time = (p->time ? p->time : time_ns()) + time_wall_offset();
-    return 0;
+}
+
+int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
+{
+    int err = packet_charge(p, to->account);
+
+    if (!err)
+        sock_packet_settle(to, p, head);
+    return err;
 }
 
 /* n bytes of a packet, all or none: into a reader's memory. */

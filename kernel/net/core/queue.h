@@ -61,6 +61,8 @@ static inline struct packet *sock_msg_packet(struct sock_msg *msg)
  * alone. p is charged to to's account from here on, so no byte is added to it any more; bytes at
  * its end may be cut off first. 0; -ENOMEM: p is as it was. */
 int sock_packet_begin(struct socket *to, struct packet *p, u32 head) __must_check;
+/* The same of a packet that is charged to to's account already. */
+void sock_packet_settle(struct socket *to, struct packet *p, u32 head);
 
 /* Each call to receive takes one message. */
 static inline bool sock_is_datagram(const struct socket *s)

@@ -153,6 +153,9 @@ struct socket_ops {
     int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
     int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
     s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
+    /* A flag or number of SOL_SOCKET that packets depend on has changed: keepalive, buffers, mark.
+     * NULL: no matter. */
+    void (*settled)(struct socket *s);
     int (*mmap)(struct socket *s, struct map_request *req); /* NULL: -ENODEV */
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
@@ -197,7 +200,8 @@ struct socket {
     bool passcred, passsec, reuse_addr, reuse_port, keepalive, broadcast; /* a */
     bool dont_route, oob_inline, no_check, count_lost, debug;             /* a */
     bool listening;                                                       /* a  SO_ACCEPTCONN */
-    bool dead;                                                            /* l  released */
+    bool sndbuf_set, rcvbuf_set;   /* a  a program has said what they are to be */
+    bool dead;                     /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
     s32 priority, mark, low_water; /* a */
     u32 bound_device;              /* a  index of the one that it sends and receives by; 0: any */
@@ -291,6 +295,9 @@ struct socket_family {
 struct socket_proto {
     u8 type, protocol; /* the first of its type is what protocol 0 means */
     struct socket *(*create)(struct net_ns *ns, int family);
+    /* Instead: of any protocol but 0. */
+    struct socket *(*create_any)(struct net_ns *ns, int family, int protocol);
+    bool named_only; /* protocol 0 never means it */
 };
 #define SOCKET_PROTO(id) TABLE_ENTRY(struct socket_proto, socket_protos, #id)
 

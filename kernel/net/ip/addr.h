@@ -47,19 +47,10 @@ enum ip_sysctl {
 bool ip_sysctl(struct net_ns *ns, enum ip_sysctl which);
 void ip_sysctl_set(struct net_ns *ns, enum ip_sysctl which, bool on);
 
-/* The device's IPv4 address, as ioctls have it: one. prefix in bits, 0..32. */
+/* The device's first IPv4 address, as ioctls have it. prefix in bits, 0..32. May sleep. */
 int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix) __must_check; /* 0 takes it away; -ENOMEM */
 bool ip_addr_get(struct netdev *dev, u32 *v4, u8 *prefix);
-/* The address that dev asks or answers `for` from; false: it has none. */
+/* The address that dev asks or answers `for` from; false: it has none. Never sleeps. */
 bool ip_addr_of_device(struct netdev *dev, struct ip_addr *out, const struct ip_addr *to);
-
-/* Is `to` in the net of dev's address? */
+/* Is `to` a neighbour of dev, by its addresses or a route? Never sleeps. */
 bool ip_on_link(struct netdev *dev, const struct ip_addr *to);
-
-/* The way of a packet that leaves the namespace. */
-struct ip_way {
-    struct netdev *dev; /* a reference */
-    struct ip_addr next, source;
-};
-/* By the longest prefix of a device that is up, else the gateway. -ENETUNREACH. */
-int ip_way_find(struct net_ns *ns, const struct ip_addr *to, struct ip_way *out) __must_check;

@@ -49,11 +49,11 @@ static void arp_answer(struct netdev *dev, const struct arp *asked)
 static void arp_heard(struct netdev *dev, const struct arp *a, u8 kind)
 {
     struct ip_addr from = ip_from_v4(a->from), to = ip_from_v4(a->to);
-    struct neighbour_table *t = &ip_ns_of(dev->ns)->neighbours;
+    struct neighbour_table *t = ip_neighbours(dev->ns);
     bool ours = !ip_is_loopback(&to) && ip_local_device(dev->ns, &to);
     bool answers = a->operation == ARP_REPLY && kind == PACKET_HOST;
 
-    if (ip_local_device(dev->ns, &from)) /* it claims to be us */
+    if (!t || ip_local_device(dev->ns, &from)) /* it claims to be us */
         return;
     if (a->from && ip_on_link(dev, &from))
         neighbour_input(t, dev, &from, a->from_link, answers ? NEIGHBOUR_ANSWERS : NEIGHBOUR_ASKS,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * ICMP for IPv4 (RFC 792, RFC 1122 3.2.2): echoes are answered with the packet that asked. Errors
- * are for protocols that send, which there are none of yet.
+ * ICMP for IPv4 (RFC 792, RFC 1122 3.2.2): echoes are answered with the packet that asked; errors
+ * are icmp_error.c's.
  */
 #include "lib/checksum.h"
 #include "lib/log.h"
+#include "net/ip/icmp.h"
 #include "net/ip/ip_priv.h"
 
 COUNTER(net_icmp_bad);
@@ -20,12 +21,14 @@ static void icmp_receive(struct packet *p, const struct ip_info *h)
     u8 *at = packet_need(p, ICMP_HEADER);
     struct ip_info answer = {.from = h->to, .to = h->from, .protocol = IPV4_ICMP, .tos = h->tos};
 
-    if (!at || !icmp_sum_ok(p)) {
+    if (!at || !ip_is_v4(&h->to) || !icmp_sum_ok(p)) {
         COUNT(net_icmp_bad);
         packet_free(p);
         return;
     }
-    if (at[0] != ICMP_ECHO || at[1] || ip_kind_of(p->dev->ns, &h->to, p->dev) != IP_LOCAL) {
+    if (at[0] == ICMP_UNREACHABLE || at[0] == ICMP_TIME || at[0] == ICMP_PROBLEM)
+        icmp_error_receive(p, h);
+    if (at[0] != ICMP_ECHO || at[1] || ip_kind_of(p->dev->ns, &h->to) != IP_LOCAL) {
         packet_free(p);
         return;
     }

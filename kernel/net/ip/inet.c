@@ -131,8 +131,7 @@ struct ip_end inet_peer(struct inet_sock *s)
     return peer;
 }
 
-/* May s have this address for its own? */
-static int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
+int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
 {
     const struct ip_addr *a = &end->addr;
 
@@ -289,6 +288,16 @@ int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_
     return unlikely(err == -EHOSTUNREACH) ? inet_path(s, local, to, m, way) : err;
 }
 
+int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+                      const struct socket_message *m, struct inet_way *way)
+{
+    struct inet_way near;
+    int err = inet_reach(s, local, to, &near);
+
+    /* Its own addresses are judged the same way. */
+    return err && err != -ENETUNREACH ? err : inet_path(s, local, to, m, way);
+}
+
 /* A datagram of IPv4 that fits is not cut by others, one that does not fit is cut here, unless
  * IP_MTU_DISCOVER says otherwise (ip(7)). */
 static bool inet_whole(const struct inet_sock *s, const struct inet_way *way, bool v4, s16 said,
@@ -322,7 +331,7 @@ int inet_name(struct socket *sock, bool peer, struct sock_addr *out, u32 *len)
     struct inet_sock *s = inet_of(sock);
     struct ip_end end = peer ? inet_peer(s) : inet_local(s);
 
-    if (peer && (!end.port || (sock->type == SOCK_STREAM && !READ_ONCE(sock->peer))))
+    if (peer && (!end.port || (s->proto->connected && !s->proto->connected(s))))
         return -ENOTCONN;
     if (!peer && !end.port)
         end.addr = inet_any(s);
@@ -360,7 +369,9 @@ static struct socket *inet_create(struct net_ns *ns, int family, int type, int p
     {
         if (p->type != type)
             continue;
-        if (!protocol || protocol == p->protocol)
+        if (p->create_any && protocol)
+            return p->create_any(ns, family, protocol);
+        if (!p->create_any && (protocol ? protocol == p->protocol : !p->named_only))
             return p->create(ns, family);
         known = true;
     }

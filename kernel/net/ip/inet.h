@@ -72,6 +72,8 @@ struct inet_proto {
     /* A control message of the protocol's own level; NULL: as for others' levels. */
     int (*control)(struct socket_message *m, s32 type, const void *data, u64 n);
     struct port_table *(*ports)(struct net_ns *ns);
+    /* It has a peer; NULL: as soon as there is an address of one. */
+    bool (*connected)(const struct inet_sock *s);
 };
 
 /* I immutable · l sock.lock · p the port table's lock · a atomic */
@@ -111,6 +113,8 @@ void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct s
                    u32 *len);
 /* As a family has them, which is AF_INET for mapped addresses alone: how many bytes. */
 u32 inet_addr_write(int family, const struct ip_end *end, struct sock_addr *sa);
+/* May s have this address for its own? 0, -EINVAL, -EADDRNOTAVAIL. */
+int inet_bind_check(struct inet_sock *s, const struct ip_end *end);
 int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len, const struct walk_ctx *ctx,
               u32 mode);
 /* Gives s a name at the address, if it has none. -EADDRINUSE: no port is left. */
@@ -132,6 +136,9 @@ int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_
  * errors; -EACCES (a broadcast without SO_BROADCAST). */
 int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
                const struct socket_message *m, struct inet_way *way);
+/* The same, always with a path: what is sent is a packet wherever it goes. */
+int inet_route_packet(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+                      const struct socket_message *m, struct inet_way *way);
 static inline void inet_way_put(struct inet_way *way)
 {
     if (way->path.dev)
@@ -180,6 +187,13 @@ int inet_option_inherit(struct inet_sock *s, const struct inet_sock *from);
 bool inet_option_on(const struct inet_sock *s, int level, int name);
 /* The value of an option that is a number. */
 s32 inet_option_get(const struct inet_sock *s, int level, int name);
+
+/* inet_datagram.c: operations of sockets that send and receive whole messages. _end: the rest of
+ * release. */
+u32 inet_datagram_poll(struct socket *s, struct poll_table *pt);
+s64 inet_datagram_ioctl(struct socket *s, unsigned cmd, u64 arg);
+ssize_t inet_datagram_recv(struct socket *s, struct socket_message *m, unsigned flags);
+void inet_datagram_end(struct socket *s);
 
 /* inet_group.c: groups that a socket has joined, and those options. */
 int inet_group_set(struct inet_sock *s, int level, int name, const void *val, u32 n);

@@ -4,10 +4,11 @@
  */
 #include "lib/log.h"
 #include "net/core/device.h"
-#include "net/ip/ip_priv.h"
+#include "net/ip/fib.h"
 #include "net/link/ethernet.h"
 
 TABLE_DECLARE(struct ip_protocol, ip_protocols);
+TABLE_DECLARE(struct ip_watcher, ip_watchers);
 
 COUNTER(net_ip_bad);
 COUNTER(net_ip_not_ours);
@@ -46,7 +47,7 @@ static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
 {
     struct net_ns *ns = p->dev->ns;
 
-    switch (ip_kind_of(ns, to, p->dev)) {
+    switch (ip_kind_of(ns, to)) {
     case IP_LOCAL:
         return p->kind == PACKET_HOST;
     case IP_BROADCAST:
@@ -58,10 +59,14 @@ static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
     }
 }
 
-static void ip_deliver(struct packet *p, const struct ip_info *h)
+void ip_deliver(struct packet *p, const struct ip_info *h)
 {
     const struct ip_protocol *proto;
+    const struct ip_watcher *w;
+    bool wanted = false;
 
+    TABLE_FOR_EACH(w, ip_watchers)
+    wanted |= w->receive(p, h);
     TABLE_FOR_EACH(proto, ip_protocols)
     {
         if (proto->protocol != h->protocol)
@@ -69,8 +74,40 @@ static void ip_deliver(struct packet *p, const struct ip_info *h)
         proto->receive(p, h);
         return;
     }
-    COUNT(net_ip_no_protocol);
+    if (!wanted) {
+        COUNT(net_ip_no_protocol);
+        ip_refuse(p, h, IP_NO_PROTOCOL);
+    }
     packet_free(p);
+}
+
+/* A fragment; delivers the whole, whose header is the first one's but for length and place. */
+static void ipv4_join(struct packet *p, const struct ipv4 *h, const struct ip_info *info)
+{
+    struct ip_config *c = ip_config_of(p->dev->ns);
+    struct packet *whole;
+    struct ipv4 first;
+    u64 due;
+    u8 *at;
+
+    COUNT(net_ip_fragments);
+    if (!c) {
+        packet_free(p);
+        return;
+    }
+    whole = reassembly_add(&c->reassembly, p, info, h->id, h->fragment, h->more, IPV4_HEADER, &due);
+    ip_config_due(c, due);
+    if (!whole)
+        return;
+    first = *h;
+    first.total = (u16)whole->len;
+    first.more = first.whole_only = false;
+    first.fragment = 0;
+    at = packet_data(whole);
+    ipv4_build(at, &first);
+    packet_pull(whole, IPV4_HEADER);
+    whole->transport = whole->start;
+    ip_deliver(whole, info);
 }
 
 static void ipv4_receive(struct packet *p)
@@ -93,9 +130,8 @@ static void ipv4_receive(struct packet *p)
     if (!ipv4_from_ok(p, &h) || !ipv4_is_ours(p, &info.to)) {
         COUNT(net_ip_not_ours);
         packet_free(p);
-    } else if (ipv4_is_fragment(&h)) { /* they are not put together */
-        COUNT(net_ip_fragments);
-        packet_free(p);
+    } else if (ipv4_is_fragment(&h)) {
+        ipv4_join(p, &h, &info);
     } else {
         ip_deliver(p, &info);
     }

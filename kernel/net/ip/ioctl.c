@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The interface ioctls of netdevice(7), and of routes the one to a gateway. What is not here, and
- * more than one address of a device, is rtnetlink's.
+ * The interface ioctls of netdevice(7) and the routes of rtentry. What is not here, and more than
+ * one address of a device, is rtnetlink's.
  */
 #include "arch/x86/uaccess.h"
 #include "net/core/device.h"
 #include "net/core/sock.h"
 #include "net/ip/addr.h"
-#include "net/ip/ip_priv.h"
+#include "mm/slab.h"
+#include "net/ip/fib.h"
 
 enum {
     SIOCADDRT = 0x890b,
@@ -41,7 +42,7 @@ enum {
     IFF_ALLMULTI = 0x200,
     IFF_MULTICAST = 0x1000,
 };
-enum { RTF_GATEWAY = 2 };
+enum { RTF_GATEWAY = 2, RTF_HOST = 4, RTF_REJECT = 0x200 };
 
 struct ifreq_in { /* sockaddr_in */
     u16 family;
@@ -231,31 +232,70 @@ static int ioctl_set(struct netdev *dev, unsigned cmd, const struct ifreq_user *
     }
 }
 
-/* The default route: to all addresses that are on no link. Other routes are rtnetlink's. */
+/* A route of rtentry. A mask that is not given is a host's, or of all for the wildcard. */
+static int ioctl_route_view(struct net_ns *ns, const struct rtentry_user *r,
+                            struct ip_route_view *v)
+{
+    u32 to = ip_swap32(r->dst.addr), mask = ip_swap32(r->mask.addr);
+    char name[NETDEV_NAME] = {0};
+    struct netdev *dev;
+    s64 n;
+
+    *v = (struct ip_route_view){.family = AF_INET,
+                                .type = ROUTE_UNICAST,
+                                .scope = r->flags & RTF_GATEWAY ? SCOPE_UNIVERSE : SCOPE_LINK,
+                                .protocol = ROUTE_BY_BOOT,
+                                .to = ip_from_v4(to),
+                                .priority = r->metric ? r->metric - 1U : 0,
+                                .mtu = (u32)r->mtu,
+                                .window = (u32)r->window,
+                                .nr_hops = 1};
+    v->prefix = r->flags & RTF_HOST || !mask ? 0 : (u8)(32 - __builtin_ctz(mask));
+    if (r->flags & RTF_HOST)
+        v->prefix = 32;
+    if (!(r->flags & RTF_HOST) && (ioctl_mask(v->prefix) != mask || (to & ~mask)))
+        return -EINVAL;
+    if (r->flags & RTF_REJECT) {
+        v->type = ROUTE_UNREACHABLE;
+        v->nr_hops = 0;
+    }
+    if (r->flags & RTF_GATEWAY)
+        v->hops[0].gateway = ip_from_v4(ip_swap32(r->gateway.addr));
+    if (!r->dev)
+        return 0;
+    n = copy_string_in(name, (const char __user *)r->dev, sizeof(name) - 1);
+    dev = n < 0 ? NULL : net_device_by_name(ns, name);
+    if (!dev)
+        return n < 0 ? -EFAULT : -ENODEV;
+    v->hops[0].device = dev->index;
+    netdev_put(dev);
+    return 0;
+}
+
 static s64 ioctl_route(struct net_ns *ns, unsigned cmd, u64 arg)
 {
-    struct ip_ns *in = ip_ns_of(ns);
+    struct ip_route_view *v;
     struct rtentry_user r;
-    struct ip_addr gateway;
-    struct ip_way way;
+    int err;
 
     if (copy_in(&r, (const void __user *)arg, sizeof(r)))
         return -EFAULT;
     if (!cred_capable(current_cred(), ns->user_ns, CAP_NET_ADMIN))
         return -EPERM;
-    if (r.dst.addr || r.mask.addr || (cmd == SIOCADDRT && !(r.flags & RTF_GATEWAY)))
-        return -EOPNOTSUPP;
-    gateway = ip_from_v4(ip_swap32(r.gateway.addr));
-    if (cmd == SIOCADDRT) {
-        if (ip_way_find(ns, &gateway, &way))
-            return -ENETUNREACH;
-        netdev_put(way.dev);
+    v = kmalloc(sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    err = ioctl_route_view(ns, &r, v);
+    if (!err && cmd == SIOCADDRT)
+        err = ip_route_add(ns, v, IP_CREATE | IP_EXCL);
+    if (!err && cmd == SIOCDELRT) {
+        v->scope = SCOPE_NOWHERE;
+        v->protocol = 0;
+        v->nr_hops = v->hops[0].device || (r.flags & RTF_GATEWAY);
+        err = ip_route_remove(ns, v);
     }
-    spin_lock(&in->lock);
-    in->gateway = cmd == SIOCADDRT ? gateway : (struct ip_addr){0};
-    spin_unlock(&in->lock);
-    ip_changed(ns);
-    return 0;
+    kfree(v);
+    return err;
 }
 
 static bool ioctl_is_addr(unsigned cmd)

@@ -67,6 +67,17 @@ struct ip_protocol {
 };
 #define IP_PROTOCOL(id) TABLE_ENTRY(struct ip_protocol, ip_protocols, #id)
 
+/* Who sees what this namespace receives, before the protocol does (raw sockets). */
+struct ip_watcher {
+    /* Borrows p, which is as for the protocol's receive; may clone it. True: it was wanted, so that
+     * no answer says that there is no such protocol. */
+    bool (*receive)(struct packet *p, const struct ip_info *h);
+    /* As the protocol's. */
+    void (*error)(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
+                  const struct ip_error *e);
+};
+#define IP_WATCHER(id) TABLE_ENTRY(struct ip_watcher, ip_watchers, #id)
+
 /* What chooses a path. */
 struct ip_flow {
     struct ip_addr to;
@@ -106,6 +117,9 @@ bool ip_path_is_valid(struct net_ns *ns, const struct ip_path *path);
  */
 int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
               const struct ip_info *h);
+/* Sends p, which begins with its IP header, that way as it is. Takes p. The same errors. */
+int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *path,
+                   const struct ip_info *h);
 /* The same with a path of its own, for an answer without a socket: from h->from to h->to. device:
  * the one to leave by (link-local), or 0. */
 int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 device);

@@ -1,46 +1,53 @@
 /* SPDX-License-Identifier: MIT
  *
- * A namespace's part of net/ip, and what its files share.
+ * A namespace's part of net/ip, and what its files share. What it is configured to is fib.h's.
  */
 #pragma once
 
 #include "dev/netdev.h"
+#include "net/core/device.h"
 #include "net/core/ns.h"
 #include "net/ip/addr.h"
 #include "net/ip/ip.h"
 #include "net/ip/ipv4.h"
 #include "net/ip/neighbour_table.h"
 
-/* An address that a device has. */
-struct ip_ifaddr {
-    struct list_node node;
-    struct netdev *dev; /* borrowed: taken off before the device goes */
-    struct ip_addr addr;
-    u8 prefix; /* bits, of the family's */
-};
+#define IP_LIMIT_SLOTS 8
 
-/* l lock · a atomic */
+struct ip_config;
+struct pmtu_table;
+
+/* l lock · a atomic · I immutable after create */
 struct ip_ns {
-    struct spinlock lock;     /* RANK_NET 8 */
-    struct list_node addrs;   /* l */
-    u32 nr_addrs;             /* l */
-    struct ip_addr gateway;   /* l  for all that is not on a link; ::: none */
-    bool sysctls[IP_SYSCTLS]; /* a */
-    struct neighbour_table neighbours;
-    struct list_node groups; /* l  struct ip_group */
-    u32 nr_groups;           /* l */
-    u64 generation;          /* a  of all that a path depends on */
-    u32 next_id;             /* a  of IPv4 packets */
+    struct ip_config *config;                   /* a  once it is there it stays */
+    struct account *account;                    /* I  its maker's */
+    u64 generation;                             /* a  of all that a path depends on */
+    struct spinlock lock;                       /* RANK_NET 8 */
+    struct list_node groups;                    /* l  struct ip_group */
+    u32 nr_groups;                              /* l */
+    u32 next_id;                                /* a  of IPv4 packets */
+    bool sysctls[IP_SYSCTLS];                   /* a */
+    struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
+    u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
 struct ip_ns *ip_ns_of(struct net_ns *ns);
 static inline void ip_changed(struct net_ns *ns)
 {
     __atomic_add_fetch(&ip_ns_of(ns)->generation, 1, __ATOMIC_SEQ_CST);
 }
+/* NULL: there was no neighbour yet. */
+struct neighbour_table *ip_neighbours(struct net_ns *ns);
 
-/* What an address is to a namespace: of the path of a packet there; IP_UNICAST: another host's.
- * dev: the device that a packet came through, or NULL. */
-enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to, const struct netdev *dev);
+/* What an address is to a namespace: of the path of a packet there; IP_UNICAST: another host's. */
+enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to);
+
+/* input.c: to its watchers and its protocol. Takes p. */
+void ip_deliver(struct packet *p, const struct ip_info *h);
+
+/* pmtu.c */
+void pmtu_learn(struct net_ns *ns, const struct ip_addr *to, u32 mtu);
+u32 pmtu_of(struct net_ns *ns, const struct ip_addr *to, u32 mtu); /* mtu, or what was learnt */
+void pmtu_free(struct net_ns *ns);
 
 /* group.c */
 bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);

@@ -48,13 +48,18 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
 {
     bool known = neighbour_known(n), same = known && !memcmp(n->link, link, NEIGHBOUR_LINK);
 
-    if (known && !same && now - n->updated < LOCK_TIME)
+    if (word == NEIGHBOUR_DOUBTS && known && !same) { /* RFC 4861 7.2.5 I */
+        if (n->state == NEIGHBOUR_REACHABLE && !n->fixed)
+            neighbour_enter(n, NEIGHBOUR_STALE, 0);
+        return 0;
+    }
+    if (n->fixed || (known && !same && now - n->updated < LOCK_TIME))
         return 0;
     if (!same) {
         memcpy(n->link, link, NEIGHBOUR_LINK);
         n->updated = now;
     }
-    if (word == NEIGHBOUR_ANSWERS)
+    if (word != NEIGHBOUR_ASKS)
         neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
     else if (!same)
         neighbour_enter(n, NEIGHBOUR_STALE, 0);
@@ -64,12 +69,23 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
 /* Once in a while is enough while it is reachable. */
 bool neighbour_confirmed(struct neighbour *n, u64 now)
 {
-    if (!neighbour_known(n))
+    if (!neighbour_known(n) || n->fixed)
         return false;
     if (n->state == NEIGHBOUR_REACHABLE && n->deadline > now + REACHABLE_TIME - SECOND)
         return false;
     neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
     return true;
+}
+
+u32 neighbour_fix(struct neighbour *n, const u8 *link, bool fixed, u64 now)
+{
+    bool known = neighbour_known(n);
+
+    memcpy(n->link, link, NEIGHBOUR_LINK);
+    n->updated = now;
+    n->fixed = fixed;
+    neighbour_enter(n, fixed ? NEIGHBOUR_REACHABLE : NEIGHBOUR_STALE, 0);
+    return known ? 0 : NEIGHBOUR_SEND;
 }
 
 u32 neighbour_time(struct neighbour *n, u64 now)

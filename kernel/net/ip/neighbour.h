@@ -28,12 +28,14 @@ enum neighbour_action {
 enum neighbour_word {                    /* the source of what is known of a neighbour */
                       NEIGHBOUR_ASKS,    /* it asks for us, or for itself */
                       NEIGHBOUR_ANSWERS, /* it answers a question of ours */
+                      NEIGHBOUR_DOUBTS,  /* it answers, but what is known is not overridden */
 };
 
 /* Times in ns of any clock that does not go back. */
 struct neighbour {
-    u8 state; /* enum neighbour_state */
-    u8 asked; /* times, since it was last known */
+    u8 state;   /* enum neighbour_state */
+    u8 asked;   /* times, since it was last known */
+    bool fixed; /* it was told what it is: it is not asked, nor is what it says heard */
     u8 link[NEIGHBOUR_LINK];
     u64 deadline; /* neighbour_time is to be called; 0: no time */
     u64 updated;  /* link was set */
@@ -48,6 +50,8 @@ u32 neighbour_use(struct neighbour *n, u64 now);
 /* It said what its link address is. A word that contradicts what was said less than a second ago is
  * not believed. */
 u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word word, u64 now);
+/* It is what an administrator says, from here on (fixed) or until it says otherwise. */
+u32 neighbour_fix(struct neighbour *n, const u8 *link, bool fixed, u64 now);
 /* What is known of it still holds, as the protocol above has seen. False: nothing has changed. */
 bool neighbour_confirmed(struct neighbour *n, u64 now);
 /* Its deadline has come. */

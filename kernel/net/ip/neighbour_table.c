@@ -8,6 +8,7 @@
 #include "mm/slab.h"
 #include "net/core/device.h"
 #include "net/ip/arp.h"
+#include "net/ip/nd.h"
 #include "net/link/ethernet.h"
 
 #define NEIGHBOUR_SLACK (20 * NSEC_PER_MSEC) /* of its times, which are seconds */
@@ -113,6 +114,7 @@ static void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *
     list_del(&e->used);
     neighbour_release(t, e, drop);
     t->nr--;
+    t->nr_fixed -= e->n.fixed;
     kfree(e);
 }
 
@@ -197,6 +199,16 @@ static int neighbour_transmit(struct netdev *dev, struct packet *p, const u8 *li
     return netdev_transmit(dev, p);
 }
 
+static void neighbour_put_question(struct neighbour_todo *todo)
+{
+    const u8 *one = todo->ask & NEIGHBOUR_ASK_ONE ? todo->link : NULL;
+
+    if (ip_is_v4(&todo->addr))
+        arp_ask(todo->dev, &todo->addr, one);
+    else
+        nd_ask(todo->dev, &todo->addr, one);
+}
+
 /* Without the lock. The result is of the last packet sent. */
 static int todo_do(struct neighbour_todo *todo)
 {
@@ -209,7 +221,7 @@ static int todo_do(struct neighbour_todo *todo)
         err = neighbour_transmit(todo->dev, p, todo->link);
     }
     if (todo->ask)
-        arp_ask(todo->dev, &todo->addr, todo->ask & NEIGHBOUR_ASK_ONE ? todo->link : NULL);
+        neighbour_put_question(todo);
     if (todo->dev)
         netdev_put(todo->dev);
     return err;
@@ -273,8 +285,10 @@ int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct
     spin_lock(&t->lock);
     e = neighbour_get(t, dev, to, &todo.drop);
     if (e) {
-        list_del(&e->used);
-        list_add_tail(&t->used, &e->used);
+        if (!e->n.fixed) {
+            list_del(&e->used);
+            list_add_tail(&t->used, &e->used);
+        }
         e->sent_to = true;
         actions = neighbour_use(&e->n, time_ns());
         placed = neighbour_place(t, e, p, actions, &todo);
@@ -366,6 +380,7 @@ void neighbour_table_init(struct neighbour_table *t, struct account *account)
     t->account = account;
     list_init(&t->heard);
     list_init(&t->used);
+    list_init(&t->fixed);
     timer_init(&t->timer, neighbour_fire);
     work_init(&t->work, neighbour_work);
 }
@@ -398,10 +413,67 @@ void neighbour_forget(struct neighbour_table *t, const struct netdev *dev)
         n = neighbour_forget_some(t, &t->heard, dev, &drop);
         if (!n)
             n = neighbour_forget_some(t, &t->used, dev, &drop);
+        if (!n)
+            n = neighbour_forget_some(t, &t->fixed, dev, &drop);
         spin_unlock(&t->lock);
         todo_drop(&drop);
         cond_yield();
     } while (n);
+}
+
+static int neighbour_set_locked(struct neighbour_table *t, struct netdev *dev,
+                                const struct ip_addr *addr, const u8 *link, bool fixed,
+                                struct neighbour_todo *todo) REQUIRES(t->lock)
+{
+    struct neighbour_entry *e;
+
+    ASSERT_HELD(&t->lock);
+    if (fixed && t->nr_fixed >= NEIGHBOURS_MOST / 2)
+        return -ENOBUFS;
+    e = neighbour_get(t, dev, addr, &todo->drop);
+    if (!e)
+        return -ENOMEM;
+    t->nr_fixed += (u32)fixed - (u32)e->n.fixed;
+    neighbour_act(t, e, neighbour_fix(&e->n, link, fixed, time_ns()), todo);
+    list_del(&e->used);
+    list_add_tail(fixed ? &t->fixed : &t->used, &e->used);
+    return 0;
+}
+
+int neighbour_set(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr,
+                  const u8 *link, bool fixed, bool create, bool only)
+{
+    struct neighbour_todo todo;
+    int err = 0;
+    bool there;
+
+    todo_init(&todo);
+    spin_lock(&t->lock);
+    there = neighbour_find(t, dev->index, addr);
+    if (there && only)
+        err = -EEXIST;
+    else if (!there && !create)
+        err = -ENOENT;
+    else
+        err = neighbour_set_locked(t, dev, addr, link, fixed, &todo);
+    spin_unlock(&t->lock);
+    (void)todo_do(&todo);
+    return err;
+}
+
+int neighbour_unset(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr)
+{
+    struct neighbour_entry *e;
+    struct list_node drop;
+
+    list_init(&drop);
+    spin_lock(&t->lock);
+    e = neighbour_find(t, dev->index, addr);
+    if (e)
+        neighbour_remove(t, e, &drop);
+    spin_unlock(&t->lock);
+    todo_drop(&drop);
+    return e ? 0 : -ENOENT;
 }
 
 void neighbour_table_fini(struct neighbour_table *t)

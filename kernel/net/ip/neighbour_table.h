@@ -26,7 +26,8 @@ struct neighbour_table {
     struct rb_root due;      /* lock  those of `used` that have a deadline, by it */
     struct list_node heard;  /* lock  no packet went there yet; the last at the end */
     struct list_node used;   /* lock  the last used at the end */
-    u32 nr;                  /* lock */
+    struct list_node fixed;  /* lock  those that an administrator made, at most half of all */
+    u32 nr, nr_fixed;        /* lock */
     u64 bytes;               /* lock  that waiting packets keep alive */
     struct timer timer;
     struct work work;
@@ -47,6 +48,12 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
 void neighbour_confirm(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr);
 /* All of dev (NULL: all) are forgotten. May sleep. */
 void neighbour_forget(struct neighbour_table *t, const struct netdev *dev);
+
+/* An administrator's: create: it need not be there; only: it must not. 0, -EEXIST, -ENOENT,
+ * -ENOBUFS (too many), -ENOMEM. */
+int neighbour_set(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr,
+                  const u8 *link, bool fixed, bool create, bool only) __must_check;
+int neighbour_unset(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr);
 
 struct neighbour_view {
     struct ip_addr addr;

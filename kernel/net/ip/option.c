@@ -157,7 +157,7 @@ static int option_judge(const struct inet_sock *s, const struct inet_option *o, 
     case INET_OWN:
         return s->proto->judge(o, v);
     case INET_CLOSED:
-        return fits && !READ_ONCE(s->sock.peer) ? 0 : -EINVAL;
+        return fits && !(s->proto->connected && s->proto->connected(s)) ? 0 : -EINVAL;
     default:
         return fits ? 0 : -EINVAL;
     }

@@ -7,6 +7,7 @@
 enum {
     IP_TOS = 1,
     IP_TTL = 2,
+    IP_HDRINCL = 3,
     IP_PKTINFO = 8,
     IP_MTU_DISCOVER = 10,
     IP_RECVERR = 11,

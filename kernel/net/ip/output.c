@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv4 to the wire, or to this host over lo. A broadcast, and a packet for a group that is joined
+ * IP to the wire, or to this host over lo. A broadcast, and a packet for a group that is joined
  * at the device, also come to this host.
  */
 #include "lib/log.h"
+#include "lib/random.h"
 #include "net/core/device.h"
 #include "net/ip/ip_priv.h"
+#include "net/ip/ipv6.h"
 #include "net/link/ethernet.h"
 #include "net/link/loopback.h"
+
+#define OUTPUT_HEADROOM 88 /* headers of IPv6 and a fragment, a link's with a tag, a driver's own \
+                            */
 
 COUNTER(net_ip_too_long);
 
@@ -59,16 +64,25 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
     case IP_MULTICAST:
         return output_group(ns, p, path, h);
     default:
-        return neighbour_output(&ip_ns_of(ns)->neighbours, path->dev, &path->next, p);
+        return neighbour_output(ip_neighbours(ns), path->dev, &path->next, p);
     }
 }
 
-static bool output_v4(struct net_ns *ns, struct packet *p, const struct ip_path *path,
-                      const struct ip_info *h)
+/* Where a fragment lies. */
+struct output_part {
+    u32 id, offset;
+    bool more, whole; /* whole: no fragment */
+};
+
+static bool output_v4(struct packet *p, const struct ip_path *path, const struct ip_info *h,
+                      const struct output_part *part)
 {
     struct ipv4 v = {.tos = h->tos,
                      .ttl = h->hops ? h->hops : path->hops,
                      .protocol = h->protocol,
+                     .id = (u16)part->id,
+                     .fragment = (u16)part->offset,
+                     .more = part->more,
                      .whole_only = h->whole_only,
                      .from = ip_v4(&h->from),
                      .to = ip_v4(&h->to)};
@@ -77,29 +91,116 @@ static bool output_v4(struct net_ns *ns, struct packet *p, const struct ip_path 
     if (!at)
         return false;
     v.total = (u16)p->len;
-    v.id = (u16)__atomic_fetch_add(&ip_ns_of(ns)->next_id, 1, __ATOMIC_RELAXED);
     ipv4_build(at, &v);
     p->protocol = ETHERTYPE_IPV4;
     return true;
 }
 
+static bool output_v6(struct packet *p, const struct ip_path *path, const struct ip_info *h,
+                      const struct output_part *part)
+{
+    struct ipv6 v = {.tos = h->tos,
+                     .next = part->whole ? h->protocol : IPV6_FRAGMENT_NEXT,
+                     .hops = h->hops ? h->hops : path->hops,
+                     .flow = h->flow,
+                     .from = h->from,
+                     .to = h->to};
+    u8 *at = part->whole ? packet_data(p) : packet_push(p, IPV6_FRAGMENT_HEADER);
+
+    if (at && !part->whole)
+        ipv6_fragment_build(at, h->protocol, part->id, part->offset, part->more);
+    v.payload = (u16)p->len;
+    at = at ? packet_push(p, IPV6_HEADER) : NULL;
+    if (!at)
+        return false;
+    ipv6_build(at, &v);
+    p->protocol = ETHERTYPE_IPV6;
+    return true;
+}
+
+static int output_one(struct net_ns *ns, struct packet *p, const struct ip_path *path,
+                      const struct ip_info *h, const struct output_part *part)
+{
+    bool v4 = ip_is_v4(&h->to);
+
+    if (!(v4 ? output_v4(p, path, h, part) : output_v6(p, path, h, part))) {
+        packet_free(p);
+        return -ENOBUFS;
+    }
+    p->gso_header = (u16)(p->gso_header + (v4 ? IPV4_HEADER : IPV6_HEADER));
+    return output_send(ns, p, path, h);
+}
+
+static u32 output_id(struct net_ns *ns)
+{
+    return __atomic_fetch_add(&ip_ns_of(ns)->next_id, 1, __ATOMIC_RELAXED);
+}
+
+/* A piece of p, with space before it for all headers; its pages are p's. */
+static struct packet *output_slice(const struct packet *p, u32 offset, u32 n)
+{
+    struct packet *q = packet_alloc();
+
+    if (!q)
+        return NULL;
+    q->start = OUTPUT_HEADROOM;
+    q->mark = p->mark;
+    q->priority = p->priority;
+    if (!packet_add_slice(q, p, offset, n))
+        return q;
+    packet_free(q);
+    return NULL;
+}
+
+/* Cuts p. Takes it. */
+static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_path *path,
+                        const struct ip_info *h)
+{
+    u32 header = ip_is_v4(&h->to) ? IPV4_HEADER : IPV6_HEADER + IPV6_FRAGMENT_HEADER;
+    u32 each = (path->mtu - header) & ~7U;
+    struct output_part part = {.id = ip_is_v4(&h->to) ? output_id(ns) : (u32)random_u64()};
+    int err = (p->flags & PACKET_CSUM_PARTIAL) && !packet_finish_sum(p) ? -EINVAL : 0;
+
+    for (; !err && part.offset < p->len; part.offset += each) {
+        u32 n = MIN(each, p->len - part.offset);
+        struct packet *q = output_slice(p, part.offset, n);
+
+        part.more = part.offset + n < p->len;
+        if (!q) {
+            err = -ENOBUFS;
+            break;
+        }
+        err = output_one(ns, q, path, h, &part);
+    }
+    packet_free(p);
+    return err;
+}
+
 int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
               const struct ip_info *h)
 {
-    int err = 0;
+    bool v4 = ip_is_v4(&h->to);
+    struct output_part part = {.whole = true};
 
-    if (!ip_is_v4(&h->to))
-        err = -ENETUNREACH;
-    else if (!p->gso && p->len + IPV4_HEADER > path->mtu)
-        err = -EMSGSIZE;
-    else if (!output_v4(ns, p, path, h))
-        err = -ENOBUFS;
-    if (err) {
-        COUNT(net_ip_too_long);
-        packet_free(p);
-        return err;
+    if (p->gso || p->len + (v4 ? IPV4_HEADER : IPV6_HEADER) <= path->mtu) {
+        part.id = v4 && !h->whole_only ? output_id(ns) : 0; /* RFC 6864 4.1 */
+        return output_one(ns, p, path, h, &part);
     }
-    return output_send(ns, p, path, h);
+    if (!h->whole_only && p->len <= 65535 - IPV4_HEADER && path->mtu >= 68)
+        return output_parts(ns, p, path, h);
+    COUNT(net_ip_too_long);
+    packet_free(p);
+    return -EMSGSIZE;
+}
+
+int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *path,
+                   const struct ip_info *h)
+{
+    p->protocol = ip_is_v4(&h->to) ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
+    if (p->len <= path->mtu)
+        return output_send(ns, p, path, h);
+    packet_free(p);
+    return -EMSGSIZE;
 }
 
 int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 device)
@@ -120,5 +221,5 @@ int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 
 void ip_path_confirm(struct net_ns *ns, const struct ip_path *path)
 {
     if (path->kind == IP_UNICAST)
-        neighbour_confirm(&ip_ns_of(ns)->neighbours, path->dev, &path->next);
+        neighbour_confirm(ip_neighbours(ns), path->dev, &path->next);
 }

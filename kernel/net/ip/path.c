@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The path of a packet.
+ * The path of a packet: by the routes, or, in a namespace that has nothing but lo, by what an
+ * address is.
  */
 #include "lib/log.h"
-#include "net/core/device.h"
-#include "net/ip/ip_priv.h"
+#include "net/ip/fib.h"
 #include "net/link/loopback.h"
 
 #define HOPS_DEFAULT 64
+#define FEATURE_ECN 1 /* RTAX_FEATURE_ECN */
 
 void ip_path_put(struct ip_path *path)
 {
@@ -21,35 +22,100 @@ bool ip_path_is_valid(struct net_ns *ns, const struct ip_path *path)
     return load_acquire(&ip_ns_of(ns)->generation) == path->generation;
 }
 
-/* Takes the reference to dev. */
-static int path_found(struct ip_path *out, struct netdev *dev, enum ip_path_kind kind)
+/* lo, by itself. */
+static bool path_is_own(struct net_ns *ns, const struct ip_addr *to)
 {
+    return ip_is_loopback(to) && loopback_is_up(ns) && (ip_is_v4(to) || !ip_sysctl(ns, IP_NO_IPV6));
+}
+
+static enum ip_path_kind path_kind(const struct ip_route *r)
+{
+    switch (r->type) {
+    case ROUTE_LOCAL:
+        return IP_LOCAL;
+    case ROUTE_BROADCAST:
+        return IP_BROADCAST;
+    default:
+        return ip_is_multicast(&r->to) ? IP_MULTICAST : IP_UNICAST;
+    }
+}
+
+enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to)
+{
+    struct ip_config *c = ip_config_of(ns);
+    struct ip_flow f = {.to = *to};
+    enum ip_path_kind kind = IP_UNICAST;
+    struct fib_result r;
+
+    if (ip_is_multicast(to))
+        return IP_MULTICAST;
+    if (ip_is_v4(to) && ip_v4(to) == ~0U)
+        return IP_BROADCAST;
+    if (!c)
+        return path_is_own(ns, to) ? IP_LOCAL : IP_UNICAST;
+    rcu_read_lock();
+    if (!fib_table_lookup(c->local[!ip_is_v4(to)], &f, &r))
+        kind = path_kind(r.route);
+    rcu_read_unlock();
+    return kind;
+}
+
+u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
+{
+    struct ip_config *c = ip_config_of(ns);
+    struct ip_flow f = {.to = *to};
+    struct fib_result r;
+    u32 index = 0;
+
+    if (!c || ip_is_loopback(to))
+        return path_is_own(ns, to) ? LOOPBACK_INDEX : 0;
+    rcu_read_lock();
+    if (!fib_table_lookup(c->local[!ip_is_v4(to)], &f, &r) && r.route->type == ROUTE_LOCAL)
+        index = r.hop->dev->index;
+    rcu_read_unlock();
+    return index;
+}
+
+/* Borrows dev within RCU. */
+static void path_set(struct ip_path *out, struct netdev *dev, enum ip_path_kind kind)
+{
+    netdev_get(dev);
     out->dev = dev;
     out->kind = (u8)kind;
     out->mtu = READ_ONCE(dev->mtu);
     out->hops = kind == IP_MULTICAST ? 1 : HOPS_DEFAULT;
-    return 0;
 }
 
-static int path_local(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out)
+static void path_set_local(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out)
 {
-    struct netdev *lo = loopback_of(ns);
-
-    netdev_get(lo);
-    if (ip_is_any(&out->source) && !ip_is_loopback(&f->to))
-        out->source = f->to;
+    if (ip_is_any(&out->source) && ip_is_loopback(&f->to) && ip_is_v4(&f->to))
+        out->source = ip_from_v4(IP_LOOPBACK4);
     else if (ip_is_any(&out->source))
-        out->source = ip_is_v4(&f->to) ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
-    return path_found(out, lo, IP_LOCAL);
+        out->source = f->to;
+    path_set(out, loopback_of(ns), IP_LOCAL);
 }
 
-/* Through the device that is asked for. A destination that it is not on the link with is taken to
- * be, as Linux does: so a client of DHCP speaks before it has an address. */
-static int path_device(struct net_ns *ns, const struct ip_flow *f, enum ip_path_kind kind,
-                       struct ip_path *out)
+static void path_set_metrics(struct ip_path *out, const struct ip_metrics *m)
 {
-    struct netdev *dev = net_device_by_index(ns, f->device);
-    struct ip_way way;
+    if (m->mtu && m->mtu < out->mtu)
+        out->mtu = m->mtu;
+    if (m->hoplimit)
+        out->hops = (u8)m->hoplimit;
+    out->advmss = m->advmss;
+    out->window = m->window;
+    out->initcwnd = m->initcwnd;
+    out->initrwnd = m->initrwnd;
+    out->rto_min_ms = m->rto_min;
+    out->ecn = m->features & FEATURE_ECN;
+    out->quickack = m->quickack;
+}
+
+/* Through the device that is asked for, though no route says so, as on Linux: so a client of DHCP
+ * speaks before it has an address. */
+static int path_by_device(struct ip_config *c, const struct ip_flow *f, enum ip_path_kind kind,
+                          struct ip_path *out)
+{
+    struct netdev *dev = net_device_by_index(c->ns, f->device);
 
     if (!dev)
         return -ENODEV;
@@ -57,35 +123,63 @@ static int path_device(struct net_ns *ns, const struct ip_flow *f, enum ip_path_
         netdev_put(dev);
         return -ENETDOWN;
     }
-    if (kind == IP_UNICAST && !ip_on_link(dev, &f->to) && !ip_way_find(ns, &f->to, &way)) {
-        if (way.dev == dev)
-            out->next = way.next;
-        netdev_put(way.dev);
-    }
     if (ip_is_any(&out->source))
-        (void)ip_addr_of_device(dev, &out->source, &f->to);
-    return path_found(out, dev, kind);
+        select_source(c, dev, &f->to, SCOPE_LINK, &out->source);
+    path_set(out, dev, kind);
+    netdev_put(dev);
+    return 0;
 }
 
-static int path_way(struct net_ns *ns, enum ip_path_kind kind, struct ip_path *out)
+static void path_by_route(struct ip_config *c, const struct ip_flow *f, const struct fib_result *r,
+                          enum ip_path_kind kind, struct ip_path *out)
 {
-    struct ip_way way;
-    int err = ip_way_find(ns, &out->next, &way);
+    if (kind == IP_UNICAST && !ip_is_any(&r->hop->gateway))
+        out->next = r->hop->gateway;
+    if (ip_is_any(&out->source))
+        out->source = r->route->prefsrc;
+    if (ip_is_any(&out->source))
+        select_source(c, r->hop->dev, &out->next, r->route->scope, &out->source);
+    path_set(out, r->hop->dev, kind);
+    path_set_metrics(out, &r->route->metrics);
+}
 
+/* Broadcasts and groups go to a device that is asked for, or by a route. */
+static bool path_is_everyones(const struct ip_addr *to)
+{
+    return ip_is_multicast(to) || (ip_is_v4(to) && ip_v4(to) == ~0U);
+}
+
+static int path_find(struct ip_config *c, const struct ip_flow *f, struct ip_path *out)
+{
+    bool all = path_is_everyones(&f->to);
+    enum ip_path_kind kind = all ? ip_kind_of(c->ns, &f->to) : IP_UNICAST;
+    struct fib_result r;
+    int err;
+
+    if (all && f->device)
+        return path_by_device(c, f, kind, out);
+    err = fib_lookup(c, f, 0, &r);
+    if (err == -ENETUNREACH && f->device && f->device != LOOPBACK_INDEX &&
+        (ip_is_v4(&f->to) || ip_is_link_local(&f->to)))
+        return path_by_device(c, f, kind, out);
     if (err)
         return err;
-    if (kind == IP_UNICAST)
-        out->next = way.next;
-    if (ip_is_any(&out->source))
-        out->source = way.source;
-    return path_found(out, way.dev, kind);
+    kind = all ? kind : path_kind(r.route);
+    if (kind != IP_LOCAL) {
+        path_by_route(c, f, &r, kind, out);
+        return 0;
+    }
+    if (ip_is_any(&out->source) && !ip_is_any(&r.route->prefsrc) && !ip_is_loopback(&f->to))
+        out->source = r.route->prefsrc;
+    path_set_local(c->ns, f, out);
+    return 0;
 }
 
 int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out)
 {
     struct ip_path found = {.next = f->to, .source = f->from};
-    enum ip_path_kind kind = ip_kind_of(ns, &f->to, NULL);
-    int err;
+    struct ip_config *c = ip_config_of(ns);
+    int err = 0;
 
     found.generation = load_acquire(&ip_ns_of(ns)->generation);
     if (ip_is_any(&f->from))
@@ -94,12 +188,21 @@ int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out
         return -EINVAL;
     if (ip_needs_scope(&f->to) && !f->device)
         return -EINVAL;
-    if (kind == IP_LOCAL)
-        err = path_local(ns, f, &found);
-    else if (f->device && f->device != LOOPBACK_INDEX)
-        err = path_device(ns, f, kind, &found);
-    else
-        err = path_way(ns, kind, &found);
+    if (path_is_own(ns, &f->to) && (!f->device || f->device == LOOPBACK_INDEX)) {
+        path_set_local(ns, f, &found);
+    } else if (f->device == LOOPBACK_INDEX && ip_is_multicast(&f->to) && loopback_is_up(ns)) {
+        if (ip_is_any(&found.source)) /* lo has no other in a namespace without configuration */
+            found.source = ip_is_v4(&f->to) ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
+        path_set(&found, loopback_of(ns), IP_MULTICAST);
+    } else if (c) {
+        rcu_read_lock();
+        err = path_find(c, f, &found);
+        rcu_read_unlock();
+    } else {
+        err = -ENETUNREACH;
+    }
+    if (!err && found.kind == IP_UNICAST)
+        found.mtu = pmtu_of(ns, &f->to, found.mtu);
     if (!err)
         *out = found;
     return err;

@@ -3,16 +3,19 @@
  * /proc/<pid>/net (proc(5)): interfaces, routes, neighbours and addresses of a namespace as text,
  * in the columns that netstat, ifconfig and arp take apart.
  */
+#include "lib/errno.h"
 #include "lib/format.h"
+#include "mm/slab.h"
 #include "net/core/device.h"
 #include "net/ip/addr.h"
-#include "net/ip/ip_priv.h"
+#include "net/ip/fib.h"
 #include "net/link/loopback.h"
 #include "vfs/pseudo.h"
 
 #define ROUTE_WIDTH 127 /* Linux fills lines up */
 
-enum { RTF_UP = 1, RTF_GATEWAY = 2 };
+enum { RTF_UP = 1, RTF_GATEWAY = 2, RTF_HOST = 4, RTF_REJECT = 0x200 };
+#define RTF_LOCAL 0x80000000U
 
 static void proc_dev_line(struct seq *out, struct netdev *dev)
 {
@@ -41,63 +44,100 @@ static int proc_dev(struct net_ns *ns, struct seq *out)
     return 0;
 }
 
-static void proc_route_line(struct seq *out, const char *dev, u32 to, u32 gateway, u8 prefix)
+static void proc_route_line(struct net_ns *ns, struct seq *out, const struct ip_route_view *v,
+                            const struct ip_next_hop *hop)
 {
+    struct netdev *dev = hop ? net_device_by_index(ns, hop->device) : NULL;
+    bool gateway = hop && !ip_is_any(&hop->gateway);
+    u32 flags = RTF_UP | (gateway ? RTF_GATEWAY : 0) | (v->prefix == 32 ? RTF_HOST : 0);
     size_t start = out->len, n;
 
-    seq_printf(out, "%s\t%08X\t%08X\t%04X\t0\t0\t0\t%08X\t0\t0\t0", dev, ip_swap32(to),
-               ip_swap32(gateway), RTF_UP | (gateway ? RTF_GATEWAY : 0),
-               prefix ? ip_swap32(~0U << (32 - prefix)) : 0);
+    seq_printf(out, "%s\t%08X\t%08X\t%04X\t0\t0\t%u\t%08X\t%u\t%u\t0", dev ? dev->name : "*",
+               v->to.w[3], gateway ? hop->gateway.w[3] : 0, flags | (hop ? 0 : RTF_REJECT),
+               v->priority, v->prefix ? ip_swap32(~0U << (32 - v->prefix)) : 0, v->advmss,
+               v->window);
     n = out->len - start;
     seq_printf(out, "%*s\n", n < ROUTE_WIDTH ? (int)(ROUTE_WIDTH - n) : 0, "");
-}
-
-static void proc_route_device(struct seq *out, struct netdev *dev)
-{
-    u32 v4, flags = READ_ONCE(dev->flags);
-    u8 prefix;
-
-    if ((flags & NETDEV_UP) && !(flags & NETDEV_LOOPBACK) && ip_addr_get(dev, &v4, &prefix) &&
-        prefix < 32)
-        proc_route_line(out, dev->name, prefix ? v4 & ~0U << (32 - prefix) : 0, 0, prefix);
+    if (dev)
+        netdev_put(dev);
 }
 
 static int proc_route(struct net_ns *ns, struct seq *out)
 {
-    struct ip_addr gateway;
-    struct netdev *dev;
-    struct ip_way way;
-    u32 last = 0;
+    struct ip_route_view *v = kzalloc(sizeof(*v));
 
+    if (!v)
+        return -ENOMEM;
     seq_printf(out, "%-127s\n",
                "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\t"
                "MTU\tWindow\tIRTT");
-    spin_lock(&ip_ns_of(ns)->lock);
-    gateway = ip_ns_of(ns)->gateway;
-    spin_unlock(&ip_ns_of(ns)->lock);
-    if (!ip_is_any(&gateway) && !ip_way_find(ns, &gateway, &way)) {
-        proc_route_line(out, way.dev->name, 0, ip_v4(&gateway), 0);
-        netdev_put(way.dev);
+    v->family = FAMILY_V4;
+    v->table = TABLE_MAIN;
+    while (ip_config_of(ns) && ip_route_next(ns, v) && v->family == FAMILY_V4 &&
+           v->table == TABLE_MAIN) {
+        for (u32 i = 0; i < v->nr_hops; i++)
+            proc_route_line(ns, out, v, &v->hops[i]);
+        if (!v->nr_hops)
+            proc_route_line(ns, out, v, NULL);
     }
-    while ((dev = net_device_next(ns, last))) {
-        last = dev->index;
-        proc_route_device(out, dev);
+    kfree(v);
+    return 0;
+}
+
+static void proc_hex(struct seq *out, const struct ip_addr *a)
+{
+    for (u32 i = 0; i < sizeof(a->b); i++)
+        seq_printf(out, "%02x", a->b[i]);
+}
+
+static void proc_ipv6_route_line(struct net_ns *ns, struct seq *out, const struct ip_route_view *v)
+{
+    bool gateway = v->nr_hops && !ip_is_any(&v->hops[0].gateway);
+    struct netdev *dev = v->nr_hops ? net_device_by_index(ns, v->hops[0].device) : NULL;
+    u32 flags = RTF_UP | (gateway ? RTF_GATEWAY : 0) | (v->type == ROUTE_LOCAL ? RTF_LOCAL : 0) |
+                (v->prefix == LPM_BITS ? RTF_HOST : 0) | (v->nr_hops ? 0 : RTF_REJECT);
+    struct ip_addr none = {0};
+
+    proc_hex(out, &v->to);
+    seq_printf(out, " %02x ", v->prefix);
+    proc_hex(out, &none);
+    seq_printf(out, " 00 ");
+    proc_hex(out, gateway ? &v->hops[0].gateway : &none);
+    seq_printf(out, " %08x %08x %08x %08x %8s\n", v->priority, 1, 0, flags, dev ? dev->name : "lo");
+    if (dev)
         netdev_put(dev);
-    }
+}
+
+static int proc_ipv6_route(struct net_ns *ns, struct seq *out)
+{
+    struct ip_route_view *v = kzalloc(sizeof(*v));
+
+    if (!v)
+        return -ENOMEM;
+    v->family = FAMILY_V6;
+    while (ip_route_next(ns, v))
+        proc_ipv6_route_line(ns, out, v);
+    kfree(v);
     return 0;
 }
 
 static int proc_arp(struct net_ns *ns, struct seq *out)
 {
+    struct neighbour_table *t = ip_neighbours(ns);
     struct neighbour_view v = {0};
 
     seq_printf(out, "IP address       HW type     Flags       HW address            Mask     "
                     "Device\n");
-    while (neighbour_next(&ip_ns_of(ns)->neighbours, &v)) {
+    while (t && neighbour_next(t, &v)) {
         struct netdev *dev = net_device_by_index(ns, v.device);
         const u8 *b = &v.addr.b[12], *l = v.n.link;
         char ip[16];
 
+        if (!ip_is_v4(&v.addr)) {
+            if (dev)
+                netdev_put(dev);
+            continue;
+        }
         snprintf(ip, sizeof(ip), "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
         seq_printf(out, "%-16s 0x%-10x0x%-10x%02x:%02x:%02x:%02x:%02x:%02x     *        %s\n", ip,
                    1, neighbour_known(&v.n) ? 2 : 0, l[0], l[1], l[2], l[3], l[4], l[5],
@@ -108,17 +148,29 @@ static int proc_arp(struct net_ns *ns, struct seq *out)
     return 0;
 }
 
-/* The address of lo, a host's: scope 16, permanent. */
+/* Scopes as in linux/include/net/ipv6.h: 0 global, 16 host, 32 link. */
 static int proc_if_inet6(struct net_ns *ns, struct seq *out)
 {
-    struct ip_addr one = ip_loopback6();
+    struct ip_addr_view v = {0};
 
-    if (ip_local_device(ns, &one))
-        seq_printf(out, "00000000000000000000000000000001 01 80 10 80       lo\n");
+    while (ip_address_next(ns, &v)) {
+        struct netdev *dev = v.family == FAMILY_V6 ? net_device_by_index(ns, v.device) : NULL;
+
+        if (!dev)
+            continue;
+        proc_hex(out, &v.addr);
+        seq_printf(out, " %02x %02x %02x %02x %8s\n", v.device, v.prefix,
+                   v.scope == SCOPE_HOST   ? 0x10
+                   : v.scope == SCOPE_LINK ? 0x20
+                                           : 0,
+                   v.flags & 0xff & ~(u32)ADDR_NODAD, dev->name);
+        netdev_put(dev);
+    }
     return 0;
 }
 
 NET_FILE(arp) = {"arp", proc_arp};
 NET_FILE(dev) = {"dev", proc_dev};
 NET_FILE(if_inet6) = {"if_inet6", proc_if_inet6};
+NET_FILE(ipv6_route) = {"ipv6_route", proc_ipv6_route};
 NET_FILE(route) = {"route", proc_route};

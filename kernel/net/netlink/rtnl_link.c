@@ -112,7 +112,7 @@ static void link_fill_numbers(struct nl_builder *b, const struct netdev *dev)
     nl_put_u32(b, IFLA_MIN_MTU, dev->min_mtu);
     nl_put_u32(b, IFLA_MAX_MTU, dev->max_mtu);
     nl_put_u32(b, IFLA_GROUP, READ_ONCE(dev->group));
-    nl_put_u32(b, IFLA_PROMISCUITY, READ_ONCE(dev->nr_promisc));
+    nl_put_u32(b, IFLA_PROMISCUITY, READ_ONCE(dev->promisc));
     nl_put_u32(b, IFLA_NUM_TX_QUEUES, dev->nr_queues);
     nl_put_u32(b, IFLA_NUM_RX_QUEUES, dev->nr_queues);
     nl_put_u8(b, IFLA_CARRIER, (flags & NETDEV_UP) && (flags & NETDEV_CARRIER));

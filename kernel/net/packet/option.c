@@ -30,18 +30,22 @@ struct packet_mreq {
 
 /* ---- memberships ---- */
 
-static void packet_member_do(struct packet_sock *ps, const struct packet_member *m, bool join)
+static int packet_member_do(struct packet_sock *ps, const struct packet_member *m, bool join)
 {
+    u32 flag = m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC;
+    int err = 0;
     struct netdev *dev = net_device_by_index(ps->sock.ns, m->device);
 
     if (!dev) /* it has gone, and so has all that it was asked for */
-        return;
+        return -ENODEV;
     if (m->kind == PACKET_MR_MULTICAST)
         net_device_group(dev, m->addr, join);
+    else if (join)
+        err = netdev_hold_flag(dev, flag);
     else
-        netdev_want(dev, m->kind == PACKET_MR_ALLMULTI ? NETDEV_ALLMULTI : NETDEV_PROMISC,
-                    join ? 1 : -1);
+        netdev_release_flag(dev, flag);
     netdev_put(dev);
+    return err;
 }
 
 static struct packet_member *packet_member_find(struct packet_sock *ps,
@@ -60,6 +64,7 @@ static struct packet_member *packet_member_find(struct packet_sock *ps,
 static int packet_join(struct packet_sock *ps, const struct packet_member *m)
 {
     struct packet_member *have = packet_member_find(ps, m);
+    int err;
 
     if (have) {
         have->users++;
@@ -69,7 +74,9 @@ static int packet_join(struct packet_sock *ps, const struct packet_member *m)
         return -ENODEV;
     if (ps->nr_members == PACKET_MEMBERSHIPS)
         return -ENOBUFS;
-    packet_member_do(ps, m, true);
+    err = packet_member_do(ps, m, true);
+    if (err)
+        return err;
     ps->members[ps->nr_members] = *m;
     ps->members[ps->nr_members++].users = 1;
     return 0;
@@ -81,7 +88,7 @@ static int packet_leave(struct packet_sock *ps, const struct packet_member *m)
 
     if (!have || --have->users) /* as on Linux: what is not there is not missed */
         return 0;
-    packet_member_do(ps, have, false);
+    (void)packet_member_do(ps, have, false);
     *have = ps->members[--ps->nr_members];
     return 0;
 }
@@ -89,7 +96,7 @@ static int packet_leave(struct packet_sock *ps, const struct packet_member *m)
 void packet_leave_all(struct packet_sock *ps)
 {
     while (ps->nr_members)
-        packet_member_do(ps, &ps->members[--ps->nr_members], false);
+        (void)packet_member_do(ps, &ps->members[--ps->nr_members], false);
 }
 
 static int packet_membership(struct packet_sock *ps, bool join, const void *val, u32 n)

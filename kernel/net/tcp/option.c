@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Options of TCP. Nothing is delayed, split, resent or lost between two sockets of one host, so
- * what times or shapes segments is kept by itself.
+ * Options of TCP. Between two sockets of one namespace nothing is delayed, split, resent or lost,
+ * so there what times or shapes segments is kept by itself.
  */
+#include "lib/format.h"
 #include "mm/slab.h"
-#include "net/tcp/tcp.h"
+#include "net/tcp/wire.h"
 
-enum {
-    TCP_NODELAY = 1,
-    TCP_MAXSEG = 2,
-    TCP_CORK = 3,
-    TCP_KEEPIDLE = 4,
-    TCP_KEEPINTVL = 5,
-    TCP_KEEPCNT = 6,
-    TCP_SYNCNT = 7,
-    TCP_LINGER2 = 8,
-    TCP_DEFER_ACCEPT = 9,
-    TCP_WINDOW_CLAMP = 10,
-    TCP_INFO = 11,
-    TCP_QUICKACK = 12,
-    TCP_CONGESTION = 13,
-    TCP_THIN_LINEAR_TIMEOUTS = 16,
-    TCP_THIN_DUPACK = 17,
-    TCP_USER_TIMEOUT = 18,
-    TCP_FASTOPEN = 23,
-    TCP_NOTSENT_LOWAT = 25,
-    TCP_FASTOPEN_CONNECT = 30,
-};
 #define TCP_MSS4 65483 /* of lo: 65535 less two headers with a time stamp */
 #define TCP_MSS6 65464
 
@@ -75,28 +55,50 @@ int tcp_option_judge(const struct inet_option *o, s32 *v)
 }
 
 /* A name: cut to 15 bytes, as Linux. */
-static int tcp_set_congestion(const void *val, u32 n)
+static int tcp_set_congestion(struct tcp_sock *t, const void *val, u32 n)
 {
+    const struct tcp_congestion_ops *ops;
     char name[16] = "";
 
     if (n < 1)
         return -EINVAL;
     memcpy(name, val, MIN(n, (u32)sizeof(name) - 1));
-    return strcmp(name, "cubic") && strcmp(name, "reno") ? -ENOENT : 0;
+    ops = tcp_congestion_find(name);
+    if (!ops)
+        return -ENOENT;
+    WRITE_ONCE(t->congestion, ops); /* of connections to come */
+    return 0;
+}
+
+static int tcp_set_maxseg(struct tcp_sock *t, const void *val, u32 n)
+{
+    s32 v;
+
+    if (n < sizeof(v))
+        return -EINVAL;
+    memcpy(&v, val, sizeof(v));
+    if (v && (v < 88 || v > 32767))
+        return -EINVAL;
+    WRITE_ONCE(t->maxseg, (u32)v);
+    return tcp_option_changed(&t->inet, NULL, v);
+}
+
+int tcp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
+{
+    struct tcp_sock *t = tcp_of(s);
+
+    if (o && o->name == TCP_QUICKACK)
+        WRITE_ONCE(t->quick_ack, v != 0);
+    if (t->wire)
+        tcp_wire_options(t->wire);
+    return 0;
 }
 
 int tcp_option_set(struct inet_sock *s, int name, const void *val, u32 n)
 {
-    s32 v;
-
     if (name == TCP_CONGESTION)
-        return tcp_set_congestion(val, n);
-    if (name != TCP_MAXSEG)
-        return -ENOPROTOOPT;
-    if (n < sizeof(v))
-        return -EINVAL;
-    memcpy(&v, val, sizeof(v));
-    return v && (v < 88 || v > 32767) ? -EINVAL : 0;
+        return tcp_set_congestion(tcp_of(s), val, n);
+    return name == TCP_MAXSEG ? tcp_set_maxseg(tcp_of(s), val, n) : -ENOPROTOOPT;
 }
 
 /* linux/tcp.h, as far as it says something without packets. */
@@ -118,6 +120,8 @@ static_assert(sizeof(struct tcp_info_user) == 232, "struct tcp_info");
 
 static s32 tcp_mss(const struct inet_sock *s)
 {
+    if (tcp_of(s)->wire)
+        return (s32)READ_ONCE(tcp_of(s)->wire->conn.mss);
     if (tcp_state(tcp_of(s)) != TCP_ESTABLISHED)
         return 536;
     return ip_is_v4(&s->local.addr) ? TCP_MSS4 : TCP_MSS6;
@@ -149,7 +153,8 @@ static void tcp_info_fill(struct inet_sock *s, struct tcp_info_user *info)
 
 int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n)
 {
-    static const char congestion[16] = "cubic";
+    const struct tcp_congestion_ops *ops = tcp_of(s)->congestion;
+    char congestion[16] = "cubic";
     struct tcp_info_user info;
     s32 mss;
 
@@ -158,6 +163,8 @@ int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n)
         tcp_info_fill(s, &info);
         return socket_option_put(val, n, &info, sizeof(info));
     case TCP_CONGESTION:
+        if (ops)
+            snprintf(congestion, sizeof(congestion), "%s", ops->name);
         return socket_option_put(val, n, congestion, sizeof(congestion));
     case TCP_MAXSEG:
         mss = tcp_mss(s);

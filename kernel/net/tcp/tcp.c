@@ -3,12 +3,16 @@
  * TCP sockets: making, connecting, sending, closing. tcp.h has the rules.
  */
 #include "net/tcp/tcp.h"
+#include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/link/loopback.h"
 #include "sched/timer.h"
-#include "vm/iov.h"
+#include "net/tcp/wire.h"
+
+#define SIOCOUTQ 0x5411
+#define SIOCOUTQNSD 0x894b
 
 static const struct inet_proto tcp_proto;
 static struct slab_cache *tcp_cache;
@@ -26,6 +30,7 @@ static int tcp_ns_setup(struct net_ns *ns, void *part)
 
     socket_list_init(&tn->list);
     port_table_init(&tn->ports);
+    tcp_rests_init(&tn->rests);
     return 0;
 }
 
@@ -33,6 +38,7 @@ static void tcp_ns_teardown(struct net_ns *ns, void *part)
 {
     struct tcp_ns *tn = part;
 
+    tcp_rests_fini(&tn->rests);
     port_table_fini(&tn->ports);
 }
 NET_PART("40", tcp) = {sizeof(struct tcp_ns), &tcp_ns_offset, tcp_ns_setup, tcp_ns_teardown};
@@ -66,10 +72,36 @@ static struct socket *tcp_create(struct net_ns *ns, int family)
     return t ? &t->inet.sock : ERR_PTR(-ENOMEM);
 }
 
+static void tcp_free(struct tcp_sock *t)
+{
+    tcp_wire_free(t->wire);
+    inet_fini(&t->inet);
+    slab_free(tcp_cache, t);
+}
+
+static void tcp_free_work(struct work *work)
+{
+    tcp_free(container_of(work, struct tcp_sock, end.work));
+}
+
+static void tcp_free_rcu(struct rcu_head *head)
+{
+    struct tcp_sock *t = container_of(head, struct tcp_sock, end.rcu);
+
+    work_init(&t->end.work, tcp_free_work);
+    work_queue(workq_system, &t->end.work);
+}
+
+/* Readers of the table may still stand on a connection's entry; and its last reference may have
+ * been a device's own thread's, which cannot wait for the namespace's end. */
 static void tcp_destroy(struct socket *s)
 {
-    inet_fini(inet_of(s));
-    slab_free(tcp_cache, tcp_of(inet_of(s)));
+    struct tcp_sock *t = tcp_of(inet_of(s));
+
+    if (likely(!t->wire))
+        tcp_free(t);
+    else
+        rcu_call(&t->end.rcu, tcp_free_rcu);
 }
 
 u8 tcp_state(const struct tcp_sock *t)
@@ -79,6 +111,8 @@ u8 tcp_state(const struct tcp_sock *t)
 
     if (READ_ONCE(s->listening))
         return TCP_LISTEN;
+    if (t->wire)
+        return READ_ONCE(t->wire->conn.state);
     if (!READ_ONCE(s->peer) || (shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
         return TCP_CLOSE;
     return shut & SOCK_SHUT_WR   ? TCP_FIN_WAIT2
@@ -95,7 +129,7 @@ static int tcp_listen(struct socket *s, int backlog)
     if (err)
         return err;
     spin_lock(&s->lock);
-    if (s->peer || s->dead)
+    if (s->peer || s->dead || (t->wire && t->wire->open))
         err = -EINVAL;
     else
         accept_listen_locked(s, &t->accept, backlog);
@@ -111,6 +145,7 @@ static int tcp_listen(struct socket *s, int backlog)
     return 0;
 }
 
+/* What a connection has from its listener. */
 static int tcp_inherit(struct tcp_sock *conn, const struct tcp_sock *l)
 {
     struct socket *to = &conn->inet.sock;
@@ -128,123 +163,68 @@ static int tcp_inherit(struct tcp_sock *conn, const struct tcp_sock *l)
     to->mark = from->mark;
     to->low_water = from->low_water;
     to->timestamp = from->timestamp;
+    to->rcvbuf_set = from->rcvbuf_set;
+    to->sndbuf_set = from->sndbuf_set;
+    conn->maxseg = l->maxseg;
+    conn->congestion = l->congestion;
+    conn->quick_ack = l->quick_ack;
     return inet_option_inherit(&conn->inet, &l->inet);
 }
 
-/* The server's end of a new connection from t, whose end is `from`, to listener l, which was found
- * as `to`. NULL: no memory. */
-static struct tcp_sock *tcp_server_end(struct tcp_sock *t, struct tcp_sock *l,
-                                       const struct ip_end *from, const struct ip_end *to)
+struct tcp_sock *tcp_child(struct tcp_sock *l)
 {
     struct tcp_sock *conn = tcp_alloc(l->inet.sock.ns, l->inet.sock.family);
 
     if (!conn)
         return NULL;
-    if (tcp_inherit(conn, l)) {
-        socket_put(&conn->inet.sock);
-        return NULL;
-    }
-    socket_get(&t->inet.sock);
-    spin_lock(&conn->inet.sock.lock); /* a reader of the list may see it already */
     conn->inet.sock.uid = l->inet.sock.uid;
-    conn->inet.local = *to;
-    conn->inet.peer = *from;
-    conn->inet.sock.peer = &t->inet.sock;
-    spin_unlock(&conn->inet.sock.lock);
-    return conn;
+    if (!tcp_inherit(conn, l))
+        return conn;
+    socket_put(&conn->inet.sock);
+    return NULL;
 }
 
-/* t becomes connected with conn, unless another thread was faster. */
-static int tcp_client_end(struct tcp_sock *t, struct tcp_sock *conn)
+/* A listener of this namespace. */
+static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct inet_way *way,
+                             bool nonblock)
 {
-    struct socket *s = &t->inet.sock;
-    int err = 0;
-
-    spin_lock(&s->lock);
-    if (s->peer || s->listening) {
-        err = s->peer ? -EISCONN : -EINVAL;
-    } else {
-        socket_get(&conn->inet.sock);
-        s->peer = &conn->inet.sock;
-        t->inet.local = conn->inet.peer;
-        t->inet.peer = conn->inet.local;
-    }
-    spin_unlock(&s->lock);
-    return err;
-}
-
-static void tcp_lose_client(struct tcp_sock *conn, struct tcp_sock *t)
-{
-    spin_lock(&conn->inet.sock.lock);
-    conn->inet.sock.peer = NULL;
-    spin_unlock(&conn->inet.sock.lock);
-    socket_put(&t->inet.sock);
-}
-
-static void tcp_release(struct socket *s);
-
-/* Takes the end of a connection that never came to be apart. */
-static void tcp_undo(struct tcp_sock *t, struct tcp_sock *conn)
-{
-    struct socket *s = &t->inet.sock;
-    bool was_peer;
-
-    spin_lock(&s->lock);
-    was_peer = s->peer == &conn->inet.sock;
-    if (was_peer)
-        s->peer = NULL;
-    spin_unlock(&s->lock);
-    if (was_peer)
-        socket_put(&conn->inet.sock);
-    tcp_lose_client(conn, t);
-    tcp_release(&conn->inet.sock); /* with what another thread has sent meanwhile */
-    socket_wake(s, 0);             /* and one that waits to send more: conn is dead */
-}
-
-static int tcp_join(struct tcp_sock *t, struct tcp_sock *l, const struct ip_end *from,
-                    const struct ip_end *to, bool nonblock)
-{
-    struct socket *s = &t->inet.sock;
-    u64 deadline = socket_deadline(s->send_timeout, s->send_timeout ? time_ns() : 0);
-    struct tcp_sock *conn;
-    int err;
-
-    if (!READ_ONCE(l->inet.sock.listening))
-        return -ECONNREFUSED;
-    conn = tcp_server_end(t, l, from, to);
-    if (!conn)
-        return -ENOMEM;
-    err = tcp_client_end(t, conn);
-    if (err) {
-        tcp_lose_client(conn, t);
-        socket_put(&conn->inet.sock);
-        return err;
-    }
-    err = accept_offer(&l->inet.sock, &l->accept, &conn->inet.sock, nonblock, deadline);
-    if (err)
-        tcp_undo(t, conn);
-    return err;
-}
-
-static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
-{
-    struct ip_end from = inet_local(&t->inet);
-    struct inet_way way;
     struct inet_sock *l;
-    int err = inet_reach(&t->inet, &from, to, &way);
+    struct ip_end from;
+    int err = inet_autobind(&t->inet, &way->source);
 
-    if (!err)
-        err = inet_autobind(&t->inet, &way.source);
     if (err)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
     from = inet_local(&t->inet);
-    from.addr = way.source;
+    from.addr = way->source;
     l = port_find(tcp_ports(t->inet.sock.ns), to, &from, LOOPBACK_INDEX);
     if (!l)
         return -ECONNREFUSED;
     err = tcp_join(t, tcp_of(l), &from, to, nonblock);
     socket_put(&l->sock);
     return err;
+}
+
+static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
+{
+    struct ip_end from = inet_local(&t->inet);
+    struct inet_way way = {0};
+    int err;
+
+    if (ip_is_multicast(&to->addr) || (ip_is_v4(&to->addr) && ip_v4(&to->addr) == ~0U))
+        return -ENETUNREACH;
+    err = inet_route(&t->inet, &from, to, NULL, &way);
+    if (!err && way.path.dev)
+        return tcp_wire_connect(t, to, &way.path, nonblock);
+    if (!err)
+        err = tcp_connect_local(t, to, &way, nonblock);
+    if (!nonblock || (err && err != -ECONNREFUSED))
+        return err;
+    /* tcp(7): a caller that does not wait gets the answer by poll and SO_ERROR, even if it is
+     * there. */
+    if (err)
+        WRITE_ONCE(t->inet.sock.error, -err);
+    waitq_wake(&t->inet.sock.wait, POLLIN | POLLOUT | POLLERR, ~0U);
+    return -EINPROGRESS;
 }
 
 static int tcp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
@@ -256,16 +236,9 @@ static int tcp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
 
     if (!err && READ_ONCE(s->peer))
         err = -EISCONN;
-    if (!err)
-        err = tcp_connect_to(t, &to, nonblock);
-    if (!nonblock || (err && err != -ECONNREFUSED))
-        return err;
-    /* tcp(7): a caller that does not wait gets the answer by poll and SO_ERROR, even if it is
-     * there. */
-    if (err)
-        WRITE_ONCE(s->error, -err);
-    waitq_wake(&s->wait, POLLIN | POLLOUT | POLLERR, ~0U);
-    return -EINPROGRESS;
+    if (!err && t->wire && READ_ONCE(t->wire->open))
+        return tcp_wire_connect_again(t->wire, nonblock);
+    return err ? err : tcp_connect_to(t, &to, nonblock);
 }
 
 static int tcp_accept(struct socket *s, bool nonblock, struct socket **out)
@@ -275,55 +248,9 @@ static int tcp_accept(struct socket *s, bool nonblock, struct socket **out)
     return accept_wait(s, &tcp_of(inet_of(s))->accept, nonblock, out);
 }
 
-static struct sock_msg *tcp_msg_make(struct socket *s, struct socket *to, struct socket_message *m,
-                                     u64 n, int *err)
-{
-    return sock_msg_create(sizeof(struct sock_msg), m->data, n, to->timestamp, err);
-}
-
-static int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *msg)
-{
-    bool wake = false;
-    int err = 0;
-
-    spin_lock(&to->lock);
-    if (to->dead || sock_refuses(to))
-        err = -EPIPE;
-    else if (to->queued >= to->rcvbuf)
-        err = -EAGAIN;
-    else
-        wake = sock_queue_add_locked(to, msg);
-    spin_unlock(&to->lock);
-    if (wake)
-        sock_queue_wake(to);
-    return err;
-}
-
-/* What the peer refused to take. After a reset of this end its error is reported, once. Otherwise
- * the bytes come after the peer's close: as many as the send buffer holds count as sent, and a
- * reset of both ends is the answer. */
-static ssize_t tcp_refused(struct socket *s, u64 bytes)
-{
-    struct socket *peer;
-    int err;
-
-    if (READ_ONCE(s->shut) & SOCK_SHUT_WR) {
-        err = socket_take_error(s);
-        return err ? err : -EPIPE;
-    }
-    peer = socket_peer(s);
-    sock_reset(s, EPIPE);
-    if (peer) {
-        sock_reset(peer, ECONNRESET);
-        socket_put(peer);
-    }
-    return (ssize_t)MIN(bytes, (u64)s->sndbuf);
-}
-
 static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned flags,
                         const struct walk_ctx *ctx)
 {
-    u64 bytes = m->data->count;
     struct socket *peer;
     ssize_t got;
 
@@ -333,17 +260,34 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
         if (err && err != -EINPROGRESS)
             return err;
     }
+    if (tcp_of(inet_of(s))->wire)
+        return tcp_wire_send(tcp_of(inet_of(s))->wire, m, flags);
     peer = socket_peer(s);
     if (!peer)
         return -EPIPE;
-    got = sock_send_stream(s, peer, m, flags);
+    got = tcp_local_send(s, peer, m, flags);
     socket_put(peer);
-    return unlikely(got == -EPIPE) ? tcp_refused(s, bytes) : got;
+    return got;
+}
+
+static bool tcp_on_wire(const struct socket *s)
+{
+    const struct tcp_wire *w = ((const struct tcp_sock *)s)->wire;
+
+    return w && READ_ONCE(w->open);
+}
+
+/* It has a peer: for getpeername(2). */
+static bool tcp_connected(const struct inet_sock *inet)
+{
+    u8 state = tcp_state(tcp_of(inet));
+
+    return READ_ONCE(inet->sock.peer) || (tcp_on_wire(&inet->sock) && state != TCP_SYN_SENT);
 }
 
 static ssize_t tcp_recv(struct socket *s, struct socket_message *m, unsigned flags)
 {
-    if (s->listening || (!READ_ONCE(s->peer) && !READ_ONCE(s->shut)))
+    if (s->listening || (!READ_ONCE(s->peer) && !READ_ONCE(s->shut) && !tcp_on_wire(s)))
         return s->listening ? -EINVAL : -ENOTCONN;
     m->addr_len = 0;
     return sock_recv(s, m, flags);
@@ -351,9 +295,12 @@ static ssize_t tcp_recv(struct socket *s, struct socket_message *m, unsigned fla
 
 static int tcp_shutdown(struct socket *s, int how)
 {
-    struct socket *peer = socket_peer(s);
     u32 bits = (u32)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
+    struct socket *peer;
 
+    if (tcp_on_wire(s))
+        return tcp_wire_shutdown(tcp_of(inet_of(s))->wire, bits);
+    peer = socket_peer(s);
     if (!peer && !s->listening)
         return -ENOTCONN;
     sock_set_shut(s, bits);
@@ -365,7 +312,7 @@ static int tcp_shutdown(struct socket *s, int how)
 }
 
 /* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
-static bool tcp_below_low_water_locked(const struct socket *s) REQUIRES(s->lock)
+bool tcp_below_low_water_locked(const struct socket *s)
 {
     ASSERT_HELD(&s->lock);
     return s->low_water > 1 && !(s->shut & SOCK_SHUT_RD) &&
@@ -381,6 +328,8 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     poll_wait(pt, &s->wait);
     if (READ_ONCE(s->listening))
         return READ_ONCE(tcp_of(inet_of(s))->accept.nr) ? POLLIN | POLLRDNORM : 0;
+    if (tcp_of(inet_of(s))->wire)
+        return tcp_wire_poll(tcp_of(inet_of(s))->wire);
     spin_lock(&s->lock);
     shut = s->shut;
     peer = s->peer;
@@ -393,19 +342,28 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     return mask | sock_poll_ends(shut, !peer, space);
 }
 
-/* The other end of a connection is gone: reads end, and writes fail after the first one. Unread
- * bytes, or SO_LINGER with no time, are a reset; an end that had shut down its writes before gets
- * EPIPE. */
-static void tcp_tell_peer(const struct socket *s, struct socket *peer, bool unread, bool ended)
+static void tcp_settled(struct socket *s)
 {
-    if (unread || (s->linger.on && !s->linger.seconds))
-        sock_reset(peer, ended ? EPIPE : ECONNRESET);
-    else
-        sock_set_shut(peer, SOCK_SHUT_RD);
-    socket_put(peer);
+    struct tcp_wire *w = tcp_of(inet_of(s))->wire;
+
+    if (w)
+        tcp_wire_options(w);
 }
 
-static void tcp_release(struct socket *s)
+static s64 tcp_ioctl(struct socket *s, unsigned cmd, u64 arg)
+{
+    struct tcp_wire *w = tcp_of(inet_of(s))->wire;
+    u32 n;
+
+    if (!w || s->listening || (cmd != SIOCOUTQ && cmd != SIOCOUTQNSD))
+        return sock_queue_ioctl(s, cmd, arg);
+    spin_lock(&s->lock);
+    n = cmd == SIOCOUTQ ? tcp_buffer_bytes(&w->out) : tcp_conn_unsent(&w->conn);
+    spin_unlock(&s->lock);
+    return copy_out((void __user *)arg, &n, sizeof(n));
+}
+
+void tcp_release(struct socket *s)
 {
     struct accept_queue *accept = &tcp_of(inet_of(s))->accept;
     struct socket *peer, *conn;
@@ -428,6 +386,8 @@ static void tcp_release(struct socket *s)
     waitq_wake_all(&s->senders_wait);
     if (peer)
         tcp_tell_peer(s, peer, unread, ended);
+    if (tcp_of(inet_of(s))->wire)
+        tcp_wire_release(tcp_of(inet_of(s))->wire);
     while ((conn = accept_take(s, accept))) {
         tcp_release(conn);
         cond_yield();
@@ -449,12 +409,14 @@ static const struct socket_ops tcp_ops = {
     .poll = tcp_poll,
     .set_option = inet_set_option,
     .get_option = inet_get_option,
-    .ioctl = sock_queue_ioctl,
+    .ioctl = tcp_ioctl,
     .release = tcp_release,
     .destroy = tcp_destroy,
     .refuses = SOCK_SHUT_BOTH,
     .msg_make = tcp_msg_make,
     .msg_queue = tcp_msg_queue,
+    .packet_consumed = tcp_packet_consumed,
+    .settled = tcp_settled,
 };
 
 static const struct inet_proto tcp_proto = {
@@ -467,6 +429,8 @@ static const struct inet_proto tcp_proto = {
     .set = tcp_option_set,
     .get = tcp_option_get,
     .ports = tcp_ports,
+    .changed = tcp_option_changed,
+    .connected = tcp_connected,
 };
 
-SOCKET_PROTO(tcp) = {SOCK_STREAM, IPPROTO_TCP, tcp_create};
+SOCKET_PROTO(tcp) = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .create = tcp_create};

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * TCP, inside: connections between two sockets of one namespace. Their bytes go from queue to queue
- * (core/queue.h); a connection ends as TCP's does: a close ends one direction, what is sent after
- * it is taken, lost and answered by a reset.
+ * TCP sockets. One is connected with a socket of its namespace, when bytes go from queue to queue
+ * (local.c), or over packets (wire.h) with the pure core of TCP (conn.h).
  *
- * Locks: core/sock.h, ip/inet.h. Both ends of a connection refer to each other (sock.peer); no
- * thread holds both locks.
+ * Locks: core/sock.h, ip/inet.h.
  */
 #pragma once
 
@@ -14,18 +12,45 @@
 #include "net/ip/addr.h"
 #include "net/ip/inet.h"
 #include "net/ip/port.h"
+#include "sched/timer.h"
+#include "sched/work.h"
+#include "sync/rcu.h"
 
-enum { TCP_ESTABLISHED = 1, TCP_FIN_WAIT2 = 5, TCP_CLOSE = 7, TCP_CLOSE_WAIT = 8, TCP_LISTEN = 10 };
+struct tcp_congestion_ops;
+struct tcp_wire;
 
+/* I immutable once set · l sock.lock */
 struct tcp_sock {
     struct inet_sock inet; /* first */
     struct accept_queue accept;
+    struct tcp_wire
+        *wire; /* I  set with the first connection over packets (wire.h); NULL: none yet */
+    const struct tcp_congestion_ops *congestion; /* l  NULL: the default */
+    u32 maxseg;                                  /* l  TCP_MAXSEG; 0: none */
+    u32 nr_halves;                               /* l  half-open connections of a listener */
+    u64 cookie_sent; /* a  when a listener sent the last one; 0: never */
+    bool quick_ack;  /* l */
+    union {
+        struct rcu_head rcu;
+        struct work work;
+    } end; /* being freed */
+};
+
+/* Records in TIME_WAIT: rest.c. l lock */
+struct tcp_rests {
+    struct spinlock lock;
+    struct list_node list; /* l */
+    u32 nr;                /* l */
+    bool closed;           /* l */
+    struct timer timer;
+    struct work work;
 };
 
 /* A namespace's part. */
 struct tcp_ns {
     struct socket_list list;
     struct port_table ports;
+    struct tcp_rests rests;
 };
 struct tcp_ns *tcp_ns_of(struct net_ns *ns);
 
@@ -33,11 +58,52 @@ static inline struct tcp_sock *tcp_of(const struct inet_sock *s)
 {
     return (struct tcp_sock *)(uintptr_t)s;
 }
+/* enum tcp_conn_state */
 u8 tcp_state(const struct tcp_sock *t);
+/* A socket for a connection to l, whose account pays and whose options it has. NULL: no memory. */
+struct tcp_sock *tcp_child(struct tcp_sock *l);
+/* close(2): takes the file's reference. */
+void tcp_release(struct socket *s);
+/* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
+bool tcp_below_low_water_locked(const struct socket *s) REQUIRES(s->lock);
 
-/* option.c */
+/* local.c: t is connected with listener l of this namespace, from `from` to `to`. 0, -ECONNREFUSED,
+ * -ENOMEM, -EAGAIN, -EISCONN, -ERESTARTSYS. */
+int tcp_join(struct tcp_sock *t, struct tcp_sock *l, const struct ip_end *from,
+             const struct ip_end *to, bool nonblock);
+ssize_t tcp_local_send(struct socket *s, struct socket *peer, struct socket_message *m,
+                       unsigned flags);
+void tcp_tell_peer(const struct socket *s, struct socket *peer, bool unread, bool ended);
+struct sock_msg *tcp_msg_make(struct socket *s, struct socket *to, struct socket_message *m, u64 n,
+                              int *err);
+int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *msg);
+
+/* option.c: linux/tcp.h */
+enum {
+    TCP_NODELAY = 1,
+    TCP_MAXSEG = 2,
+    TCP_CORK = 3,
+    TCP_KEEPIDLE = 4,
+    TCP_KEEPINTVL = 5,
+    TCP_KEEPCNT = 6,
+    TCP_SYNCNT = 7,
+    TCP_LINGER2 = 8,
+    TCP_DEFER_ACCEPT = 9,
+    TCP_WINDOW_CLAMP = 10,
+    TCP_INFO = 11,
+    TCP_QUICKACK = 12,
+    TCP_CONGESTION = 13,
+    TCP_THIN_LINEAR_TIMEOUTS = 16,
+    TCP_THIN_DUPACK = 17,
+    TCP_USER_TIMEOUT = 18,
+    TCP_FASTOPEN = 23,
+    TCP_NOTSENT_LOWAT = 25,
+    TCP_FASTOPEN_CONNECT = 30,
+};
+
 #define TCP_OPTIONS 16
 extern const struct inet_option tcp_options[TCP_OPTIONS];
+int tcp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v);
 int tcp_option_judge(const struct inet_option *o, s32 *v);
 int tcp_option_set(struct inet_sock *s, int name, const void *val, u32 n);
 int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n);

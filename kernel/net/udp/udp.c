@@ -3,16 +3,10 @@
  * UDP sockets: making, connecting, receiving, closing. udp.h has the rules.
  */
 #include "net/udp/udp.h"
-#include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
-#include "net/core/sending.h"
 #include "net/ip/option.h"
-#include "vm/iov.h"
-
-#define FIONREAD 0x541B
-#define SIOCOUTQ 0x5411
 
 static const struct inet_proto udp_proto;
 static struct slab_cache *udp_cache;
@@ -122,12 +116,6 @@ static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_me
     return 0;
 }
 
-static ssize_t udp_recv(struct socket *s, struct socket_message *m, unsigned flags)
-{
-    m->addr_len = 0;
-    return sock_recv(s, m, flags);
-}
-
 static int udp_shutdown(struct socket *s, int how)
 {
     /* udp(7): only a connected one; it is done all the same, which Linux does, too. */
@@ -137,48 +125,11 @@ static int udp_shutdown(struct socket *s, int how)
     return 0;
 }
 
-static u32 udp_poll(struct socket *s, struct poll_table *pt)
-{
-    u32 shut, mask = 0;
-
-    poll_wait(pt, &s->wait);
-    spin_lock(&s->lock);
-    shut = s->shut;
-    if (!list_empty(&s->queue) || (shut & SOCK_SHUT_RD))
-        mask |= POLLIN | POLLRDNORM;
-    spin_unlock(&s->lock);
-    if (s->error || !list_empty(&inet_of(s)->errors))
-        mask |= POLLERR;
-    return mask | sock_poll_ends(shut, false,
-                                 sock_send_space(s)); /* a receiver's is found out by sending */
-}
-
-static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
-{
-    u32 n = 0;
-
-    if (cmd != FIONREAD && cmd != SIOCOUTQ)
-        return -ENOTTY;
-    n = cmd == FIONREAD ? sock_unread(s) : sock_in_flight(s);
-    return copy_out((void __user *)arg, &n, sizeof(n));
-}
-
 static void udp_release(struct socket *s)
 {
-    struct list_node lost;
-
-    list_init(&lost);
     port_end(inet_of(s));
     udp_drop_pending(udp_of(s));
-    inet_leave_groups(inet_of(s));
-    spin_lock(&s->lock);
-    WRITE_ONCE(s->dead, true);
-    WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
-    sock_queue_take_all_locked(s, &lost); /* dead: nothing is queued any more */
-    spin_unlock(&s->lock);
-    socket_wake(s, 0);
-    sock_queue_free(s, &lost);
-    socket_put(s);
+    inet_datagram_end(s);
 }
 
 static const struct inet_option udp_options[] = {
@@ -207,14 +158,14 @@ static const struct socket_ops udp_ops = {
     .connect = udp_connect,
     .name = inet_name,
     .send = udp_send,
-    .recv = udp_recv,
+    .recv = inet_datagram_recv,
     .recv_error = inet_recv_error,
     .control = inet_control,
     .shutdown = udp_shutdown,
-    .poll = udp_poll,
+    .poll = inet_datagram_poll,
     .set_option = inet_set_option,
     .get_option = inet_get_option,
-    .ioctl = udp_ioctl,
+    .ioctl = inet_datagram_ioctl,
     .release = udp_release,
     .destroy = udp_destroy,
     .refuses = SOCK_SHUT_RD,
@@ -232,4 +183,4 @@ static const struct inet_proto udp_proto = {
     .ports = udp_ports,
 };
 
-SOCKET_PROTO(udp) = {SOCK_DGRAM, IPPROTO_UDP, udp_create};
+SOCKET_PROTO(udp) = {.type = SOCK_DGRAM, .protocol = IPPROTO_UDP, .create = udp_create};

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What is set of a network device, and what changes by itself. netdev.h has the rules.
+ *
+ * A change of the link is told to net/core by a worker, since the driver's locks may be held. The
+ * worker's job has a reference to the device; none is queued once the device is going, which the
+ * first queue's lock decides.
+ */
+#include "dev/netdev_priv.h"
+#include "dev/up.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define USERS_MOST 0xffffU
+
+static void netdev_tell(struct work *w)
+{
+    struct netdev *dev = container_of(w, struct netdev, changed);
+
+    if (!(READ_ONCE(dev->flags) & NETDEV_GONE) && READ_ONCE(dev->ns))
+        up_netdev_changed(dev);
+    netdev_put(dev);
+}
+
+void netdev_config_init(struct netdev *dev)
+{
+    work_init(&dev->changed, netdev_tell);
+}
+
+void netdev_flag(struct netdev *dev, u32 flag, bool on)
+{
+    if (on)
+        __atomic_fetch_or(&dev->flags, flag, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&dev->flags, ~flag, __ATOMIC_SEQ_CST);
+}
+
+void netdev_set_gone(struct netdev *dev)
+{
+    spin_lock(&dev->queues[0].lock);
+    netdev_flag(dev, NETDEV_GONE, true);
+    spin_unlock(&dev->queues[0].lock);
+}
+
+/* Before it is registered there is nobody to tell. */
+static void netdev_queue_tell(struct netdev *dev)
+{
+    bool queued = true;
+
+    netdev_get(dev);
+    spin_lock(&dev->queues[0].lock);
+    if ((READ_ONCE(dev->flags) & NETDEV_GONE) || !READ_ONCE(dev->ns) ||
+        !work_queue(workq_system, &dev->changed))
+        queued = false;
+    spin_unlock(&dev->queues[0].lock);
+    if (!queued)
+        netdev_put(dev);
+}
+
+void netdev_set_carrier(struct netdev *dev, bool on)
+{
+    if (!(READ_ONCE(dev->flags) & NETDEV_CARRIER) == !on)
+        return;
+    netdev_flag(dev, NETDEV_CARRIER, on);
+    __atomic_fetch_add(&dev->nr_carrier, 1, __ATOMIC_RELAXED);
+    log_info("%s: link %s", dev->name[0] ? dev->name : "net device", on ? "up" : "down");
+    netdev_queue_tell(dev);
+}
+
+int netdev_set_address(struct netdev *dev, const u8 *addr)
+{
+    int err = -EOPNOTSUPP;
+
+    if (addr[0] & 1 || !memcmp(addr, "\0\0\0\0\0", NETDEV_ADDR))
+        return -EADDRNOTAVAIL;
+    mutex_lock(&dev->config);
+    if (dev->flags & NETDEV_GONE)
+        err = -ENODEV;
+    else if (dev->ops->set_address)
+        err = dev->ops->set_address(dev, addr);
+    if (!err)
+        memcpy(dev->addr, addr, NETDEV_ADDR);
+    mutex_unlock(&dev->config);
+    return err;
+}
+
+int netdev_set_mtu(struct netdev *dev, u32 mtu)
+{
+    int err = 0;
+
+    if (mtu < dev->min_mtu || mtu > dev->max_mtu)
+        return -EINVAL;
+    mutex_lock(&dev->config);
+    if (dev->flags & NETDEV_GONE)
+        err = -ENODEV;
+    else if (dev->ops->set_mtu)
+        err = dev->ops->set_mtu(dev, mtu);
+    if (!err)
+        WRITE_ONCE(dev->mtu, mtu);
+    mutex_unlock(&dev->config);
+    return err;
+}
+
+/* ---- what is let through ---- */
+
+static void netdev_filter(struct netdev *dev) REQUIRES(dev->config)
+{
+    ASSERT_HELD(&dev->config);
+    if (dev->ops->set_filter && !(dev->flags & NETDEV_GONE))
+        dev->ops->set_filter(dev);
+}
+
+/* by: 1 or -1. */
+static int netdev_count_flag(struct netdev *dev, u32 flag, u32 by) REQUIRES(dev->config)
+{
+    u32 *users = flag == NETDEV_PROMISC ? &dev->promisc : &dev->allmulti, was = *users;
+
+    ASSERT_HELD(&dev->config);
+    ASSERT(flag == NETDEV_PROMISC || flag == NETDEV_ALLMULTI);
+    if (by == 1 && was == USERS_MOST)
+        return -EOVERFLOW;
+    *users += by;
+    if (!was == !*users)
+        return 0;
+    netdev_flag(dev, flag, *users);
+    netdev_filter(dev);
+    return 0;
+}
+
+int netdev_hold_flag(struct netdev *dev, u32 flag)
+{
+    int err = -ENODEV;
+
+    mutex_lock(&dev->config);
+    if (!(dev->flags & NETDEV_GONE))
+        err = netdev_count_flag(dev, flag, 1);
+    mutex_unlock(&dev->config);
+    return err;
+}
+
+void netdev_release_flag(struct netdev *dev, u32 flag)
+{
+    mutex_lock(&dev->config);
+    (void)netdev_count_flag(dev, flag, -1U);
+    mutex_unlock(&dev->config);
+}
+
+static u32 netdev_group_of(const struct netdev *dev, const u8 *group)
+{
+    u32 i = 0;
+
+    while (i < dev->nr_groups && memcmp(dev->groups[i], group, NETDEV_ADDR))
+        i++;
+    return i;
+}
+
+static int netdev_join_locked(struct netdev *dev, const u8 *group) REQUIRES(dev->config)
+{
+    u32 i = netdev_group_of(dev, group);
+
+    ASSERT_HELD(&dev->config);
+    if (i < dev->nr_groups) {
+        if (dev->group_users[i] == USERS_MOST)
+            return -EOVERFLOW;
+        dev->group_users[i]++;
+        return 0;
+    }
+    if (i == NETDEV_MULTICAST) {
+        if (!dev->more_groups++)
+            netdev_filter(dev);
+        return 0;
+    }
+    memcpy(dev->groups[i], group, NETDEV_ADDR);
+    dev->group_users[i] = 1;
+    dev->nr_groups++;
+    netdev_filter(dev);
+    return 0;
+}
+
+int netdev_join(struct netdev *dev, const u8 *group)
+{
+    int err = -ENODEV;
+
+    if (!(group[0] & 1))
+        return -EINVAL;
+    mutex_lock(&dev->config);
+    if (!(dev->flags & NETDEV_GONE))
+        err = netdev_join_locked(dev, group);
+    mutex_unlock(&dev->config);
+    return err;
+}
+
+void netdev_leave(struct netdev *dev, const u8 *group)
+{
+    u32 i, last;
+
+    mutex_lock(&dev->config);
+    i = netdev_group_of(dev, group);
+    if (i == dev->nr_groups) {
+        if (dev->more_groups && !--dev->more_groups)
+            netdev_filter(dev);
+    } else if (!--dev->group_users[i]) {
+        last = --dev->nr_groups;
+        memcpy(dev->groups[i], dev->groups[last], NETDEV_ADDR);
+        dev->group_users[i] = dev->group_users[last];
+        netdev_filter(dev);
+    }
+    mutex_unlock(&dev->config);
+}

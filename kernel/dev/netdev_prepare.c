@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a network device cannot do by itself with a packet that it is to send: cutting it into
+ * segments (dev/segment.h decides how), making its sums, gathering its fragments.
+ *
+ * Segments share the packet's pages. They are not charged to its account: what they keep alive is
+ * charged by its pages already, and their number is bounded by the device's ring and queue.
+ */
+#include "dev/netdev_priv.h"
+#include "dev/segment.h"
+#include "lib/string.h"
+
+#define ETHERNET_HEADER 14
+#define ETHERNET_TYPE 12
+#define VLAN_TAG 4
+
+static bool netdev_cuts(const struct netdev *dev, const struct packet *p)
+{
+    if ((p->gso & PACKET_GSO_ECN) && !(dev->features & NETDEV_TSO_ECN))
+        return false;
+    switch (p->gso & ~(u32)PACKET_GSO_ECN) {
+    case PACKET_GSO_TCP4:
+        return dev->features & NETDEV_TSO4;
+    case PACKET_GSO_TCP6:
+        return dev->features & NETDEV_TSO6;
+    default:
+        return (dev->features & NETDEV_USO) && p->gso == PACKET_GSO_UDP_L4;
+    }
+}
+
+int netdev_segments(struct packet *p, struct segment_plan *out)
+{
+    static const u8 vlan[2] = {0x81, 0x00};
+    u16 network = p->dev->header;
+    u8 *head = packet_need(p, MIN(p->len, p->csum_start + 60U)); /* the longest of TCP */
+
+    if (!head)
+        head = packet_data(p); /* what there is must do */
+    if (!(p->flags & PACKET_CSUM_PARTIAL) || p->linear < network)
+        return -EINVAL;
+    if (network == ETHERNET_HEADER && !memcmp(head + ETHERNET_TYPE, vlan, sizeof(vlan)))
+        network += VLAN_TAG;
+    return segment_plan(head, p->linear, p->len, p->gso, p->gso_size, network, p->csum_start, out);
+}
+
+/* Its fragments become one. */
+static int netdev_gather(struct packet *p)
+{
+    u32 n = p->len - p->linear, order = 0;
+    struct page *page;
+
+    while (((u32)PAGE_SIZE << order) < n)
+        order++;
+    page = page_alloc(order, 0);
+    if (!page)
+        return -ENOMEM;
+    packet_copy(p, p->linear, n, page_virt(page));
+    packet_trim(p, p->linear);
+    return packet_add_page(p, page, 0, n);
+}
+
+/* All but the cutting. */
+static int netdev_prepare_whole(struct netdev *dev, struct packet *p)
+{
+    if ((p->flags & PACKET_CSUM_PARTIAL) && !(dev->features & NETDEV_CSUM) && !packet_finish_sum(p))
+        return -EINVAL;
+    if (p->nr_frags > 1 && !(dev->features & NETDEV_FRAGS))
+        return netdev_gather(p);
+    return 0;
+}
+
+int netdev_prepare(struct netdev *dev, struct packet *p)
+{
+    p->dev = dev;
+    if (p->gso && (!p->gso_size || !(p->flags & PACKET_CSUM_PARTIAL)))
+        return -EINVAL;
+    if (p->gso)
+        return netdev_cuts(dev, p) ? netdev_prepare_whole(dev, p) : -EXDEV;
+    if (p->len > READ_ONCE(dev->mtu) + dev->header)
+        return -EMSGSIZE;
+    return netdev_prepare_whole(dev, p);
+}
+
+static struct packet *netdev_segment(const struct packet *p, const struct segment_plan *s, u32 i)
+{
+    struct packet *part = packet_alloc();
+
+    if (!part)
+        return NULL;
+    part->start = p->start;
+    segment_headers(s, p->head + p->start, i, packet_append(part, s->header));
+    if (packet_add_slice(part, p, s->header + i * s->size, segment_bytes(s, i))) {
+        packet_free(part);
+        return NULL;
+    }
+    part->dev = p->dev;
+    part->flags = PACKET_CSUM_PARTIAL;
+    part->csum_start = p->csum_start;
+    part->csum_offset = p->csum_offset;
+    part->protocol = p->protocol;
+    part->vlan = p->vlan;
+    part->hash = p->hash;
+    part->mark = p->mark;
+    part->priority = p->priority;
+    return part;
+}
+
+int netdev_cut(struct netdev *dev, struct packet *p, u32 *next, struct list_node *list)
+{
+    struct segment_plan s;
+    int err = netdev_segments(p, &s);
+
+    for (u32 n = 0; n < NETDEV_CUT && !err && *next < s.count; n++, ++*next) {
+        struct packet *part = netdev_segment(p, &s, *next);
+
+        err = part ? netdev_prepare(dev, part) : -ENOBUFS;
+        if (err)
+            packet_free(part);
+        else
+            list_add_tail(list, &part->node);
+    }
+    return err ? err : *next < s.count;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Between netdev.c (life, sending, receiving), netdev_config.c (what is set and changes) and
+ * netdev_prepare.c (what a device cannot do by itself).
+ */
+#pragma once
+
+#include "dev/netdev.h"
+
+void netdev_config_init(struct netdev *dev);
+void netdev_flag(struct netdev *dev, u32 flag, bool on);
+/* No worker is started for dev any more. config held. */
+void netdev_set_gone(struct netdev *dev);
+
+#define NETDEV_CUT 64 /* segments at a time */
+
+/* Makes p what the device can send. 0; -EXDEV: it is to be cut; -EINVAL, -EMSGSIZE, -ENOMEM: it
+ * cannot be sent. p stays the caller's. */
+int netdev_prepare(struct netdev *dev, struct packet *p) __must_check;
+/* Appends segments of p from *next on, at most NETDEV_CUT, ready to be sent, to list. 1: there are
+ * more; 0: those were the last; -errno: no more will come. p stays the caller's. */
+int netdev_cut(struct netdev *dev, struct packet *p, u32 *next,
+               struct list_node *list) __must_check;

@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Addresses of devices: set, taken away, listed, their time over; and the routes that come with
+ * them.
+ */
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/random.h"
+#include "mm/slab.h"
+#include "net/core/event.h"
+#include "net/ip/fib.h"
+#include "net/ip/ipv6.h"
+#include "net/ip/nd.h"
+#include "net/link/loopback.h"
+#include "sched/timer.h"
+
+#define PRIORITY_ADDR6 256 /* of the routes of addresses of IPv6 */
+#define ARPHRD_ETHER 1
+#define DAD_PROBES 1
+#define DAD_DELAY NSEC_PER_SEC /* before the first */
+#define DAD_WAIT NSEC_PER_SEC  /* RetransTimer */
+
+static int addr_compare(const struct ip_ifaddr *a, u32 device, u16 family,
+                        const struct ip_addr *addr, u8 prefix)
+{
+    int cmp;
+
+    if (device != a->dev->index)
+        return device < a->dev->index ? -1 : 1;
+    if (family != a->family)
+        return family < a->family ? -1 : 1;
+    cmp = ip_compare(addr, &a->addr);
+    return cmp ? cmp : (int)prefix - a->prefix;
+}
+
+static bool addr_less(const struct rb_node *x, const struct rb_node *y)
+{
+    const struct ip_ifaddr *a = rb_entry(x, struct ip_ifaddr, node);
+
+    return addr_compare(rb_entry(y, struct ip_ifaddr, node), a->dev->index, a->family, &a->addr,
+                        a->prefix) < 0;
+}
+
+static u32 addr_seconds(u64 until, u64 now)
+{
+    if (!until)
+        return IP_FOREVER;
+    return until > now ? (u32)((until - now) / NSEC_PER_SEC) : 0;
+}
+
+static void addr_view(const struct ip_ifaddr *a, u64 now, struct ip_addr_view *v)
+{
+    *v = (struct ip_addr_view){.family = a->family,
+                               .prefix = a->prefix,
+                               .scope = a->scope,
+                               .flags = a->flags,
+                               .device = a->dev->index,
+                               .addr = a->addr,
+                               .peer = a->peer,
+                               .broadcast = a->broadcast,
+                               .valid = addr_seconds(a->valid_until, now),
+                               .preferred = addr_seconds(a->preferred_until, now),
+                               .metric = a->metric,
+                               .created = a->created,
+                               .updated = a->updated,
+                               .protocol = a->protocol};
+    memcpy(v->label, a->label, NETDEV_NAME);
+}
+
+static void addr_tell(struct ip_config *c, const struct ip_ifaddr *a, enum net_event_kind kind,
+                      u32 change)
+{
+    struct ip_addr_view v;
+
+    addr_view(a, time_ns(), &v);
+    net_event(c->ns, kind, &v, change);
+}
+
+/* ---- the routes of an address ---- */
+
+static struct ip_route_view addr_route(const struct ip_ifaddr *a, u8 type, u32 table, u8 scope,
+                                       const struct ip_addr *to, u8 prefix)
+{
+    bool six = a->family == FAMILY_V6;
+
+    struct ip_route_view v = {.family = a->family,
+                              .prefix = prefix,
+                              .type = type,
+                              .scope = six ? SCOPE_UNIVERSE : scope,
+                              .protocol = ROUTE_BY_KERNEL,
+                              .table = table,
+                              .priority = a->metric,
+                              .to = ip_masked(to, a->family, prefix),
+                              .nr_hops = 1};
+
+    if (!v.priority && six && type != ROUTE_LOCAL)
+        v.priority = PRIORITY_ADDR6;
+    if (!six)
+        v.prefsrc = a->addr;
+    v.hops[0].device = a->dev->index;
+    return v;
+}
+
+typedef void (*addr_route_fn)(struct ip_config *c, const struct ip_route_view *v);
+
+static void addr_local_route(struct ip_config *c, const struct ip_ifaddr *a, addr_route_fn fn)
+{
+    u8 bits = a->family == FAMILY_V4 ? 32 : LPM_BITS;
+    struct ip_route_view v = addr_route(a, ROUTE_LOCAL, TABLE_LOCAL, SCOPE_HOST, &a->addr, bits);
+
+    v.priority = 0;
+    fn(c, &v);
+}
+
+/* What leads to its neighbours: while the device is up. */
+static void addr_net_routes(struct ip_config *c, const struct ip_ifaddr *a, addr_route_fn fn)
+{
+    bool lo = a->dev->flags & NETDEV_LOOPBACK, four = a->family == FAMILY_V4;
+    struct ip_route_view v;
+
+    if (four && !ip_is_any(&a->broadcast)) {
+        v = addr_route(a, ROUTE_BROADCAST, TABLE_LOCAL, SCOPE_LINK, &a->broadcast, 32);
+        v.priority = 0;
+        fn(c, &v);
+    }
+    if ((a->flags & (ADDR_SECONDARY | ADDR_NOPREFIXROUTE)) || a->prefix == (four ? 32 : LPM_BITS))
+        return;
+    if (lo && !four)
+        return;
+    if (lo)
+        v = addr_route(a, ROUTE_LOCAL, TABLE_LOCAL, SCOPE_HOST, &a->peer, a->prefix);
+    else
+        v = addr_route(a, ROUTE_UNICAST, TABLE_MAIN, SCOPE_LINK, &a->peer, a->prefix);
+    fn(c, &v);
+}
+
+/* Of one that others share, a route stays. */
+static bool addr_is_elsewhere(struct ip_config *c, const struct ip_ifaddr *a)
+{
+    struct rb_node *n;
+
+    rb_for_each (n, &c->addrs) {
+        const struct ip_ifaddr *x = rb_entry(n, struct ip_ifaddr, node);
+
+        if (x != a && x->dev == a->dev && ip_equal(&x->addr, &a->addr))
+            return true;
+    }
+    return false;
+}
+
+static bool addr_net_is_shared(const struct ip_ifaddr *a)
+{
+    for (const struct ip_ifaddr *x = ip_addrs_of(a->dev); x; x = ip_addr_after(x))
+        if (x != a && x->family == a->family && x->prefix == a->prefix &&
+            !(x->flags & (ADDR_SECONDARY | ADDR_NOPREFIXROUTE)) &&
+            ip_in_net(&x->peer, &a->peer, a->prefix))
+            return true;
+    return false;
+}
+
+/* ---- IPv6: groups, and whether an address is unique (RFC 4862 5.4) ---- */
+
+static bool addr_is_probed(const struct ip_ifaddr *a)
+{
+    return a->family == FAMILY_V6 && !(a->dev->flags & NETDEV_LOOPBACK) &&
+           a->dev->type == ARPHRD_ETHER && !(a->flags & ADDR_NODAD);
+}
+
+static void addr_group(struct ip_config *c, const struct ip_ifaddr *a, bool join)
+{
+    struct ip_addr group = nd_group(&a->addr);
+
+    if (a->family != FAMILY_V6 || (a->dev->flags & NETDEV_LOOPBACK))
+        return;
+    if (!join)
+        ip_group_leave(c->ns, a->dev->index, &group);
+    else if (ip_group_join(c->ns, a->dev->index, &group))
+        log_warn("net: %s: no more groups", a->dev->name);
+}
+
+static void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+{
+    WRITE_ONCE(a->flags, (a->flags | ADDR_TENTATIVE) & ~(u32)ADDR_DADFAILED);
+    a->probes = DAD_PROBES;
+    a->probe_at = now + random_u64() % DAD_DELAY;
+    ip_config_due(c, a->probe_at);
+}
+
+/* It is unique as far as one can know: from here on it is this host's. */
+static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
+{
+    WRITE_ONCE(a->flags, a->flags & ~(u32)ADDR_TENTATIVE);
+    a->probe_at = 0;
+    addr_local_route(c, a, route_add_own);
+    ip_changed(c->ns);
+    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
+}
+
+static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
+{
+    a->probe_at = 0;
+    log_warn("net: %s: an address of IPv6 is another's already", a->dev->name);
+    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
+}
+
+/* The next time, or 0. */
+static u64 addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+{
+    if (READ_ONCE(a->flags) & ADDR_DADFAILED) {
+        addr_duplicate(c, a);
+    } else if (a->probe_at <= now && a->probes) {
+        a->probes--;
+        a->probe_at = now + DAD_WAIT;
+        nd_probe(a->dev, &a->addr);
+    } else if (a->probe_at <= now) {
+        addr_probed(c, a);
+    }
+    return a->probe_at;
+}
+
+/* ---- adding and removing ---- */
+
+static void addr_free(struct rcu_head *h)
+{
+    kfree(container_of(h, struct ip_ifaddr, rcu));
+}
+
+static void addr_unlink(struct ip_config *c, struct ip_ifaddr *a)
+{
+    struct ip_ifaddr **link = &ip_device_of(a->dev)->addrs;
+
+    while (*link != a)
+        link = &(*link)->next;
+    store_release(link, a->next);
+    rb_erase(&c->addrs, &a->node);
+    c->nr_addrs--;
+}
+
+static void addr_drop(struct ip_config *c, struct ip_ifaddr *a)
+{
+    addr_unlink(c, a);
+    addr_group(c, a, false);
+    if (!addr_is_elsewhere(c, a))
+        addr_local_route(c, a, route_remove_own);
+    if (!addr_net_is_shared(a))
+        addr_net_routes(c, a, route_remove_own);
+    ip_changed(c->ns);
+    addr_tell(c, a, NET_EVENT_UNADDRESS, 0);
+    rcu_call(&a->rcu, addr_free);
+}
+
+static int device_ip_make(struct netdev *dev)
+{
+    struct ip_device *d;
+
+    if (dev->ip)
+        return 0;
+    d = kzalloc(sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    d->dev = dev;
+    store_release((struct ip_device **)&dev->ip, d);
+    return 0;
+}
+
+static void addr_link(struct ip_config *c, struct ip_ifaddr *a)
+{
+    struct ip_ifaddr **link = &ip_device_of(a->dev)->addrs;
+
+    while (*link)
+        link = &(*link)->next;
+    store_release(link, a);
+    rb_insert(&c->addrs, &a->node, addr_less);
+    c->nr_addrs++;
+    addr_group(c, a, true);
+    if (addr_is_probed(a))
+        addr_probe_start(c, a, a->created);
+    else
+        addr_local_route(c, a, route_add_own);
+    if (READ_ONCE(a->dev->flags) & NETDEV_UP)
+        addr_net_routes(c, a, route_add_own);
+    ip_changed(c->ns);
+}
+
+static void addr_set_times(struct ip_config *c, struct ip_ifaddr *a, const struct ip_addr_view *v,
+                           u64 now)
+{
+    bool forever = !v->valid || v->valid == IP_FOREVER;
+    bool preferred = forever && (!v->preferred || v->preferred == IP_FOREVER);
+
+    a->updated = now;
+    a->valid_until = forever ? 0 : now + v->valid * NSEC_PER_SEC;
+    a->preferred_until = v->preferred == IP_FOREVER || preferred
+                             ? 0
+                             : MAX(now + v->preferred * NSEC_PER_SEC, (u64)1);
+    WRITE_ONCE(a->flags, (a->flags & ~(u32)(ADDR_PERMANENT | ADDR_DEPRECATED)) |
+                             (forever ? ADDR_PERMANENT : 0));
+    ip_config_due(c, a->valid_until);
+    ip_config_due(c, a->preferred_until);
+}
+
+/* IPv4: one in the net of another is secondary. */
+static bool addr_is_secondary(const struct netdev *dev, const struct ip_addr_view *v)
+{
+    for (const struct ip_ifaddr *x = ip_addrs_of(dev); x; x = ip_addr_after(x))
+        if (x->family == FAMILY_V4 && x->prefix == v->prefix && !(x->flags & ADDR_SECONDARY) &&
+            ip_in_net(&x->peer, &v->peer, v->prefix))
+            return true;
+    return false;
+}
+
+static struct ip_ifaddr *addr_find(struct ip_config *c, u32 device, const struct ip_addr_view *v)
+{
+    struct rb_node *n = c->addrs.node;
+
+    while (n) {
+        struct ip_ifaddr *a = rb_entry(n, struct ip_ifaddr, node);
+        int cmp = addr_compare(a, device, v->family, &v->addr, v->prefix);
+
+        if (!cmp)
+            return a;
+        n = cmp < 0 ? n->left : n->right;
+    }
+    return NULL;
+}
+
+static u8 addr_scope6(const struct ip_addr *a)
+{
+    return ip_is_loopback(a) ? SCOPE_HOST : ip_is_link_local(a) ? SCOPE_LINK : SCOPE_UNIVERSE;
+}
+
+static struct ip_ifaddr *addr_make(struct netdev *dev, const struct ip_addr_view *v, u64 now)
+{
+    struct ip_ifaddr *a = kzalloc(sizeof(*a));
+    bool four = v->family == FAMILY_V4;
+
+    if (!a)
+        return NULL;
+    a->dev = dev;
+    a->addr = v->addr;
+    a->peer = ip_is_any(&v->peer) ? v->addr : v->peer;
+    a->family = v->family;
+    a->prefix = v->prefix;
+    a->scope = four ? v->scope : addr_scope6(&v->addr);
+    a->flags = v->flags & (ADDR_NODAD | ADDR_NOPREFIXROUTE | ADDR_OPTIMISTIC);
+    a->metric = v->metric;
+    a->protocol = v->protocol;
+    a->created = now;
+    a->broadcast = four ? v->broadcast : (struct ip_addr){0};
+    if (v->label[0])
+        memcpy(a->label, v->label, NETDEV_NAME);
+    else
+        memcpy(a->label, dev->name, NETDEV_NAME);
+    a->label[NETDEV_NAME - 1] = 0;
+    return a;
+}
+
+static int addr_change(struct ip_config *c, struct ip_ifaddr *a, const struct ip_addr_view *v,
+                       u32 change)
+{
+    if (!(change & IP_REPLACE))
+        return -EEXIST;
+    addr_set_times(c, a, v, time_ns());
+    ip_changed(c->ns);
+    addr_tell(c, a, NET_EVENT_ADDRESS, change);
+    return 0;
+}
+
+static int addr_add(struct ip_config *c, struct netdev *dev, const struct ip_addr_view *v,
+                    u32 change)
+{
+    struct ip_ifaddr *a = addr_find(c, dev->index, v);
+    u64 now = time_ns();
+
+    if (a)
+        return addr_change(c, a, v, change);
+    if (c->nr_addrs >= IP_ADDRS_MOST)
+        return -ENOBUFS;
+    if (device_ip_make(dev) || !(a = addr_make(dev, v, now)))
+        return -ENOMEM;
+    if (a->family == FAMILY_V4 && addr_is_secondary(dev, v))
+        a->flags |= ADDR_SECONDARY;
+    addr_set_times(c, a, v, now);
+    addr_link(c, a);
+    addr_tell(c, a, NET_EVENT_ADDRESS, change);
+    return 0;
+}
+
+static int addr_check(const struct ip_addr_view *v)
+{
+    bool four = v->family == FAMILY_V4;
+
+    if ((!four && v->family != FAMILY_V6) || v->prefix > (four ? 32 : LPM_BITS) ||
+        ip_is_v4(&v->addr) != four || ip_is_multicast(&v->addr) || ip_is_any(&v->addr))
+        return -EINVAL;
+    if (!ip_is_any(&v->peer) && ip_is_v4(&v->peer) != four)
+        return -EINVAL;
+    if (v->valid && v->preferred != IP_FOREVER && v->preferred > v->valid)
+        return -EINVAL;
+    return four && ip_v4(&v->addr) == ~0U ? -EINVAL : 0;
+}
+
+static int addr_add_locked(struct net_ns *ns, struct netdev *dev, struct ip_addr_view *v,
+                           u32 change)
+{
+    struct ip_config *c = ip_config_make(ns);
+
+    if (!c)
+        return -ENOMEM;
+    if (READ_ONCE(dev->flags) & NETDEV_GONE)
+        return -ENODEV;
+    if (ip_is_any(&v->peer))
+        v->peer = v->addr;
+    return addr_add(c, dev, v, change);
+}
+
+int ip_address_add(struct net_ns *ns, const struct ip_addr_view *view, u32 change)
+{
+    struct ip_addr_view v = *view;
+    int err = addr_check(&v);
+    struct netdev *dev;
+
+    if (err)
+        return err;
+    dev = net_device_by_index(ns, v.device);
+    if (!dev)
+        return -ENODEV;
+    net_config_lock(ns);
+    err = addr_add_locked(ns, dev, &v, change);
+    net_config_unlock(ns);
+    netdev_put(dev);
+    return err;
+}
+
+/* With a primary address of IPv4 its secondaries go. */
+static void addr_remove(struct ip_config *c, struct ip_ifaddr *a)
+{
+    struct ip_ifaddr *x, *next;
+
+    if (a->family == FAMILY_V4 && !(a->flags & ADDR_SECONDARY)) {
+        for (x = ip_addrs_of(a->dev); x; x = next) {
+            next = x->next;
+            if (x->family == FAMILY_V4 && (x->flags & ADDR_SECONDARY) && x->prefix == a->prefix &&
+                ip_in_net(&x->peer, &a->peer, a->prefix))
+                addr_drop(c, x);
+        }
+    }
+    addr_drop(c, a);
+}
+
+int ip_address_remove(struct net_ns *ns, const struct ip_addr_view *v)
+{
+    struct ip_config *c;
+    struct ip_ifaddr *a;
+
+    net_config_lock(ns);
+    c = ip_config_make(ns);
+    a = c ? addr_find(c, v->device, v) : NULL;
+    if (a)
+        addr_remove(c, a);
+    net_config_unlock(ns);
+    return a ? 0 : c ? -EADDRNOTAVAIL : -ENOMEM;
+}
+
+bool ip_address_next(struct net_ns *ns, struct ip_addr_view *at)
+{
+    const struct ip_ifaddr *found = NULL;
+    struct ip_config *c;
+    struct rb_node *n;
+
+    net_config_lock(ns);
+    c = ip_config_make(ns);
+    for (n = c ? c->addrs.node : NULL; n;) {
+        const struct ip_ifaddr *a = rb_entry(n, struct ip_ifaddr, node);
+        bool before = addr_compare(a, at->device, at->family, &at->addr, at->prefix) < 0;
+
+        found = before ? a : found;
+        n = before ? n->left : n->right;
+    }
+    if (found)
+        addr_view(found, time_ns(), at);
+    net_config_unlock(ns);
+    return found;
+}
+
+/* ---- what happens to devices, and time ---- */
+
+int address_lo(struct ip_config *c, struct netdev *lo)
+{
+    struct ip_addr_view four = {.family = FAMILY_V4,
+                                .prefix = 8,
+                                .scope = SCOPE_HOST,
+                                .addr = ip_from_v4(IP_LOOPBACK4),
+                                .peer = ip_from_v4(IP_LOOPBACK4)};
+    struct ip_addr_view six = {.family = FAMILY_V6,
+                               .prefix = LPM_BITS,
+                               .flags = ADDR_NODAD | ADDR_NOPREFIXROUTE,
+                               .addr = ip_loopback6(),
+                               .peer = ip_loopback6()};
+    int err = addr_add(c, lo, &four, IP_REPLACE);
+
+    if (!err && !ip_sysctl(c->ns, IP_NO_IPV6))
+        err = addr_add(c, lo, &six, IP_REPLACE);
+    return err;
+}
+
+static int address_link_local(struct ip_config *c, struct netdev *dev)
+{
+    struct ip_addr_view v = {.family = FAMILY_V6, .prefix = 64, .addr = nd_link_local(dev->addr)};
+    struct ip_route_view groups = {.family = FAMILY_V6,
+                                   .prefix = 8,
+                                   .type = ROUTE_MULTICAST,
+                                   .protocol = ROUTE_BY_KERNEL,
+                                   .table = TABLE_LOCAL,
+                                   .priority = PRIORITY_ADDR6,
+                                   .to = {.b = {0xff}},
+                                   .nr_hops = 1};
+
+    groups.hops[0].device = dev->index;
+    route_add_own(c, &groups);
+    v.peer = v.addr;
+    return addr_add(c, dev, &v, IP_REPLACE);
+}
+
+int address_up(struct ip_config *c, struct netdev *dev)
+{
+    int err = device_ip_make(dev);
+
+    for (struct ip_ifaddr *a = ip_addrs_of(dev); a; a = ip_addr_after(a)) {
+        if (!(a->flags & ADDR_TENTATIVE))
+            addr_local_route(c, a, route_add_own);
+        addr_net_routes(c, a, route_add_own);
+    }
+    if (!err && dev->type == ARPHRD_ETHER && !ip_sysctl(c->ns, IP_NO_IPV6) &&
+        !ip_sysctl(c->ns, IP_NO_IPV6_DEFAULT))
+        err = address_link_local(c, dev);
+    return err;
+}
+
+/* Addresses of IPv6 go with the device, those of IPv4 stay until it is gone. */
+void address_down(struct ip_config *c, struct netdev *dev, bool gone)
+{
+    struct ip_ifaddr *a, *next;
+
+    for (a = ip_addrs_of(dev); a; a = next) {
+        next = a->next;
+        if (gone || a->family == FAMILY_V6)
+            addr_drop(c, a);
+    }
+}
+
+/* One address; the next time that something is due for it, or 0. */
+static u64 addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+{
+    u64 next = a->probe_at ? addr_probe_time(c, a, now) : 0, until;
+
+    if (a->valid_until && a->valid_until <= now) {
+        addr_remove(c, a);
+        return 0;
+    }
+    if (a->preferred_until && a->preferred_until <= now && !(a->flags & ADDR_DEPRECATED)) {
+        WRITE_ONCE(a->flags, a->flags | ADDR_DEPRECATED);
+        ip_changed(c->ns);
+        addr_tell(c, a, NET_EVENT_ADDRESS, 0);
+    }
+    until = a->preferred_until > now ? a->preferred_until : a->valid_until;
+    return next && (!until || next < until) ? next : until;
+}
+
+u64 address_time(struct ip_config *c, u64 now)
+{
+    struct rb_node *n, *next;
+    u64 first = 0, at;
+
+    for (n = rb_first(&c->addrs); n; n = next) {
+        next = rb_next(n);
+        at = addr_time(c, rb_entry(n, struct ip_ifaddr, node), now);
+        first = at && (!first || at < first) ? at : first;
+    }
+    return first;
+}
+
+void address_free(struct ip_config *c)
+{
+    while (!rb_empty(&c->addrs)) {
+        struct ip_ifaddr *a = rb_entry(rb_first(&c->addrs), struct ip_ifaddr, node);
+
+        addr_unlink(c, a);
+        kfree(a);
+    }
+    kfree(loopback_of(c->ns)->ip);
+    loopback_of(c->ns)->ip = NULL;
+}
+
+/* ---- one address, as ioctls have it ---- */
+
+static const struct ip_ifaddr *first4(const struct netdev *dev)
+{
+    const struct ip_ifaddr *a = ip_addrs_of(dev);
+
+    while (a && a->family != FAMILY_V4)
+        a = ip_addr_after(a);
+    return a;
+}
+
+bool ip_addr_get(struct netdev *dev, u32 *v4, u8 *prefix)
+{
+    const struct ip_ifaddr *a;
+    bool made;
+
+    net_config_lock(dev->ns);
+    made = ip_config_make(dev->ns);
+    a = made ? first4(dev) : NULL;
+    if (a) {
+        *v4 = ip_v4(&a->addr);
+        *prefix = a->prefix;
+    }
+    net_config_unlock(dev->ns);
+    return a;
+}
+
+int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix)
+{
+    u32 host = prefix < 31 ? ~0U >> prefix : 0;
+    struct ip_addr_view v = {.family = FAMILY_V4,
+                             .prefix = prefix,
+                             .scope = v4 >> 24 == 127 ? SCOPE_HOST : SCOPE_UNIVERSE,
+                             .device = dev->index,
+                             .addr = ip_from_v4(v4)};
+    const struct ip_ifaddr *old;
+    int err = 0;
+
+    if (host && !(dev->flags & NETDEV_LOOPBACK))
+        v.broadcast = ip_from_v4(v4 | host);
+    net_config_lock(dev->ns);
+    if (!ip_config_make(dev->ns))
+        err = -ENOMEM;
+    old = err ? NULL : first4(dev);
+    if (old)
+        addr_remove(ip_config_of(dev->ns), (struct ip_ifaddr *)(uintptr_t)old);
+    if (!err && v4)
+        err = addr_add_locked(dev->ns, dev, &v, IP_REPLACE);
+    net_config_unlock(dev->ns);
+    return err;
+}

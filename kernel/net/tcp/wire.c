@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A connection over packets: its life, what the core wants sent, its timer. wire.h has the rules.
+ */
+#include "net/tcp/wire.h"
+#include "lib/log.h"
+#include "lib/random.h"
+#include "mm/slab.h"
+#include "net/core/worker.h"
+
+#define TIMER_SLACK_MOST (4 * NSEC_PER_MSEC)
+#define CSUM_OFFSET 16 /* of the checksum in TCP's header */
+#define IPV4_BYTES 20
+#define IPV6_BYTES 40
+#define TOS_ECN 3
+#define TCP_RCVBUF_MOST (6U << 20) /* Linux's tcp_rmem and tcp_wmem */
+#define TCP_SNDBUF_MOST (4U << 20)
+
+COUNTER(net_tcp_no_packet);
+
+static struct slab_cache *tcp_wire_cache, *tcp_record_cache;
+struct tcp_secret tcp_secret;
+
+static void tcp_wire_boot(void)
+{
+    tcp_wire_cache = slab_cache_create("tcp_wire", sizeof(struct tcp_wire), 0);
+    tcp_record_cache = slab_cache_create("tcp_record", sizeof(struct tcp_record), 0);
+    random_bytes(&tcp_secret, sizeof(tcp_secret));
+}
+INIT_HOOK(tcp_wire_boot, INIT_CORE);
+
+static void tcp_wire_fire(struct timer *t);
+static void tcp_wire_work(struct work *work);
+
+struct tcp_wire *tcp_wire_get(struct tcp_sock *t)
+{
+    struct tcp_wire *w = load_acquire(&t->wire), *made;
+
+    if (w)
+        return w;
+    made = slab_zalloc(tcp_wire_cache);
+    if (!made)
+        return NULL;
+    made->sock = t;
+    made->conn.state = TCP_CLOSE;
+    tcp_buffer_init(&made->out, 0);
+    list_init(&made->packets);
+    timer_init_bulk(&made->timer, tcp_wire_fire);
+    work_init(&made->work, tcp_wire_work);
+    spin_lock(&t->inet.sock.lock);
+    w = t->wire;
+    if (!w)
+        store_release(&t->wire, made);
+    spin_unlock(&t->inet.sock.lock);
+    if (!w)
+        return made;
+    slab_free(tcp_wire_cache, made);
+    return w;
+}
+
+static void tcp_packets_free(struct list_node *packets)
+{
+    struct packet *p;
+
+    while ((p = list_first(packets, struct packet, node))) {
+        list_del(&p->node);
+        packet_free(p);
+    }
+}
+
+void tcp_wire_free(struct tcp_wire *w)
+{
+    if (!w)
+        return;
+    ASSERT(!w->open && !w->timed && !w->entry.listed);
+    tcp_packets_free(&w->packets);
+    tcp_buffer_fini(&w->out);
+    ip_path_put(&w->path);
+    slab_free(tcp_wire_cache, w);
+}
+
+u32 tcp_path_mss(const struct ip_path *path, const struct ip_addr *to)
+{
+    u32 heads = (ip_is_v4(to) ? IPV4_BYTES : IPV6_BYTES) + TCP_HEADER;
+    u32 mss = path->mtu > heads + TCP_MSS_LEAST ? path->mtu - heads : TCP_MSS_LEAST;
+
+    if (path->advmss)
+        mss = MIN(mss, path->advmss);
+    return MIN(mss, 65535U - heads);
+}
+
+void tcp_flow_of(const struct tcp_key *key, struct tcp_flow *out)
+{
+    *out = (struct tcp_flow){.here_port = key->local_port, .there_port = key->peer_port};
+    memcpy(out->here, &key->local, sizeof(out->here));
+    memcpy(out->there, &key->peer, sizeof(out->there));
+}
+
+void tcp_wire_key(struct tcp_wire *w, const struct ip_end *local, const struct ip_end *peer)
+{
+    w->entry.kind = TCP_ENTRY_CONN;
+    w->entry.key = (struct tcp_key){.local = local->addr,
+                                    .peer = peer->addr,
+                                    .ns = w->sock->inet.sock.ns,
+                                    .device = peer->scope,
+                                    .local_port = local->port,
+                                    .peer_port = peer->port};
+}
+
+void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
+{
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    tcp_packets_free(&w->packets); /* of a connection before */
+    ip_path_put(&w->path);
+    w->path = *path;
+    *path = (struct ip_path){0};
+    w->head = (struct ip_info){.from = w->entry.key.local,
+                               .to = w->entry.key.peer,
+                               .device = w->entry.key.device,
+                               .protocol = IPPROTO_TCP,
+                               .whole_only = true};
+    tcp_buffer_init(&w->out, seq);
+    w->full = false;
+    w->waiting = 0;
+    w->open = true;
+}
+
+/* ---- options ---- */
+
+u32 tcp_payload_most(const struct socket *s)
+{
+    return tcp_payload(s->rcvbuf_set ? s->rcvbuf : TCP_RCVBUF_MOST);
+}
+
+static u64 tcp_seconds(s32 v)
+{
+    return v > 0 ? (u64)v * NSEC_PER_SEC : 0;
+}
+
+void tcp_wire_options_locked(struct tcp_wire *w)
+{
+    struct tcp_sock *t = w->sock;
+    struct inet_sock *s = &t->inet;
+    struct tcp_options *o = &w->conn.options;
+    static const struct socket_header none = {-1, -1, -1, 0};
+    s32 lowat = inet_option_get(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
+
+    ASSERT_HELD(&s->sock.lock);
+    inet_header(s, &w->head.to, &none, &w->head.hops, &w->head.tos);
+    w->head.tos &= (u8)~TOS_ECN;
+    *o = (struct tcp_options){
+        .user_timeout = (u64)inet_option_get(s, IPPROTO_TCP, TCP_USER_TIMEOUT) * NSEC_PER_MSEC,
+        .keep_idle = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPIDLE)),
+        .keep_interval = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPINTVL)),
+        .linger2 = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_LINGER2)),
+        .keep_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_KEEPCNT),
+        .syn_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_SYNCNT),
+        .maxseg = t->maxseg,
+        .window_clamp = (u32)inet_option_get(s, IPPROTO_TCP, TCP_WINDOW_CLAMP),
+        .notsent_lowat = lowat > 0 ? (u32)lowat : 0,
+        .keep_alive = s->sock.keepalive,
+        .no_delay = inet_option_get(s, IPPROTO_TCP, TCP_NODELAY),
+        .cork = inet_option_get(s, IPPROTO_TCP, TCP_CORK),
+        .quick_ack = t->quick_ack,
+    };
+}
+
+void tcp_wire_options(struct tcp_wire *w)
+{
+    struct tcp_after a;
+
+    tcp_after_init(&a);
+    spin_lock(&w->sock->inet.sock.lock);
+    if (w->open) {
+        tcp_wire_options_locked(w);
+        tcp_conn_options_changed(&w->conn, time_ns());
+        tcp_conn_set_rcv_buf(&w->conn, tcp_payload(w->sock->inet.sock.rcvbuf));
+        if (w->conn.options.no_delay || !w->conn.options.cork)
+            tcp_conn_push(&w->conn);
+    }
+    tcp_wire_unlock(w, &a);
+}
+
+/* The core has seen that more would be of use; what the program has set stays. */
+static void tcp_wire_tune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock)
+{
+    struct socket *s = &w->sock->inet.sock;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!s->rcvbuf_set && 2ULL * w->conn.rcv_want > s->rcvbuf) {
+        WRITE_ONCE(s->rcvbuf, (u32)MIN(2ULL * w->conn.rcv_want, (u64)TCP_RCVBUF_MOST));
+        tcp_conn_set_rcv_buf(&w->conn, tcp_payload(s->rcvbuf));
+    }
+    if (!s->sndbuf_set && 2ULL * w->conn.snd_want > s->sndbuf)
+        WRITE_ONCE(s->sndbuf, (u32)MIN(2ULL * w->conn.snd_want, (u64)TCP_SNDBUF_MOST));
+}
+
+/* ---- what the core wants sent ---- */
+
+static void tcp_wire_records_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock)
+{
+    u32 n = tcp_conn_records_wanted(&w->conn);
+    struct account *former;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!n)
+        return;
+    former = account_swap(w->sock->inet.sock.account);
+    while (n--) {
+        struct tcp_record *r = slab_alloc(tcp_record_cache);
+
+        if (!r)
+            break;
+        tcp_conn_give(&w->conn, r);
+    }
+    account_swap(former);
+}
+
+bool tcp_packet_finish(struct packet *p, struct tcp_segment *seg, const struct ip_info *h, u32 gso)
+{
+    struct tcp_sent *sent = (struct tcp_sent *)(void *)p->control;
+    u32 payload = p->len, n = tcp_segment_header(seg);
+    u8 *at = packet_push(p, n);
+
+    if (!at)
+        return false;
+    tcp_segment_build(at, seg);
+    sent->head = *h;
+    sent->head.tos = (u8)((h->tos & ~TOS_ECN) | seg->ecn);
+    if (gso && payload > gso) {
+        p->gso = ip_is_v4(&h->to) ? PACKET_GSO_TCP4 : PACKET_GSO_TCP6;
+        if (seg->flags & TCP_CWR)
+            p->gso |= PACKET_GSO_ECN;
+        p->gso_size = (u16)gso;
+    }
+    p->transport = p->start;
+    ip_sum_later(p, h, CSUM_OFFSET);
+    return true;
+}
+
+/* One packet with the first bytes of o, at most as many as a packet has places for; the rest stays
+ * in o. NULL: no memory. */
+static struct packet *tcp_wire_packet_locked(struct tcp_wire *w, struct tcp_out *o)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct packet *p = packet_alloc();
+    struct tcp_segment seg = o->seg;
+    u32 n = o->seg.len;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!p)
+        return NULL;
+    if (n && tcp_buffer_put(&w->out, seg.seq, &n, p)) {
+        n = o->gso && n > o->gso ? n - n % o->gso : n;
+        if (tcp_buffer_put(&w->out, seg.seq, &n, p))
+            goto fail;
+    }
+    seg.len = n;
+    if (n < o->seg.len)
+        seg.flags &= (u16) ~(TCP_FIN | TCP_PSH);
+    o->seg.seq += n;
+    o->seg.len -= n;
+    p->hash = w->entry.hash;
+    p->mark = (u32)w->sock->inet.sock.mark;
+    p->priority = (u32)w->sock->inet.sock.priority;
+    if (tcp_packet_finish(p, &seg, &w->head, o->gso))
+        return p;
+fail:
+    packet_free(p);
+    return NULL;
+}
+
+static void tcp_wire_collect_locked(struct tcp_wire *w, u64 now) REQUIRES(w->sock->inet.sock.lock)
+{
+    struct tcp_out o;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    tcp_wire_records_locked(w);
+    while (tcp_conn_output(&w->conn, now, &o)) {
+        o.seg.from_port = w->entry.key.local_port;
+        o.seg.to_port = w->entry.key.peer_port;
+        do {
+            struct packet *p = tcp_wire_packet_locked(w, &o);
+
+            if (!p) { /* as if it were lost on the wire */
+                COUNT(net_tcp_no_packet);
+                break;
+            }
+            list_add_tail(&w->packets, &p->node);
+        } while (o.seg.len);
+        tcp_wire_records_locked(w);
+    }
+}
+
+/* ---- the timer ---- */
+
+static u64 tcp_timer_slack(u64 deadline, u64 now)
+{
+    return deadline > now ? MIN((deadline - now) / 8, TIMER_SLACK_MOST) : 0;
+}
+
+static void tcp_wire_time_locked(struct tcp_wire *w, u64 now) REQUIRES(w->sock->inet.sock.lock)
+{
+    u64 deadline = w->conn.deadline;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!deadline || !w->open)
+        return;
+    if (w->timed && (!timer_is_armed(&w->timer) || deadline >= timer_deadline(&w->timer)))
+        return; /* the job is to run, or early enough: the core is asked again then */
+    if (!w->timed) {
+        w->timed = true;
+        socket_get(&w->sock->inet.sock);
+    }
+    timer_start_within(&w->timer, deadline, tcp_timer_slack(deadline, now));
+}
+
+static void tcp_wire_fire(struct timer *t)
+{
+    struct tcp_wire *w = container_of(t, struct tcp_wire, timer);
+
+    net_worker_queue(&w->work);
+}
+
+static void tcp_wire_work(struct work *work)
+{
+    struct tcp_wire *w = container_of(work, struct tcp_wire, work);
+    struct socket *s = &w->sock->inet.sock;
+    struct tcp_after a;
+
+    tcp_after_init(&a);
+    spin_lock(&w->sock->inet.sock.lock);
+    w->timed = false;
+    if (w->open) {
+        tcp_conn_timer(&w->conn, time_ns(), &a.result);
+        tcp_wire_result_locked(w, &a);
+    }
+    tcp_wire_unlock(w, &a);
+    socket_put(s);
+}
+
+/* ---- results ---- */
+
+void tcp_after_init(struct tcp_after *a)
+{
+    tcp_result_init(&a->result);
+    a->wake = 0;
+    a->ended = a->closed = a->timed = false;
+}
+
+static struct packet *tcp_piece_packet(struct tcp_piece *piece)
+{
+    struct tcp_came *came = container_of(piece, struct tcp_came, piece);
+
+    return sock_msg_packet(&came->msg);
+}
+
+static void tcp_wire_drop_locked(struct tcp_wire *w, struct list_node *drop)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct tcp_piece *piece;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    while ((piece = list_first(drop, struct tcp_piece, link))) {
+        struct packet *p = tcp_piece_packet(piece);
+
+        list_del(&piece->link);
+        w->waiting -= MIN(w->waiting, p->charged);
+        packet_free(p);
+    }
+}
+
+/* Pieces in order become messages of the queue. */
+static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct socket *s = &w->sock->inet.sock;
+    struct tcp_piece *piece;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    while ((piece = list_first(ready, struct tcp_piece, link))) {
+        struct packet *p = tcp_piece_packet(piece);
+        u32 skip = piece->skip, len = piece->len;
+
+        list_del(&piece->link);
+        w->waiting -= MIN(w->waiting, p->charged);
+        if (!len) {
+            packet_free(p);
+            continue;
+        }
+        packet_trim(p, skip + len);
+        sock_packet_settle(s, p, skip);
+        (void)sock_queue_add_locked(&w->sock->inet.sock, sock_packet_msg(p));
+    }
+}
+
+/* The connection has ended: what is left of it is taken apart. */
+void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a)
+{
+    struct tcp_record *r;
+    struct list_node records;
+    struct tcp_result rest;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!w->open)
+        return;
+    w->open = false;
+    list_init(&records);
+    tcp_result_init(&rest);
+    tcp_conn_drain(&w->conn, &records, &rest);
+    tcp_wire_drop_locked(w, &rest.drop);
+    while ((r = list_first(&records, struct tcp_record, link))) {
+        list_del(&r->link);
+        slab_free(tcp_record_cache, r);
+    }
+    tcp_buffer_fini(&w->out);
+    a->closed = tcp_table_remove(&w->entry); /* TIME_WAIT's record may have taken its place */
+    if (w->timed && timer_cancel_nowait(&w->timer)) {
+        w->timed = false;
+        a->timed = true;
+    }
+}
+
+static void tcp_wire_events_locked(struct tcp_wire *w, struct tcp_after *a)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct socket *s = &w->sock->inet.sock;
+    u32 events = a->result.events;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (events & TCP_EVENT_CONNECTED)
+        a->wake |= POLLOUT | POLLWRNORM;
+    if (events & TCP_EVENT_READABLE)
+        a->wake |= POLLIN | POLLRDNORM;
+    if (events & TCP_EVENT_URGENT)
+        a->wake |= POLLPRI;
+    if (events & TCP_EVENT_FIN) {
+        WRITE_ONCE(s->shut, s->shut | SOCK_SHUT_RD);
+        a->wake |= POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP;
+    }
+    if (events & (TCP_EVENT_ERROR | TCP_EVENT_SOFT)) {
+        WRITE_ONCE(s->error, a->result.error);
+        a->wake |= POLLERR;
+    }
+    if (events & (TCP_EVENT_CLOSED | TCP_EVENT_ERROR)) {
+        WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
+        a->wake |= POLLIN | POLLOUT | POLLHUP | POLLRDHUP;
+    }
+}
+
+void tcp_wire_result_locked(struct tcp_wire *w, struct tcp_after *a)
+{
+    u32 events = a->result.events;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (a->result.acked)
+        tcp_buffer_acked(&w->out, w->out.first + a->result.acked);
+    tcp_wire_deliver_locked(w, &a->result.ready);
+    tcp_wire_drop_locked(w, &a->result.drop);
+    tcp_wire_events_locked(w, a);
+    if (events & TCP_EVENT_TUNE)
+        tcp_wire_tune_locked(w);
+    if (w->full && (events & TCP_EVENT_WRITABLE) && tcp_wire_writable(w)) {
+        w->full = false;
+        a->wake |= POLLOUT | POLLWRNORM;
+    }
+    if (events & TCP_EVENT_TIMEWAIT)
+        tcp_rest_begin_locked(w);
+    tcp_result_init(&a->result);
+    a->ended |= (events & (TCP_EVENT_CLOSED | TCP_EVENT_TIMEWAIT)) != 0;
+}
+
+/* ---- the end of each use ---- */
+
+/* A path that does not lead there any more is found anew; the thread that sends alone. False: there
+ * is none. */
+static bool tcp_wire_path(struct tcp_wire *w)
+{
+    struct socket *s = &w->sock->inet.sock;
+    struct ip_flow flow = {.to = w->head.to,
+                           .from = w->head.from,
+                           .device = s->bound_device ? s->bound_device : w->head.device,
+                           .mark = (u32)s->mark,
+                           .from_port = w->entry.key.local_port,
+                           .to_port = w->entry.key.peer_port,
+                           .protocol = IPPROTO_TCP,
+                           .tos = w->head.tos,
+                           .uid = s->uid};
+    struct ip_path path;
+
+    if (likely(ip_path_is_valid(s->ns, &w->path)))
+        return true;
+    if (ip_path_find(s->ns, &flow, &path))
+        return false;
+    ip_path_put(&w->path);
+    w->path = path;
+    spin_lock(&w->sock->inet.sock.lock);
+    tcp_conn_mtu(&w->conn, tcp_path_mss(&w->path, &w->head.to));
+    spin_unlock(&w->sock->inet.sock.lock);
+    return true;
+}
+
+static void tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch)
+{
+    struct net_ns *ns = w->sock->inet.sock.ns;
+    struct packet *p;
+
+    if (!tcp_wire_path(w)) {
+        tcp_packets_free(batch);
+        return;
+    }
+    while ((p = list_first(batch, struct packet, node))) {
+        struct ip_info h = ((struct tcp_sent *)(void *)p->control)->head;
+
+        list_del(&p->node);
+        (void)ip_output(ns, p, &w->path, &h);
+    }
+}
+
+/* Sends what is in the list, and what comes meanwhile, unless another thread does. */
+static void tcp_wire_flush(struct tcp_wire *w) RELEASES(w->sock->inet.sock.lock)
+{
+    struct list_node batch;
+
+    if (w->sending || list_empty(&w->packets)) {
+        spin_unlock(&w->sock->inet.sock.lock);
+        return;
+    }
+    w->sending = true;
+    do {
+        list_init(&batch);
+        list_splice_tail(&batch, &w->packets);
+        spin_unlock(&w->sock->inet.sock.lock);
+        tcp_wire_transmit(w, &batch);
+        spin_lock(&w->sock->inet.sock.lock);
+    } while (!list_empty(&w->packets));
+    w->sending = false;
+    spin_unlock(&w->sock->inet.sock.lock);
+}
+
+void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a)
+{
+    struct socket *s = &w->sock->inet.sock;
+    u64 now = time_ns();
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (w->open)
+        tcp_wire_collect_locked(w, now);
+    if (a->ended)
+        tcp_wire_end_locked(w, a);
+    tcp_wire_time_locked(w, now);
+    tcp_wire_flush(w);
+    if (a->wake)
+        socket_wake(s, a->wake);
+    if (a->timed)
+        socket_put(s);
+    if (a->closed)
+        socket_put(s);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Segments from the wire: whose they are, and into the core. wire.h has the rules.
+ *
+ * A packet with payload is charged to the receiver before the core sees it. What a socket may keep
+ * of such packets, in order or not, is bounded by its receive buffer, overhead included; small
+ * segments behind the first message are gathered in one packet's space, so that they do not fill it
+ * with overhead.
+ */
+#include "dev/netdev.h"
+#include "lib/log.h"
+#include "net/tcp/wire.h"
+
+COUNTER(net_tcp_bad);
+COUNTER(net_tcp_refused);
+COUNTER(net_tcp_full);
+
+void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg)
+{
+    struct packet *p = packet_alloc();
+    struct ip_info out = {
+        .from = h->to, .to = h->from, .protocol = IPPROTO_TCP, .tos = seg->ecn, .whole_only = true};
+
+    if (p && tcp_packet_finish(p, seg, &out, 0))
+        (void)ip_answer(ns, p, &out, ip_needs_scope(&h->from) ? h->device : 0);
+    else
+        packet_free(p);
+}
+
+/* No connection, no listener (RFC 9293 3.10.7.1). Takes p. */
+static void tcp_refuse(struct packet *p, const struct ip_info *h, const struct tcp_segment *seg)
+{
+    struct tcp_segment out;
+
+    COUNT(net_tcp_refused);
+    if (tcp_segment_refuse(seg, &out))
+        tcp_answer(p->dev->ns, h, &out);
+    packet_free(p);
+}
+
+/* ---- into a connection ---- */
+
+/* There is space for a packet that costs so much: always for the first one, so that the stream
+ * moves. */
+static bool tcp_wire_fits_locked(struct tcp_wire *w, u32 cost) REQUIRES(w->sock->inet.sock.lock)
+{
+    struct socket *s = &w->sock->inet.sock;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    return !s->queued || (u64)s->queued + w->waiting + cost <= 2ULL * s->rcvbuf;
+}
+
+/* p's payload as a piece of the core's, charged; NULL: there is no space, p stays. */
+static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet *p,
+                                               const struct tcp_segment *seg)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct tcp_came *came = (struct tcp_came *)(void *)p->control;
+    struct socket *s = &w->sock->inet.sock;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!tcp_wire_fits_locked(w, packet_cost(p)) || packet_charge(p, s->account)) {
+        COUNT(net_tcp_full);
+        return NULL;
+    }
+    w->waiting += p->charged;
+    came->piece = (struct tcp_piece){.seq = seg->seq, .len = seg->len};
+    return &came->piece;
+}
+
+void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *seg)
+{
+    struct tcp_piece *piece = NULL;
+    struct tcp_after a;
+
+    tcp_after_init(&a);
+    spin_lock(&w->sock->inet.sock.lock);
+    if (!w->open) {
+        spin_unlock(&w->sock->inet.sock.lock);
+        packet_free(p);
+        return;
+    }
+    if (seg->len || (seg->flags & TCP_FIN)) {
+        piece = tcp_wire_piece_locked(w, p, seg);
+        if (!piece) { /* as if it were lost; an ACK in it is told again */
+            spin_unlock(&w->sock->inet.sock.lock);
+            packet_free(p);
+            return;
+        }
+    }
+    tcp_conn_input(&w->conn, seg, piece, time_ns(), &a.result);
+    tcp_wire_result_locked(w, &a);
+    tcp_wire_unlock(w, &a);
+    if (!piece)
+        packet_free(p);
+}
+
+void tcp_packet_consumed(struct socket *s, u32 n)
+{
+    struct tcp_wire *w = tcp_of(inet_of(s))->wire;
+    struct tcp_after a;
+
+    tcp_after_init(&a);
+    spin_lock(&w->sock->inet.sock.lock);
+    if (w->open) {
+        tcp_conn_read(&w->conn, n, time_ns(), &a.result);
+        tcp_wire_result_locked(w, &a);
+    }
+    tcp_wire_unlock(w, &a);
+}
+
+/* ---- whose it is ---- */
+
+/* The socket of an entry that was found, with a reference; NULL: it is going. In an RCU reader. */
+static struct tcp_wire *tcp_entry_hold(struct tcp_entry *e)
+{
+    struct tcp_wire *w = container_of(e, struct tcp_wire, entry);
+
+    return refcount_get_unless_zero(&w->sock->inet.sock.ref) ? w : NULL;
+}
+
+static void tcp_no_connection(struct packet *p, const struct ip_info *h, struct tcp_segment *seg)
+{
+    struct ip_end to = {.addr = h->to, .port = seg->to_port},
+                  from = {.addr = h->from, .port = seg->from_port};
+    struct inet_sock *l;
+
+    if (ip_needs_scope(&h->to))
+        to.scope = h->device;
+    l = port_find(&tcp_ns_of(p->dev->ns)->ports, &to, &from, h->device);
+    if (!l) {
+        tcp_refuse(p, h, seg);
+        return;
+    }
+    tcp_listen_packet(tcp_of(l), p, h, seg);
+    socket_put(&l->sock);
+}
+
+/* Takes p. */
+static void tcp_dispatch(struct packet *p, const struct ip_info *h, struct tcp_segment *seg)
+{
+    struct tcp_key key = {.local = h->to,
+                          .peer = h->from,
+                          .ns = p->dev->ns,
+                          .device = ip_needs_scope(&h->from) ? h->device : 0,
+                          .local_port = seg->to_port,
+                          .peer_port = seg->from_port};
+    struct tcp_entry *half = NULL, *e;
+    struct tcp_wire *w = NULL;
+    bool done = false;
+
+    rcu_read_lock();
+    e = tcp_table_find(&key);
+    if (e && e->kind == TCP_ENTRY_CONN)
+        w = tcp_entry_hold(e);
+    else if (e && e->kind == TCP_ENTRY_REQUEST)
+        half = tcp_half_hold(e) ? e : NULL;
+    else if (e)
+        done = tcp_rest_packet(e, h, seg);
+    rcu_read_unlock();
+    if (w) {
+        tcp_wire_input(w, p, seg);
+        socket_put(&w->sock->inet.sock);
+    } else if (half) {
+        tcp_half_packet(half, p, h, seg);
+    } else if (done) {
+        packet_free(p);
+    } else {
+        tcp_no_connection(p, h, seg);
+    }
+}
+
+static void tcp_receive(struct packet *p, const struct ip_info *h)
+{
+    struct tcp_segment seg;
+    u32 n = MIN(p->len, (u32)TCP_HEADER_MAX);
+    const u8 *at = packet_need(p, n);
+
+    if (!at || p->kind != PACKET_HOST || ip_is_multicast(&h->to) || !ip_sum_is_ok(p, h) ||
+        tcp_segment_parse(at, n, p->len, &seg)) {
+        COUNT(net_tcp_bad);
+        packet_free(p);
+        return;
+    }
+    seg.ecn = h->tos & 3;
+    packet_pull(p, seg.header);
+    tcp_dispatch(p, h, &seg);
+}
+
+/* ICMP says something of a segment that was sent: believed as far as it names one in flight. */
+static void tcp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
+                      const struct ip_error *error)
+{
+    struct tcp_key key = {.local = h->from,
+                          .peer = h->to,
+                          .ns = ns,
+                          .device = ip_needs_scope(&h->to) ? h->device : 0,
+                          .local_port = (u16)(at[0] << 8 | at[1]),
+                          .peer_port = (u16)(at[2] << 8 | at[3])};
+    u32 seq = (u32)at[4] << 24 | (u32)at[5] << 16 | (u32)at[6] << 8 | at[7];
+    struct tcp_entry *e;
+    struct tcp_wire *w = NULL;
+    struct tcp_after a;
+
+    rcu_read_lock();
+    e = tcp_table_find(&key);
+    if (e && e->kind == TCP_ENTRY_CONN)
+        w = tcp_entry_hold(e);
+    rcu_read_unlock();
+    if (!w)
+        return;
+    tcp_after_init(&a);
+    spin_lock(&w->sock->inet.sock.lock);
+    if (w->open && !error->mtu) { /* a path's new MTU is seen with the next packet: the path is not
+                                     valid then */
+        tcp_conn_unreach(&w->conn, seq, error->err, error->hard, time_ns(), &a.result);
+        tcp_wire_result_locked(w, &a);
+    }
+    tcp_wire_unlock(w, &a);
+    socket_put(&w->sock->inet.sock);
+}
+
+IP_PROTOCOL(tcp) = {IPPROTO_TCP, tcp_receive, tcp_error};

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Addresses, routes, rules and neighbours of a namespace that a test makes, with a device that
+ * sends nowhere.
+ */
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "net/ip/addr.h"
+#include "net/ip/config.h"
+#include "net/ip/ip.h"
+#include "net/link/loopback.h"
+#include "obj/cred.h"
+
+#define V4 2
+#define V6 10
+
+struct fake {
+    struct netdev dev;
+    struct netdev_queue queue;
+};
+
+static int fake_transmit(struct netdev_queue *q, struct packet *p, bool more)
+{
+    packet_free(p);
+    return 0;
+}
+
+static void fake_destroy(struct netdev *dev)
+{
+    kfree(container_of(dev, struct fake, dev));
+}
+
+static const struct netdev_ops fake_ops = {.transmit = fake_transmit, .destroy = fake_destroy};
+
+/* Borrowed: it goes with ns. */
+static struct netdev *fake_add(struct net_ns *ns)
+{
+    struct fake *f = kzalloc(sizeof(*f));
+
+    if (!f)
+        return NULL;
+    netdev_init(&f->dev, &fake_ops, &f->queue, 1);
+    f->dev.type = 1;
+    f->dev.header = 14;
+    f->dev.min_mtu = 68;
+    f->dev.mtu = f->dev.max_mtu = 1500;
+    f->dev.flags = NETDEV_CARRIER;
+    f->dev.addr[0] = 2;
+    if (net_device_add(ns, &f->dev, "fake%d") || net_device_up(&f->dev))
+        return NULL;
+    netdev_put(&f->dev);
+    return &f->dev;
+}
+
+static struct net_ns *route_ns(struct netdev **dev)
+{
+    struct net_ns *ns = net_ns_create(&user_ns_init);
+
+    *dev = ns && !net_device_up(loopback_of(ns)) ? fake_add(ns) : NULL;
+    return ns;
+}
+
+static int route_address(struct net_ns *ns, u32 device, u32 v4, u8 prefix)
+{
+    struct ip_addr_view v = {.family = V4, .prefix = prefix, .device = device};
+
+    v.addr = ip_from_v4(v4);
+    v.broadcast = ip_from_v4(v4 | ~0U >> prefix);
+    return ip_address_add(ns, &v, IP_CREATE | IP_EXCL);
+}
+
+static struct ip_route_view route_view(u32 to, u8 prefix, u32 device, u32 gateway)
+{
+    struct ip_route_view v = {
+        .family = V4, .prefix = prefix, .type = 1, .protocol = 4, .nr_hops = 1};
+
+    v.to = ip_from_v4(to);
+    v.hops[0].device = device;
+    if (gateway)
+        v.hops[0].gateway = ip_from_v4(gateway);
+    return v;
+}
+
+/* Whereto a packet to v4 goes: the neighbour, or 0 with *err. */
+static u32 route_way(struct net_ns *ns, u32 v4, u32 device, u32 *source, int *err)
+{
+    struct ip_flow f = {.to = ip_from_v4(v4), .device = device};
+    struct ip_path path;
+    u32 next = 0;
+
+    *err = ip_path_find(ns, &f, &path);
+    if (*err)
+        return 0;
+    next = ip_v4(&path.next);
+    *source = ip_v4(&path.source);
+    ip_path_put(&path);
+    return next;
+}
+
+SELFTEST(route_of_the_longest_prefix_and_lowest_priority_is_taken)
+{
+    struct ip_route_view v;
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u32 source;
+    int err;
+
+    CHECK(dev && !route_address(ns, dev->index, 0x0a000002, 24));
+    CHECK(route_way(ns, 0x0a000009, 0, &source, &err) == 0x0a000009 && source == 0x0a000002);
+    CHECK(!route_way(ns, 0x08080808, 0, &source, &err) && err == -ENETUNREACH);
+    v = route_view(0, 0, 0, 0x0a0000fe);
+    CHECK(!ip_route_add(ns, &v, IP_CREATE | IP_EXCL));
+    CHECK(ip_route_add(ns, &v, IP_CREATE | IP_EXCL) == -EEXIST);
+    CHECK(route_way(ns, 0x08080808, 0, &source, &err) == 0x0a0000fe && source == 0x0a000002);
+    v = route_view(0x08080000, 16, 0, 0x0a0000fd);
+    v.priority = 10;
+    CHECK(!ip_route_add(ns, &v, IP_CREATE | IP_EXCL));
+    v = route_view(0x08080000, 16, 0, 0x0a0000fc);
+    v.priority = 5;
+    CHECK(!ip_route_add(ns, &v, IP_CREATE | IP_EXCL));
+    CHECK(route_way(ns, 0x08080808, 0, &source, &err) == 0x0a0000fc);
+    CHECK(!ip_route_remove(ns, &v) && ip_route_remove(ns, &v) == -ESRCH);
+    CHECK(route_way(ns, 0x08080808, 0, &source, &err) == 0x0a0000fd);
+    v = route_view(0x08080800, 24, 0, 0);
+    v.type = 8; /* prohibit */
+    v.nr_hops = 0;
+    CHECK(!ip_route_add(ns, &v, IP_CREATE));
+    CHECK(!route_way(ns, 0x08080808, 0, &source, &err) && err == -EACCES);
+    v = route_view(0x09000000, 8, 0, 0x0b000001);
+    CHECK(ip_route_add(ns, &v, IP_CREATE) == -ENETUNREACH); /* its gateway is on no link */
+    net_device_down(dev);
+    CHECK(!route_way(ns, 0x0a000009, 0, &source, &err) && err == -ENETUNREACH);
+    CHECK(!net_device_up(dev));
+    CHECK(route_way(ns, 0x0a000009, 0, &source, &err) == 0x0a000009);
+    net_ns_put(ns);
+}
+
+SELFTEST(address_brings_its_routes_and_takes_them_along)
+{
+    struct ip_addr_view a = {.family = V4, .prefix = 24};
+    struct ip_addr_view at = {.family = 0};
+    struct ip_addr own = ip_from_v4(0x0a000002), second = ip_from_v4(0x0a000003);
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u32 n = 0, secondary = 0, source;
+    int err;
+
+    CHECK(dev && !route_address(ns, dev->index, 0x0a000002, 24));
+    CHECK(!route_address(ns, dev->index, 0x0a000003, 24));
+    CHECK(route_address(ns, dev->index, 0x0a000003, 24) == -EEXIST);
+    CHECK(ip_local_device(ns, &own) == dev->index && ip_local_device(ns, &second) == dev->index);
+    while (ip_address_next(ns, &at)) {
+        n++;
+        secondary += at.flags & 1;
+    }
+    CHECK(n == 5 && secondary == 1); /* and two of lo, and a link-local one */
+    a.device = dev->index;
+    a.addr = own;
+    CHECK(!ip_address_remove(ns, &a) && ip_address_remove(ns, &a) == -EADDRNOTAVAIL);
+    CHECK(!ip_local_device(ns, &own) && !ip_local_device(ns, &second));
+    CHECK(!route_way(ns, 0x0a000009, 0, &source, &err) && err == -ENETUNREACH);
+    CHECK(route_way(ns, 0x0a000009, dev->index, &source, &err) == 0x0a000009 && !source);
+    net_ns_put(ns);
+}
+
+SELFTEST(rules_choose_the_table)
+{
+    struct ip_rule_view r = {.family = V4, .action = 1, .priority = 100, .table = 7, .mark = 5};
+    struct ip_rule_view at = {.family = 0};
+    struct ip_flow f = {.to = ip_from_v4(0x08080808), .mark = 5};
+    struct ip_route_view v = route_view(0, 0, 0, 0x0a0000fe), seen;
+    struct ip_path path;
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u32 n = 0, source;
+    int err;
+
+    r.mark_mask = ~0U;
+    r.suppress_prefix = r.suppress_group = -1;
+    r.uid_last = ~0U;
+    CHECK(dev && !route_address(ns, dev->index, 0x0a000002, 24));
+    v.table = 7;
+    CHECK(!ip_route_add(ns, &v, IP_CREATE | IP_EXCL) && !ip_rule_add(ns, &r, IP_CREATE | IP_EXCL));
+    CHECK(ip_rule_add(ns, &r, IP_CREATE | IP_EXCL) == -EEXIST);
+    CHECK(!route_way(ns, 0x08080808, 0, &source, &err) && err == -ENETUNREACH);
+    CHECK(!ip_path_find(ns, &f, &path));
+    ip_path_put(&path);
+    CHECK(!ip_route_ask(ns, &f, &seen) && seen.table == 7 && seen.nr_hops == 1);
+    while (ip_rule_next(ns, &at))
+        n++;
+    CHECK(n == 6); /* four of IPv4, two of IPv6 */
+    CHECK(!ip_rule_remove(ns, &r) && ip_rule_remove(ns, &r) == -ENOENT);
+    CHECK(ip_path_find(ns, &f, &path) == -ENETUNREACH);
+    net_ns_put(ns);
+}
+
+SELFTEST(neighbours_that_are_set_stay_as_they_are)
+{
+    struct ip_neighbour_view v = {.family = V4, .state = 0x80, .has_link = true, .link = {2, 1}};
+    struct ip_neighbour_view at = {.family = 0};
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+
+    CHECK(dev && !route_address(ns, dev->index, 0x0a000002, 24));
+    v.device = dev->index;
+    v.addr = ip_from_v4(0x0a000009);
+    CHECK(ip_neighbour_add(ns, &v, IP_REPLACE) == -ENOENT);
+    CHECK(!ip_neighbour_add(ns, &v, IP_CREATE | IP_EXCL));
+    CHECK(ip_neighbour_add(ns, &v, IP_CREATE | IP_EXCL) == -EEXIST);
+    CHECK(ip_neighbour_next(ns, &at) && at.state == 0x80 && at.link[1] == 1 && at.has_link);
+    CHECK(!ip_neighbour_next(ns, &at));
+    CHECK(!ip_neighbour_remove(ns, &v) && ip_neighbour_remove(ns, &v) == -ENOENT);
+    net_ns_put(ns);
+}

@@ -1,0 +1,408 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""netd on Linux, in a network namespace with veths for cards: leases of dnsmasq and of a server of this file's, right and
+wrong; static addresses; links that come and go."""
+import os
+import socket
+import struct
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import BUSYBOX, USER
+from netns import Net, run
+from suite import expect, expect_in, main
+
+RANGE = "--dhcp-range=10.7.0.50,10.7.0.60,255.255.255.0,300"
+SO_BINDTODEVICE = 25
+DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK = 1, 2, 3, 4, 5, 6
+
+
+def bound(n, device="eth0"):
+    return lambda: "address" in n.state(device).get("dhcp4", {})
+
+
+def test_a_lease_of_dnsmasq_is_address_routes_and_names():
+    with Net() as n:
+        n.dnsmasq(RANGE, "--dhcp-option=3,10.7.0.1", "--dhcp-option=6,10.7.0.2,10.7.0.3", "--dhcp-option=15,lab.example",
+                  "--dhcp-option=26,1400", "--dhcp-option=119,a.example,b.example", "--dhcp-host=52:54:00:00:00:01,box7,10.7.0.77")
+        netd = n.netd("eth0 dhcp nora")
+        n.await_(bound(n), "a lease")
+        lease = n.state()["dhcp4"]
+        expect((lease["address"], lease["server"], lease["state"]), ("10.7.0.77/24", "10.7.0.1", "bound"))
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.77/24"])
+        n.await_(lambda: n.text("run/resolv.conf").count("nameserver") == 2, "name servers")
+        expect(n.text("run/resolv.conf"),
+               "# of netd\nnameserver 10.7.0.2\nnameserver 10.7.0.3\nsearch lab.example a.example b.example\n")
+        expect_in("default via 10.7.0.1 dev eth0 proto dhcp src 10.7.0.77 metric 100", "\n".join(n.routes()))
+        expect_in("mtu 1400", n.box.ip("link", "show", "eth0"))
+        n.await_(lambda: n.hostname(netd) == "box7", "the host name")
+        n.box.run(BUSYBOX, "ping", "-c1", "-W5", "10.7.0.1")
+
+
+def test_classless_routes_stand_instead_of_the_router():
+    with Net() as n:
+        n.dnsmasq(RANGE, "--dhcp-option=3,10.7.0.1", "--dhcp-option=121,192.168.9.0/24,10.7.0.9,0.0.0.0/0,10.7.0.8")
+        n.netd("eth0 dhcp nora metric=5")
+        n.await_(bound(n), "a lease")
+        routes = "\n".join(n.routes())
+        expect_in("default via 10.7.0.8 dev eth0", routes)
+        expect_in("192.168.9.0/24 via 10.7.0.9 dev eth0", routes)
+        expect("10.7.0.1 dev" in routes, False)
+        expect_in("metric 5", routes)
+
+
+def test_two_cards_have_metrics_and_names_in_their_order():
+    with Net(cards=2) as n:
+        n.dnsmasq(RANGE, "--dhcp-range=10.8.0.50,10.8.0.60,255.255.255.0,300")
+        n.netd("eth0 dhcp nora\neth1 dhcp nora")
+        n.await_(lambda: bound(n)() and bound(n, "eth1")(), "two leases")
+        routes = "\n".join(n.routes())
+        expect_in("default via 10.7.0.1 dev eth0 proto dhcp", routes)
+        expect("metric 100" in routes and "metric 110" in routes, True, routes)
+
+
+def test_static_addresses_and_names_need_no_server():
+    with Net() as n:
+        netd = n.netd("eth0 10.7.0.5/24 fd00:7::5/64 gw=10.7.0.1 gw=fd00:7::1 dns=10.7.0.2 search=lab.example mtu=1300",
+                      "quiet bothy.net=hostname=static7,dns=9.9.9.9")
+        n.await_(lambda: "search" in n.text("run/resolv.conf"), "names")
+        expect(n.text("run/resolv.conf"), "# of netd\nnameserver 9.9.9.9\nnameserver 10.7.0.2\nsearch lab.example\n")
+        expect(set(n.addresses("eth0", "scope", "global")), {"10.7.0.5/24", "fd00:7::5/64"})
+        expect_in("default via 10.7.0.1 dev eth0 proto static metric 100", "\n".join(n.routes()))
+        expect_in("default via fd00:7::1 dev eth0 proto static metric 100", "\n".join(n.routes("-6")))
+        expect_in("mtu 1300", n.box.ip("link", "show", "eth0"))
+        n.await_(lambda: n.hostname(netd) == "static7", "the host name")
+        n.box.run(BUSYBOX, "ping", "-c1", "-W5", "10.7.0.1")
+
+
+def test_linuxs_ip_word_configures_a_device():
+    with Net() as n:
+        n.netd("", "ip=10.7.0.9::10.7.0.1:255.255.255.0::eth0:off:10.7.0.4")
+        n.await_(lambda: n.addresses("eth0", "scope", "global") == ["10.7.0.9/24"], "the address")
+        n.await_(lambda: "nameserver 10.7.0.4\n" in n.text("run/resolv.conf"), "the name server")
+
+
+def test_off_is_off():
+    with Net() as n:
+        netd = n.netd("", "ip=off")
+        expect(netd.wait(20), 0)
+        expect_in("state DOWN", n.box.ip("link", "show", "eth0"))
+
+
+def test_a_device_that_comes_later_is_configured_and_one_that_goes_is_forgotten():
+    with Net() as n:
+        n.dnsmasq(RANGE, "--dhcp-range=10.8.0.50,10.8.0.60,255.255.255.0,300")
+        n.netd("eth* dhcp nora")
+        n.await_(bound(n), "a lease")
+        run("ip", "link", "add", "eth1", "netns", n.box.name, "type", "veth", "peer", "name", "lan1", "netns", n.lan.name)
+        n.lan.ip("addr", "add", "10.8.0.1/24", "dev", "lan1")
+        n.lan.ip("link", "set", "lan1", "up")
+        n.await_(bound(n, "eth1"), "a lease for the new one")
+        n.box.ip("link", "del", "eth1")
+        n.await_(lambda: not n.state("eth1"), "the new one is forgotten")
+        expect(bound(n)(), True)
+
+
+def test_it_has_no_more_rights_than_it_needs():
+    with Net() as n:
+        n.dnsmasq(RANGE)
+        netd = n.netd("eth0 dhcp nora", "", "--uid", "4242")
+        n.await_(bound(n), "a lease")
+        with open(f"/proc/{netd.pid}/status") as f:
+            status = dict(line.split(":\t", 1) for line in f.read().splitlines())
+        expect(status["Uid"].split(), ["4242"] * 4)
+        expect(int(status["CapEff"], 16), 1 << 10 | 1 << 12 | 1 << 13 | 1 << 25)
+        expect((status["CapBnd"], status["CapPrm"]), (status["CapEff"], status["CapEff"]))
+        expect((status["NoNewPrivs"], status["Seccomp"], status["CapInh"]), ("1", "2", "0" * 16))
+
+
+# ---- a server of our own ----
+
+
+class Server:
+    """Hears what clients say and says what the test wants."""
+
+    def __init__(self, net):
+        self.net = net
+        self.socket = net.lan.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lan0")
+        self.socket.bind(("", 67))
+        self.socket.settimeout(30)
+
+    def hear(self, *kinds):
+        """The next message of one of those kinds: (kind, message, options, sender)."""
+        while True:
+            m, sender = self.socket.recvfrom(2000)
+            options = self.options(m)
+            if options[53][0] in kinds:
+                return options[53][0], m, options, sender
+
+    @staticmethod
+    def options(m):
+        found, at = {}, 240
+        while at < len(m) and m[at] != 255:
+            if m[at] == 0:
+                at += 1
+                continue
+            found[m[at]] = m[at + 2:at + 2 + m[at + 1]]
+            at += 2 + m[at + 1]
+        return found
+
+    def say(self, kind, asked, address="10.7.0.50", server="10.7.0.1", to="255.255.255.255", times=(1, 60, 120), extra=b"",
+            xid=None, chaddr=None):
+        """times: renew, rebind, lease in seconds."""
+        m = struct.pack(">BBBB4sHH4s4s4s4s16s192s4s", 2, 1, 6, 0, xid or asked[4:8], 0, 0, b"\0" * 4,
+                        socket.inet_aton(address) if kind != NAK else b"\0" * 4, b"\0" * 4, b"\0" * 4, chaddr or asked[28:44], b"",
+                        b"\x63\x82\x53\x63")
+        # lan0 hears as soon as eth0 is up; what it says before its own carrier is there is lost
+        self.net.await_(lambda: "state UP" in self.net.lan.ip("link", "show", "lan0"), "lan0 has a carrier")
+        m += bytes([53, 1, kind, 54, 4]) + socket.inet_aton(server)
+        if kind != NAK:
+            m += bytes([1, 4, 255, 255, 255, 0])
+            for code, seconds in zip((58, 59, 51), times):
+                m += struct.pack(">BBI", code, 4, seconds)
+        self.socket.sendto(m + extra + b"\xff", (to, 68))
+
+    def lease(self, **how):
+        """A whole exchange."""
+        _, m, _, _ = self.hear(DISCOVER)
+        self.say(OFFER, m, **how)
+        _, m, _, _ = self.hear(REQUEST)
+        self.say(ACK, m, **how)
+
+    def serve(self, answers, condition, what):
+        """Answers each message as answers[kind] says, a function of it, until condition() holds."""
+        self.socket.settimeout(0.02)
+        end = time.monotonic() + 30
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"{what}: not within 30 s; log: {self.net.text('log')}")
+            try:
+                m, _ = self.socket.recvfrom(2000)
+            except TimeoutError:
+                continue
+            answers.get(self.options(m)[53][0], lambda m: None)(m)
+        self.socket.settimeout(30)
+
+    def close(self):
+        self.socket.close()
+
+
+def test_a_lease_is_renewed_with_its_server_and_given_up_when_that_refuses():
+    with Net() as n:
+        s = Server(n)
+        n.netd("eth0 dhcp nora")
+        s.lease()
+        n.await_(bound(n), "a lease")
+        _, m, options, sender = s.hear(REQUEST)
+        expect((sender, m[12:16], 54 in options, 50 in options), (("10.7.0.50", 68), socket.inet_aton("10.7.0.50"), False, False))
+        before = n.state()["dhcp4"]["ends"]
+        s.say(ACK, m, to="10.7.0.50")
+        n.await_(lambda: n.state()["dhcp4"]["ends"] > before, "the lease goes on")
+        _, m, _, _ = s.hear(REQUEST)
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.50/24"])
+        s.say(NAK, m, to="10.7.0.50")
+        _, m, _, _ = s.hear(DISCOVER)
+        n.await_(lambda: not bound(n)(), "the lease is given up")
+        expect(n.addresses("eth0", "scope", "global"), [])
+        s.say(OFFER, m, address="10.7.0.51")
+        _, m, _, _ = s.hear(REQUEST)
+        s.say(ACK, m, address="10.7.0.51")
+        n.await_(bound(n), "another lease")
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.51/24"])
+        s.close()
+
+
+def test_a_lease_that_no_server_extends_ends():
+    with Net() as n:
+        s = Server(n)
+        n.netd("eth0 dhcp nora")
+        s.lease(times=(1, 2, 10))
+        n.await_(bound(n), "a lease")
+        heard = [s.hear(REQUEST)]
+        while heard[-1][3][0] == "10.7.0.50" and len(heard) < 3:
+            heard.append(s.hear(REQUEST))
+        _, m, _, _ = s.hear(DISCOVER)
+        n.await_(lambda: n.addresses("eth0", "scope", "global") == [], "the address is gone")
+        expect(bound(n)(), False)
+        s.close()
+
+
+def test_a_carrier_that_comes_back_has_its_lease_confirmed():
+    with Net() as n:
+        s = Server(n)
+        n.netd("eth0 dhcp nora")
+        s.lease(times=(100, 110, 120))
+        n.await_(bound(n), "a lease")
+        n.lan.ip("link", "set", "lan0", "down")
+        n.await_(lambda: n.state()["dhcp4"]["state"] == "stopped", "the carrier is lost")
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.50/24"])
+        n.lan.ip("link", "set", "lan0", "up")
+        asked = []
+        s.serve({REQUEST: lambda m: (asked.append(s.options(m)), s.say(ACK, m, times=(100, 110, 120)))},
+                lambda: n.state()["dhcp4"]["state"] == "bound", "bound again")
+        expect((asked[0][50], 54 in asked[0]), (socket.inet_aton("10.7.0.50"), False))
+        # somewhere else now
+        n.lan.ip("link", "set", "lan0", "down")
+        n.await_(lambda: n.state()["dhcp4"]["state"] == "stopped", "the carrier is lost")
+        n.lan.ip("link", "set", "lan0", "up")
+        s.serve({REQUEST: lambda m: s.say(NAK, m)}, lambda: n.addresses("eth0", "scope", "global") == [], "the address is gone")
+        s.hear(DISCOVER)
+        s.close()
+
+
+def test_an_address_that_someone_has_is_declined():
+    with Net() as n:
+        n.lan.ip("addr", "add", "10.7.0.50/24", "dev", "lan0")
+        s = Server(n)
+        n.netd("eth0 dhcp nora")
+        s.lease()
+        _, _, options, _ = s.hear(DECLINE)
+        expect((options[50], options[54]), (socket.inet_aton("10.7.0.50"), socket.inet_aton("10.7.0.1")))
+        expect(n.addresses("eth0", "scope", "global"), [])
+        s.close()
+
+
+def test_nonsense_of_a_server_changes_nothing():
+    with Net() as n:
+        s = Server(n)
+        n.netd("eth0 dhcp nora")
+        _, m, _, _ = s.hear(DISCOVER)
+        s.say(OFFER, m, xid=b"\1\2\3\4")  # another transaction
+        s.say(OFFER, m, chaddr=b"\2" * 16)  # another client
+        s.say(OFFER, m, address="127.0.0.1")
+        s.say(OFFER, m, address="10.7.0.255")
+        s.say(OFFER, m, extra=b"\x0c\xff\x41")  # an option that reaches beyond the end
+        s.say(ACK, m)  # nothing was requested
+        s.socket.sendto(b"", ("255.255.255.255", 68))
+        s.socket.sendto(b"\2" * 1400, ("255.255.255.255", 68))
+        s.say(OFFER, m, address="10.7.0.52")
+        _, m, options, _ = s.hear(REQUEST)
+        expect(options[50], socket.inet_aton("10.7.0.52"))
+        s.say(ACK, m, address="10.7.0.53")  # not what was requested
+        s.say(ACK, m, address="10.7.0.52", server="10.7.0.66")  # not whom it was requested from
+        s.say(ACK, m, address="10.7.0.52")
+        n.await_(bound(n), "a lease")
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.52/24"])
+        s.close()
+
+
+# ---- IPv6 ----
+
+RA = ("--enable-ra", "--ra-param=lan0,10,1800", "--dhcp-range=fd00:7::,ra-stateless,64,3600",
+      "--dhcp-option=option6:dns-server,[fd00:7::53]", "--dhcp-option=option6:domain-search,six.example")
+EUI = "5054:ff:fe00:1"
+
+
+def lan6(n):
+    n.lan.ip("addr", "add", "fd00:7::1/64", "dev", "lan0", "nodad")
+
+
+def test_an_advertisement_is_address_router_and_names_and_dhcpv6_knows_the_rest():
+    with Net() as n:
+        lan6(n)
+        n.dnsmasq(*RA, "--dhcp-option=option6:sntp-server,[fd00:7::123]")
+        n.netd("eth0 dhcp")
+        n.await_(lambda: f"fd00:7::{EUI}/64" in n.addresses("eth0", "scope", "global"), "an address")
+        n.await_(lambda: "router" in n.state().get("ra", {}), "a router")
+        router = n.state()["ra"]["router"]
+        expect_in(f"default via {router} dev eth0 proto ra metric 100", "\n".join(n.routes("-6")))
+        n.await_(lambda: "nameserver fd00:7::53\nsearch six.example\n" in n.text("run/resolv.conf"), "names")
+        n.await_(lambda: n.all_state().get("clock", {}).get("server") == "fd00:7::123", "what DHCPv6 alone says")
+        expect_in("valid_lft 3", n.box.ip("addr", "show", "eth0"))
+        n.await_(lambda: "tentative" not in n.box.ip("addr", "show", "eth0"), "the address is ours")
+        n.box.run(BUSYBOX, "ping", "-6", "-c1", "-W5", "fd00:7::1")
+
+
+def test_an_address_can_be_one_that_tells_nothing():
+    with Net() as n:
+        lan6(n)
+        n.dnsmasq(*RA)
+        n.netd("eth0 dhcp stable=secret")
+        n.await_(lambda: any(a.startswith("fd00:7:") for a in n.addresses("eth0", "scope", "global")), "an address")
+        address = next(a for a in n.addresses("eth0", "scope", "global") if a.startswith("fd00:7:"))
+        expect("ff:fe" in address, False, address)
+
+
+def advertise(n, hops=255, router=1800, prefix="fd00:9::", times=(3600, 3600), options=b""):
+    """Sends an advertisement from lan0's link-local address."""
+    s = n.lan.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    index = int(n.lan.ip("link", "show", "lan0").split(":")[0])
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
+    message = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, router, 0, 0)
+    message += struct.pack(">BBBBIII", 3, 4, 64, 0xc0, *times, 0) + socket.inet_pton(socket.AF_INET6, prefix) + options
+    s.sendto(message, 0, ("ff02::1", 0, 0, index))
+    s.close()
+
+
+def test_advertisements_from_afar_or_of_nonsense_change_nothing():
+    with Net() as n:
+        n.netd("eth0 10.7.0.5/24 ra")
+        n.await_(lambda: any(a.startswith("fe80") for a in n.addresses("eth0")) and
+                 "tentative" not in n.box.ip("addr", "show", "eth0"), "a link-local address")
+        n.await_(lambda: "fe80" in n.lan.ip("addr", "show", "lan0") and "tentative" not in n.lan.ip("addr", "show", "lan0"), "lan0's")
+        advertise(n, hops=64, prefix="fd00:64::")
+        advertise(n, prefix="fd00:65::", options=b"\3\0")  # an option of no length
+        advertise(n, prefix="fd00:66::", options=b"\x19\x20" + b"\0" * 6)  # beyond the end
+        advertise(n, prefix="fd00:67::", times=(100, 200))
+        advertise(n, prefix="fe80::")
+
+        def right():
+            advertise(n)
+            return f"fd00:9::{EUI}/64" in n.addresses("eth0", "scope", "global")
+        n.await_(right, "the right one counts")
+        expect(sorted(n.addresses("eth0", "scope", "global")), ["10.7.0.5/24", f"fd00:9::{EUI}/64"])
+        advertise(n, router=0)
+        n.await_(lambda: "default" not in "\n".join(n.routes("-6")), "a router that is none any more")
+
+
+# ---- time ----
+
+
+def test_the_clock_follows_a_server():
+    with Net() as n:
+        s = n.lan.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(("10.7.0.1", 123))
+        s.settimeout(30)
+        n.dnsmasq(RANGE, "--dhcp-option=42,10.7.0.1")
+        n.netd("eth0 dhcp nora")
+        asked, client = s.recvfrom(200)
+        expect((asked[0] & 7, len(asked)), (3, 48))
+
+        def answer(origin):
+            now = time.time()  # the clock is this machine's: it stays as it is
+            stamp = struct.pack(">II", int(now) + 2208988800, int(now % 1 * 2 ** 32))
+            s.sendto(struct.pack(">BBBbII4s8s8s", 0x24, 1, 6, -20, 0, 0, b"TEST", stamp, origin) + stamp * 2, client)
+        answer(b"\1" * 8)  # to a question that was not asked
+        answer(asked[40:48])
+        n.await_(lambda: "at" in n.all_state().get("clock", {}), "the clock is set")
+        clock = n.all_state()["clock"]
+        expect(clock["server"], "10.7.0.1")
+        expect(abs(clock["offset_us"]) < 500000, True, clock)
+        s.close()
+
+
+# ---- what a person sees ----
+
+
+def test_bothy_net_shows_it_all():
+    with Net() as n:
+        n.dnsmasq(RANGE, "--dhcp-option=6,10.7.0.2", "--dhcp-option=15,lab.example")
+        n.netd("eth0 dhcp nora")
+        n.await_(lambda: "nameserver" in n.text("run/resolv.conf"), "a lease")
+        out = n.box.run(os.path.join(USER, "cli"), "net", "--dir", n.path("run"))
+        lines = {line.split()[0]: line for line in out.splitlines() if line}
+        address = n.state()["dhcp4"]["address"]
+        for part in ("up", n.mac["eth0"], "1500", "dhcp from 10.7.0.1, ", " left", address):
+            expect_in(part, lines["eth0"])
+        expect(lines["default"].split(), ["default", "10.7.0.1", "eth0", "100", "dhcp"])
+        expect((lines["nameserver"], lines["search"]), ("nameserver 10.7.0.2", "search lab.example"))
+        expect_in("host", lines)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])

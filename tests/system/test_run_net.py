@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tools/run's networks: cards of each model, ports of the command line, and those that containers publish."""
+import http.server
+import json
+import os
+import queue
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from bothy import commands, run
+from engine_fixture import BUSYBOX, ROOT
+from suite import expect, expect_in, main, until
+
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+from net import Cards
+from ports import Ports
+from qmp import Qmp
+
+SHELL = ["--file", BUSYBOX + ":busybox"]
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_cards_come_in_the_order_and_of_the_models_asked_for():
+    p = run("--nic", "e1000", "--net", "user", "--net", "user,mac=52:54:00:aa:bb:cc", "--nic", "rtl8139", "--net", "user",
+            "--nic", "e1000e", "--net", "user", "--nic", "virtio", "--net", "user", *SHELL,
+            *commands("/boot/files/busybox sh -c 'cd /sys/bus/pci/devices; for d in *; do "
+                      "case $(cat $d/class) in 0x0200*) echo $(cat $d/vendor $d/device);; esac; done'"))
+    expect((p.stdout.splitlines(), p.stderr, p.returncode),
+           (["0x8086 0x100e", "0x8086 0x100e", "0x10ec 0x8139", "0x8086 0x10d3", "0x1af4 0x1041"], "", 0))
+
+
+def test_no_net_is_what_it_was():
+    p = run(*SHELL, "--net", "none", *commands("/boot/files/busybox cat /proc/cmdline"))
+    expect(("bothy.api" in p.stdout, p.returncode), (False, 0))
+
+
+def test_the_machine_is_told_of_its_api_and_how_it_is_seen():
+    port = free_port()
+    p = run(*SHELL, "--net", "user", "--api", str(port), *commands("/boot/files/busybox cat /proc/cmdline"))
+    expect_in(f"bothy.api=tcp://0.0.0.0:2375 bothy.api.seen=tcp://127.0.0.1:{port}", p.stdout)
+
+
+def test_a_published_port_is_here_and_a_free_one_is_printed():
+    port = free_port()
+    p = run("--net", "user", "--publish", f"{port}:80", "--publish", "0:81", "--publish", "0:53/udp",
+            *commands("version"))
+    lines = p.stderr.splitlines()
+    expect((len(lines), p.returncode), (2, 0), p.stderr)
+    for line, what in zip(lines, ("81/tcp", "53/udp")):
+        expect(bool(re.fullmatch(rf"run: 127\.0\.0\.1:[1-9]\d+ is port {what} of the machine", line)), True, line)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        p = run("--net", "user", "--publish", f"{s.getsockname()[1]}:80", *commands("version"))
+        expect(p.returncode, 125, "a port that is taken")
+        expect_in("Could not set up host forwarding", p.stderr)
+
+
+def test_bad_options_get_one_line():
+    for words, part in ((["--net", "vde"], "it is none, user"), (["--net", "tap:nosuch0"], "no interface 'nosuch0'"),
+                        (["--net", "socket:1.2.3.4:5"], "multicast"), (["--net", "user:x"], "it is none"),
+                        (["--net", "user,mac=zz"], "'mac=zz'"), (["--net", "user", "--publish", "0"], "not a port: '0'"),
+                        (["--net", "user", "--publish", "x:80"], "not an IPv4 address"),
+                        (["--net", "user", "--publish", "1:2:3"], "[HOST:]PORT"), (["--publish", "80"], "--net user"),
+                        (["--net", "user", "--publish", "80/sctp"], "[HOST:]PORT"),
+                        (["--net", "none", "--net", "user"], "there are others"), (["--nic", "ne2000"], "ne2000"),
+                        (["--nic", "e1000"], "model of a --net"), (["--api", "1"], "--net user"),
+                        (["--machine", "bochs", "--net", "user"], "--nic e1000"),
+                        (["--machine", "bochs", "--nic", "e1000", "--net", "socket:/tmp/x"], "Bochs knows")):
+        p = run(*words, "-c", "version")
+        expect((p.returncode, p.stdout, p.stderr.count("\n")), (2, "", 1), f"{words}: {p.stderr!r}")
+        expect_in(part, p.stderr)
+
+
+# --- what containers publish --------------------------------------------------------------------
+
+
+class FakeApi(http.server.ThreadingHTTPServer):
+    """/events and /containers/json of an engine whose containers are what the test says."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.containers, self.happened = [], queue.Queue()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def publish(self, *ports):
+        self.containers = [{"Id": str(i), "Ports": [port]} for i, port in enumerate(ports)]
+        self.happened.put({"Type": "container", "Action": "start"})
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        if self.path.startswith("/events"):
+            self.wfile.flush()
+            while (event := self.server.happened.get()) is not None:
+                self.wfile.write(json.dumps(event).encode() + b"\n")
+                self.wfile.flush()
+        else:
+            self.wfile.write(json.dumps(self.server.containers).encode())
+
+
+class Follower:
+    """An emulator with a user network, its machine not begun, and a follower of a fake API."""
+
+    def __enter__(self):
+        self.folder, self.api, self.said = tempfile.TemporaryDirectory(prefix="bothy-ports-"), FakeApi(), []
+        cards = Cards([("net", "user")], [], None)
+        own = cards.user.qemu([])
+        cards.api.port = self.api.server_address[1]
+        path = os.path.join(self.folder.name, "qmp")
+        self.qemu = subprocess.Popen(["qemu-system-x86_64", "-machine", "q35", "-display", "none", "-serial", "none", "-S",
+                                      "-m", "16", "-qmp", f"unix:{path},server=on,wait=off", *own])
+        self.control = Qmp(path)
+        expect(self.control.connect(self.qemu), True, "the emulator is there")
+        self.ports = Ports(cards, self.control.monitor, self.said.append)
+        self.ports.start()
+        return self
+
+    def __exit__(self, *error):
+        self.ports.stop()
+        self.qemu.kill()
+        self.qemu.wait()
+        self.control.close()
+        self.api.happened.put(None)
+        self.api.shutdown()
+        self.folder.cleanup()
+
+    def forwards(self):
+        rows = [line.split() for line in self.control.monitor("info usernet").split("\n")]
+        return {(row[0][:3].lower(), row[2], int(row[3]), int(row[5])) for row in rows if row and "HOST_FORWARD" in row[0]}
+
+    def expect(self, *wanted):
+        until(lambda: self.forwards() == set(wanted), f"forwards are {wanted}", 30)
+
+
+def port(number, kind="tcp", ip="0.0.0.0"):
+    return {"IP": ip, "PrivatePort": 80, "PublicPort": number, "Type": kind}
+
+
+def test_what_a_container_publishes_is_a_port_here_while_it_runs():
+    one, two, three = free_port(), free_port(), free_port(socket.SOCK_DGRAM)
+    with Follower() as f:
+        f.api.publish(port(one))
+        f.expect(("tcp", "127.0.0.1", one, one))
+        f.api.publish(port(one), port(one, ip="::"), port(two, ip="10.0.2.15"), port(three, "udp", "::"))
+        f.expect(("tcp", "127.0.0.1", one, one), ("tcp", "127.0.0.1", two, two), ("udp", "127.0.0.1", three, three))
+        f.api.publish(port(two))
+        f.expect(("tcp", "127.0.0.1", two, two))
+        # what only the machine itself reaches, what is none, and lies
+        f.api.publish(port(one, ip="127.0.0.1"), port(one, "sctp"), port(-1), port(0), port("80\nquit"), port(one, ip="x"),
+                      {"PrivatePort": 80, "Type": "tcp"})
+        f.expect()
+        expect(f.said, [])
+
+
+def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
+    with Follower() as f:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            one, two = taken.getsockname()[1], free_port()
+            f.api.publish(port(one))
+            f.api.publish(port(one), port(two))
+            f.expect(("tcp", "127.0.0.1", two, two))
+            expect(len(f.said), 1, str(f.said))
+            expect_in(f"port {one}/tcp", f.said[0])
+        f.api.publish(port(one))
+        f.expect(("tcp", "127.0.0.1", one, one))
+
+
+def test_an_api_that_goes_and_comes_is_followed_again():
+    one = free_port()
+    with Follower() as f:
+        f.api.publish(port(one))
+        f.expect(("tcp", "127.0.0.1", one, one))
+        f.api.containers = []
+        f.api.happened.put(None)  # the engine's end ends the stream
+        f.expect()
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// What a load or a pull has made becomes part of the store: judged, moved into place by rename, and
+// listed.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/image_priv.h"
+#include "lib/str.h"
+
+static char *publish_file(const char *dir, const char *from, const char *to, const char *name)
+{
+    char *old = str_fmt("%s/%s/%s", dir, from, name);
+    char *new = str_fmt("%s/%s/%s", engine.root, to, name), *why = NULL;
+
+    if (rename(old, new) < 0 &&
+        !(errno == ENOENT && access(new, F_OK) == 0)) /* two images of one archive share it */
+        why = str_fmt("cannot store %s: %s", new, strerror(errno));
+    free(old);
+    free(new);
+    return why;
+}
+
+/* What the store can do without: in place of an older one, which would be another's. */
+static void publish_part(const char *dir, const char *what, const char *name)
+{
+    char *old = str_fmt("%s/%s/%s", dir, what, name);
+    char *new = str_fmt("%s/%s/%s", engine.root, what, name);
+
+    if (rename(old, new) < 0 && (errno != ENOENT || (unlink(new) < 0 && errno != ENOENT)))
+        engine_log("cannot store %s: %s", new, strerror(errno));
+    free(old);
+    free(new);
+}
+
+/* No image is made of it, so a directory of its name is what a dead engine left, maybe in part, or
+ * one that was removed and could not be moved away. */
+static char *publish_layer(const char *dir, const char *id)
+{
+    char *name = layer_dir(id), *made = str_fmt("%s/layers/%s", dir, name);
+    char *orphan = store_path("layers/", name), *why = NULL;
+    int err = tree_leave(orphan);
+
+    if (err)
+        why = str_fmt("cannot store %s: what was removed is still there: %s", orphan,
+                      str_error(-err));
+    else if (access(made, F_OK) == 0 && layer_there(name))
+        tree_discard(orphan, NULL, NULL);
+    if (!why)
+        publish_part(dir, "tars", name);
+    why = why ? why : publish_file(dir, "layers", "layers", name);
+    free(orphan);
+    free(made);
+    free(name);
+    return why;
+}
+
+/* A worker that read hostile bytes wrote it: what it names are digests and tags, and there is space
+ * for them. NULL or a sentence. */
+static char *publish_judge(const struct json *result)
+{
+    size_t images = 0, tags = 0, layers = 0;
+
+    for (struct json *j = json_list(result, "Images"); j; j = j->next) {
+        images++;
+        if (!image_id_ok(json_str(j, "Id")))
+            return str_dup("the worker's report is bad");
+        for (struct json *l = json_list(j, "Layers"); l; l = l->next, layers++)
+            if (!image_id_ok(json_str(l, "DiffId")) || !image_id_ok(layer_entry_id(l)))
+                return str_dup("the worker's report is bad");
+        for (struct json *t = json_list(j, "Tags"); t; t = t->next, tags++) {
+            char *ref = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
+            bool same = ref && !strcmp(ref, t->str);
+
+            free(ref);
+            if (!same)
+                return str_dup("the worker's report is bad");
+        }
+    }
+    return image_store_space(images, tags, layers);
+}
+
+char *image_publish(const char *dir, const struct json *result, struct buf *out)
+{
+    char *why = publish_judge(result);
+    const char *bad;
+
+    for (struct json *j = why ? NULL : json_list(result, "Images"); j && !why; j = j->next) {
+        char *file = str_fmt("%s.json", json_str(j, "Id"));
+        struct image *img;
+
+        for (struct json *l = json_list(j, "Layers"); l && !why; l = l->next) {
+            if (!layer_find(layer_entry_id(l)))
+                why = publish_layer(dir, layer_entry_id(l));
+        }
+        why = why ? why : publish_file(dir, "images", "images", file);
+        free(file);
+        file = str_fmt("%s.manifest", json_str(j, "Id"));
+        if (!why)
+            publish_part(dir, "images", file);
+        free(file);
+        if (why)
+            break;
+        img = image_adopt(j, &bad);
+        if (!img)
+            why = str_fmt("image configuration: %s", bad);
+        else
+            image_adopt_tags(img, j, out);
+    }
+    return why;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// Which image a reference means: manifests and lists of them from the first endpoint that has it,
+// verified by their digests.
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/pull.h"
+#include "lib/str.h"
+
+#define PULL_NESTED_MAX 3
+#define PULL_TAGS_MAX 10000
+#define PULL_PAGES_MAX 200
+
+void pull_open(struct pull_from *from)
+{
+    registry_open(&from->r, json_str(from->endpoint, "Url"), "pull",
+                  !json_bool(from->endpoint, "Mirror"));
+}
+
+bool pull_next(struct pull_from *from)
+{
+    if (!from->endpoint->next)
+        return false;
+    registry_close(&from->r);
+    from->endpoint = from->endpoint->next;
+    pull_open(from);
+    return true;
+}
+
+void pull_refused(const struct pull_from *from, const char *what)
+{
+    const char *code = from->r.code, *why = from->r.why, *repo = registry_order_read.repo;
+
+    if (!strcmp(code, "MANIFEST_UNKNOWN"))
+        registry_fail(404, "manifest for %s not found: %s", what, why);
+    if (!strcmp(code, "NAME_UNKNOWN"))
+        registry_fail(404, "repository %s not found: %s", repo, why);
+    if (!strcmp(code, "DENIED"))
+        registry_fail(404,
+                      "pull access denied for %s, repository does not exist or may require "
+                      "'docker login': %s",
+                      repo, why);
+    registry_fail(!strcmp(why, "not found") ? 404 : 500, "%s", why);
+}
+
+static void pull_digest(const struct buf *text, char hex[SHA256_HEX])
+{
+    struct sha256 sum;
+
+    sha256_init(&sum);
+    sha256_add(&sum, text->data ? text->data : "", text->len);
+    sha256_end(&sum, hex);
+}
+
+/* One manifest or list: 0, or -1 with from->r.why. `digest` is what its own must be, or NULL. */
+static int pull_manifest_text(struct pull_from *from, const char *reference, const char *digest,
+                              struct pull_manifest *out, char hex[SHA256_HEX])
+{
+    char *target = str_fmt("/v2/%s/manifests/%s", registry_order_read.path, reference);
+    struct buf text = {0};
+    const char *why = NULL;
+    int err = registry_text(&from->r, target, MANIFEST_ACCEPT, REGISTRY_MANIFEST_MAX, &text);
+
+    free(target);
+    if (err)
+        return -1;
+    pull_digest(&text, hex);
+    if (digest && strcmp(digest, hex))
+        registry_fail(500, "manifest verification failed for digest sha256:%s", digest);
+    out->json = json_parse(text.data, text.len, &why);
+    buf_clear(&out->text);
+    buf_add(&out->text, text.data ? text.data : "", text.len);
+    buf_free(&text);
+    why = why ? why : manifest_read(&out->m, out->json);
+    if (why)
+        registry_fail(500, "the manifest of %s is of no use: %s", reference, why);
+    return 0;
+}
+
+static int pull_cpu_level(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt"))
+        return 1;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+        return 2;
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") ? 4 : 3;
+}
+
+/* From a list down to an image. */
+static int pull_descend(struct pull_from *from, struct pull_manifest *out)
+{
+    for (int depth = 0; out->m.list; depth++) {
+        const struct json *d = manifest_choose(out->json, pull_cpu_level());
+        const char *digest = d ? json_str(d, "digest") : NULL;
+        struct json *list = out->json;
+        char hex[SHA256_HEX];
+        int err;
+
+        if (!d)
+            registry_fail(404, "no matching manifest for linux/amd64 in the manifest list entries");
+        if (depth == PULL_NESTED_MAX)
+            registry_fail(500, "the manifest lists nest too deeply");
+        err = pull_manifest_text(from, digest, manifest_digest(digest), out, hex);
+        json_free(list);
+        if (err)
+            return -1;
+    }
+    return 0;
+}
+
+void pull_find_manifest(struct pull_from *from, const char *reference, struct pull_manifest *out)
+{
+    const char *digest = manifest_digest(reference);
+    char *what = str_fmt("%s%c%s", registry_order_read.repo, digest ? '@' : ':', reference);
+
+    while (pull_manifest_text(from, reference, digest, out, out->digest) ||
+           pull_descend(from, out)) {
+        if (!pull_next(from))
+            pull_refused(from, what);
+    }
+    free(what);
+}
+
+void pull_find_top(struct pull_from *from, const char *reference, struct pull_top *out)
+{
+    char *target = str_fmt("/v2/%s/manifests/%s", registry_order_read.path, reference);
+    const char *type;
+    struct buf text = {0};
+
+    while (registry_text(&from->r, target, MANIFEST_ACCEPT, REGISTRY_MANIFEST_MAX, &text))
+        if (!pull_next(from))
+            pull_refused(from, reference);
+    free(target);
+    pull_digest(&text, out->digest);
+    if (manifest_digest(reference) && strcmp(manifest_digest(reference), out->digest))
+        registry_fail(500, "manifest verification failed for digest %s", reference);
+    out->size = text.len;
+    out->json = json_parse(text.data, text.len, NULL);
+    type = json_str(out->json, "mediaType");
+    type = type ? type : http_header(&from->r.f.head, "Content-Type");
+    out->type = str_dup(type ? type : "");
+    buf_free(&text);
+}
+
+/* ---- tags ------------------------------------------------------------------------------------ */
+
+/* The target of the next page, to be freed, from "<URL>; rel="next""; NULL when there is none. */
+static char *pull_next_page(struct pull_from *from)
+{
+    const char *link = http_header(&from->r.f.head, "Link"), *end;
+    static struct url u;
+    char *text;
+    int err;
+
+    if (!link || *link != '<' || !(end = strchr(link, '>')) || !strstr(end, "next"))
+        return NULL;
+    text = str_dupn(link + 1, (size_t)(end - link - 1));
+    err = url_resolve(&u, &from->r.f.url, text);
+    free(text);
+    if (err || !url_same_origin(&u, &from->r.base) || !str_starts(u.target, from->r.base.target))
+        return NULL;
+    return str_dup(u.target + strlen(from->r.base.target));
+}
+
+static void pull_add_tags(const struct json *list, char ***tags, size_t *n)
+{
+    for (const struct json *t = list; t; t = t->next) {
+        char *ref = t->type == JSON_STRING ? str_fmt("x:%s", t->str) : NULL;
+        char *ok = ref ? image_ref_normalize(ref) : NULL;
+
+        free(ref);
+        if (!ok)
+            continue; /* no tag that a client could name */
+        free(ok);
+        if (*n == PULL_TAGS_MAX)
+            registry_fail(500, "the repository has more than %d tags", PULL_TAGS_MAX);
+        *tags = mem_resize(*tags, (*n + 2) * sizeof(char *));
+        (*tags)[(*n)++] = str_dup(t->str);
+        (*tags)[*n] = NULL;
+    }
+}
+
+char **pull_find_tags(struct pull_from *from)
+{
+    char *target = str_fmt("/v2/%s/tags/list", registry_order_read.path), **tags = NULL;
+    struct buf text = {0};
+    size_t n = 0;
+
+    for (int pages = 0; target && pages < PULL_PAGES_MAX; pages++) {
+        struct json *j;
+
+        while (registry_text(&from->r, target, NULL, REGISTRY_MANIFEST_MAX, &text))
+            if (n || !pull_next(from))
+                pull_refused(from, registry_order_read.repo);
+        free(target);
+        target = pull_next_page(from);
+        j = json_parse(text.data, text.len, NULL);
+        pull_add_tags(json_list(j, "tags"), &tags, &n);
+        json_free(j);
+    }
+    free(target);
+    buf_free(&text);
+    if (!n)
+        registry_fail(404, "repository %s has no tags", registry_order_read.repo);
+    return tags;
+}

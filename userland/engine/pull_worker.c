@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: MIT
+// The worker that pulls: `pull DIR`.
+//
+// It asks the registry which image it is and what it is made of; then layers that are not there
+// come each by a process of its own, a few at a time, into files without names, and another process
+// unpacks them in their order while the next ones come. Each says by lines in a pipe how far it is.
+// Only the unpacking process may do what unpacking takes; the others have no capability. When this
+// one ends, whatever the reason, so do all.
+//
+// The input is what the engine has, "L<id>" a layer and "I<id>" an image a line, an empty line, and
+// the order. The report's lines are {"id","status","current","total"}, what a client is to see; for
+// each image {"image":{...}} as a load reports it, with "There" when the engine has it already.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/pull.h"
+#include "lib/map.h"
+#include "lib/str.h"
+#include "runtime/child.h"
+
+#define PULL_CONFIG_MAX (8u * 1024 * 1024)
+#define PULL_LINE_MAX (1u * 1024 * 1024)
+#define SHORT_ID 12
+
+enum pull_state { PULL_THERE, PULL_WAITS, PULL_COMES, PULL_HERE };
+
+struct pull_layer {
+    enum pull_state state;
+    struct manifest_blob *b;
+    size_t same; /* the first with this blob: itself, or the one that is fetched for both */
+    int fd;
+    struct member m;
+};
+
+/* A process of ours, and what it says. */
+struct pull_child {
+    pid_t pid;
+    int fd; /* -1: none */
+    size_t layer;
+    struct buf in;
+};
+
+static struct {
+    struct pull_from from;
+    struct pull_manifest manifest;
+    struct map images; /* that the engine has */
+    struct pull_layer layers[LAYERS_MAX];
+    size_t nlayers;
+    struct pull_child fetchers[PULL_AT_ONCE], unpacker;
+    int ready;     /* the unpacker waits there for a byte per layer */
+    size_t given;  /* bytes that it got */
+    uint64_t told; /* when it has last been told of */
+    struct load_image image;
+    struct buf report; /* of the unpacker */
+} pull;
+
+/* ---- what the client sees -------------------------------------------------------------------- */
+
+static void pull_say(const char *id, const char *status, uint64_t current, uint64_t total)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+
+    jw_object(&w, NULL);
+    if (id)
+        jw_str(&w, "id", id);
+    jw_str(&w, "status", status);
+    if (total) {
+        jw_int(&w, "current", (int64_t)current);
+        jw_int(&w, "total", (int64_t)total);
+    }
+    jw_object_end(&w);
+    registry_say(&b);
+}
+
+static void pull_say_layer(size_t i, const char *status, uint64_t current)
+{
+    char id[SHORT_ID + 1];
+
+    memcpy(id, pull.layers[i].b->digest, SHORT_ID);
+    id[SHORT_ID] = 0;
+    pull_say(id, status, current, current ? pull.layers[i].b->size : 0);
+}
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+/* 0 in the child, whose standard output is the parent's c->fd. */
+static pid_t pull_fork(struct pull_child *c, size_t layer)
+{
+    pid_t parent = getpid();
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        registry_fail(500, "cannot make a pipe: %s", str_error(errno));
+    *c = (struct pull_child){.pid = fork(), .fd = ends[0], .layer = layer};
+    if (c->pid < 0)
+        registry_fail(500, "cannot make a process: %s", str_error(errno));
+    if (c->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != parent || dup2(ends[1], 1) < 0)
+            _exit(1);
+    }
+    close(ends[1]);
+    return c->pid;
+}
+
+static void pull_child_end(struct pull_child *c)
+{
+    int status;
+
+    close(c->fd);
+    c->fd = -1;
+    buf_free(&c->in);
+    while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        registry_fail(500, "a process of the pull has died: it may have needed more memory");
+}
+
+/* It has nothing to do with files but its own: what a registry might make of it can do no harm. */
+static void pull_drop_rights(void)
+{
+    if (child_forgo())
+        _exit(1);
+}
+
+static void pull_fetch(size_t i)
+{
+    struct pull_child *c = pull.fetchers;
+    struct pull_layer *l = &pull.layers[i];
+
+    while (c->fd >= 0)
+        c++;
+    l->state = PULL_COMES;
+    if (pull_fork(c, i))
+        return;
+    pull_drop_rights();
+    pull_blob(&pull.from, l->b, l->fd);
+}
+
+/* As many as may be. */
+static void pull_fetch_more(void)
+{
+    size_t running = 0;
+
+    for (size_t i = 0; i < PULL_AT_ONCE; i++)
+        running += pull.fetchers[i].fd >= 0;
+    for (size_t i = 0; i < pull.nlayers && running < PULL_AT_ONCE; i++) {
+        if (pull.layers[i].state != PULL_WAITS || pull.layers[i].same != i)
+            continue;
+        pull_fetch(i);
+        running++;
+    }
+}
+
+/* ---- unpacking ------------------------------------------------------------------------------- */
+
+static size_t unpack_at; /* in the unpacker: the layer at hand */
+
+static void unpack_say(char what, uint64_t n)
+{
+    char line[48];
+
+    snprintf(line, sizeof(line), "%c %zu %llu\n", what, unpack_at, (unsigned long long)n);
+    if (write_all(1, line, strlen(line)))
+        _exit(2);
+}
+
+static void unpack_progress(uint64_t bytes)
+{
+    unpack_say('E', bytes);
+}
+
+/* Its bytes are there. */
+static void unpack_begun(size_t layer)
+{
+    char byte;
+
+    unpack_at = layer;
+    while (read(pull.ready, &byte, 1) != 1)
+        if (errno != EINTR)
+            _exit(1);
+}
+
+static void unpack_done(size_t layer)
+{
+    unpack_say('P', 0);
+}
+
+static void pull_start_unpacker(char **tags, size_t ntags)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        registry_fail(500, "cannot make a pipe: %s", str_error(errno));
+    if (!pull_fork(&pull.unpacker, 0)) {
+        close(ends[1]);
+        pull.ready = ends[0];
+        pull.image.begun = unpack_begun;
+        pull.image.done = unpack_done;
+        load_layer_progress = unpack_progress;
+        load_one(1, &pull.image, tags, ntags);
+    }
+    close(ends[0]);
+    pull.ready = ends[1];
+    pull.given = 0;
+}
+
+/* The unpacker may take each layer whose bytes are there and those below it. */
+static void pull_give(void)
+{
+    while (pull.given < pull.nlayers) {
+        const struct pull_layer *l = &pull.layers[pull.given];
+        enum pull_state s = pull.layers[l->same].state;
+
+        if (l->state != PULL_THERE && s != PULL_HERE && s != PULL_THERE)
+            return;
+        if (write_all(pull.ready, "+", 1)) /* it has failed: it says why */
+            return;
+        pull.given++;
+    }
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+static void pull_fetcher_line(struct pull_child *c, const char *line)
+{
+    char text[48], *why;
+    int code;
+
+    switch (line[0]) {
+    case 'D':
+        pull_say_layer(c->layer, "Downloading", strtoull(line + 1, NULL, 10));
+        break;
+    case 'R':
+        snprintf(text, sizeof(text), "Retrying in %.10s seconds", line + 2);
+        pull_say_layer(c->layer, text, 0);
+        break;
+    case 'V':
+        pull_say_layer(c->layer, "Verifying Checksum", 0);
+        break;
+    case 'C':
+        pull.layers[c->layer].state = PULL_HERE;
+        pull_say_layer(c->layer, "Download complete", 0);
+        pull_give();
+        break;
+    default:
+        code = (int)strtol(line + 1, &why, 10);
+        registry_fail(code, "%s", why + strspn(why, " "));
+    }
+}
+
+/* The report, or why there is none, is a line of JSON. */
+static void pull_unpacker_line(struct pull_child *c, const char *line)
+{
+    char *end;
+    size_t i = line[0] == '{' ? 0 : strtoul(line + 1, &end, 10);
+    struct pull_layer *l = &pull.layers[i];
+
+    if (line[0] == '{') {
+        buf_clear(&pull.report);
+        buf_str(&pull.report, line);
+    } else if (l->state == PULL_THERE) {
+        return;
+    } else if (line[0] == 'E') {
+        pull_say_layer(i, "Extracting", strtoull(end, NULL, 10));
+    } else {
+        pull_say_layer(i, "Pull complete", 0);
+        if (l->fd >= 0 && ftruncate(l->fd, 0) < 0) /* it may be memory */
+            engine_log("cannot drop a layer's blob: %s", strerror(errno));
+    }
+}
+
+static void pull_hear(struct pull_child *c, void (*line)(struct pull_child *, const char *))
+{
+    char *end;
+    ssize_t n;
+
+    buf_reserve(&c->in, 4096);
+    n = read(c->fd, c->in.data + c->in.len, 4096);
+    if (n < 0 && errno == EINTR)
+        return;
+    if (n > 0)
+        c->in.len += (size_t)n;
+    c->in.data[c->in.len] = 0;
+    while (c->in.len && (end = memchr(c->in.data, '\n', c->in.len))) {
+        size_t used = (size_t)(end + 1 - c->in.data);
+
+        *end = 0;
+        line(c, c->in.data);
+        buf_drop(&c->in, used);
+    }
+    if (c->in.len > PULL_LINE_MAX)
+        registry_fail(500, "the image's description is too long");
+    if (n <= 0 && c == &pull.unpacker && c->in.len)
+        line(c, c->in.data); /* a failure's line has no end */
+    if (n <= 0 && !(c == &pull.unpacker && pull.report.len))
+        pull_child_end(c);
+    else if (n <= 0)
+        close(c->fd), c->fd = -1, waitpid(c->pid, NULL, 0);
+}
+
+static void pull_run(void)
+{
+    while (pull.unpacker.fd >= 0) {
+        struct pollfd p[PULL_AT_ONCE + 1] = {{pull.unpacker.fd, POLLIN, 0}};
+
+        for (size_t i = 0; i < PULL_AT_ONCE; i++)
+            p[i + 1] = (struct pollfd){pull.fetchers[i].fd, POLLIN, 0};
+        if (poll(p, PULL_AT_ONCE + 1, -1) < 0)
+            continue;
+        for (size_t i = 0; i < PULL_AT_ONCE; i++)
+            if (p[i + 1].revents)
+                pull_hear(&pull.fetchers[i], pull_fetcher_line);
+        if (p[0].revents)
+            pull_hear(&pull.unpacker, pull_unpacker_line);
+        pull_fetch_more();
+    }
+}
+
+/* ---- an image -------------------------------------------------------------------------------- */
+
+static void pull_report_image(struct json *image)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+    char *digest = str_fmt("Digest: sha256:%s", pull.manifest.digest);
+
+    pull_say(NULL, digest, 0, 0);
+    jw_object(&w, NULL);
+    jw_json(&w, "image", image);
+    jw_object_end(&w);
+    registry_say(&b);
+    free(digest);
+}
+
+/* The manifest, for a push that is to have its digest. */
+static void pull_keep_manifest(const char *id)
+{
+    char *path = str_fmt("/images/%s.manifest", id);
+    int err = file_write(path, pull.manifest.text.data, pull.manifest.text.len, 0644);
+
+    if (err)
+        registry_fail(500, "cannot store the image's manifest: %s", str_error(-err));
+    free(path);
+}
+
+/* What the unpacker says at last: what it made is there for the next image. */
+static void pull_report(void)
+{
+    struct json *j = pull.report.len ? json_parse(pull.report.data, pull.report.len, NULL) : NULL;
+
+    if (!j)
+        registry_fail(500, "the process that unpacks has died: it may have needed more memory");
+    if (json_str(j, "error"))
+        registry_fail(500, "failed to register layer: %s", json_str(j, "error"));
+    for (const struct json *l = json_list(j, "Layers"); l; l = l->next)
+        layer_note(json_str(l, "Id") ? json_str(l, "Id") : json_str(l, "DiffId"));
+    map_put(&pull.images, str_dup(json_str(j, "Id")), &pull);
+    pull_keep_manifest(json_str(j, "Id"));
+    pull_report_image(j);
+    json_free(j);
+}
+
+static void pull_report_there(char **tags, size_t ntags)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+    struct json *j;
+
+    jw_object(&w, NULL);
+    jw_str(&w, "Id", pull.manifest.m.config.digest);
+    jw_bool(&w, "There", true);
+    jw_strings(&w, "Tags", (const char *const *)tags, ntags);
+    jw_object_end(&w);
+    j = json_parse(b.data, b.len, NULL);
+    buf_free(&b);
+    pull_report_image(j);
+    json_free(j);
+}
+
+/* The configuration, in a file of its own for the unpacker. */
+static struct json *pull_config(struct member *m)
+{
+    const struct manifest_blob *b = &pull.manifest.m.config;
+    char *target = str_fmt("/v2/%s/blobs/sha256:%s", registry_order_read.path, b->digest);
+    struct registry *r = &pull.from.r;
+    struct buf text = {0};
+    const char *why;
+    struct json *j;
+
+    if (b->size > PULL_CONFIG_MAX)
+        registry_fail(500, "the image's configuration is too long");
+    while (registry_text(r, target, NULL, PULL_CONFIG_MAX, &text))
+        if (!pull_next(&pull.from))
+            pull_refused(&pull.from, registry_order_read.repo);
+    free(target);
+    *m = (struct member){.name = str_fmt("configuration %.12s", b->digest), .size = text.len};
+    m->fd = open("/config", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (m->fd < 0 || unlink("/config") < 0 || write_all(m->fd, text.data, text.len))
+        registry_fail(500, "cannot store the image's configuration: %s", str_error(errno));
+    j = json_parse(text.data, text.len, &why);
+    if (!j)
+        registry_fail(500, "the image's configuration is not JSON: %s", why);
+    buf_free(&text);
+    return j;
+}
+
+static size_t pull_first_of(size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (!strcmp(pull.layers[k].b->digest, pull.layers[i].b->digest))
+            return k;
+    return i;
+}
+
+/* Which layers are there: by their own digest or, where they hold content of lower ones, by the
+ * chain's. */
+static void pull_plan_layer(size_t i, const char *diff_id, char *chain)
+{
+    struct pull_layer *l = &pull.layers[i];
+
+    load_chain(chain, diff_id);
+    *l = (struct pull_layer){.b = &pull.manifest.m.layers[i], .fd = -1, .state = PULL_WAITS};
+    l->same = pull_first_of(i);
+    if (layer_find(diff_id) || layer_find(chain))
+        l->state = PULL_THERE;
+    l->m = (struct member){.fd = -1, .name = str_dupn(l->b->digest, SHORT_ID), .size = l->b->size};
+    pull.image.layers[i] = &l->m;
+    pull.image.digests[i] = l->b->digest;
+    pull_say_layer(i, l->state == PULL_THERE ? "Already exists" : "Pulling fs layer", 0);
+}
+
+static void pull_plan(const struct json *config)
+{
+    const struct json *ids = json_get(json_get(config, "rootfs"), "diff_ids"), *d;
+    const char *os = json_str(config, "os"), *arch = json_str(config, "architecture");
+    char chain[SHA256_HEX] = "";
+
+    if ((os && *os && strcmp(os, "linux")) || (arch && *arch && strcmp(arch, "amd64")))
+        registry_fail(404, "image is for %.40s/%.40s, not linux/amd64", os ? os : "?",
+                      arch ? arch : "?");
+    if (json_count(ids) != pull.manifest.m.nlayers)
+        registry_fail(500, "the image's configuration does not fit its manifest");
+    pull.nlayers = pull.image.nlayers = pull.manifest.m.nlayers;
+    d = ids ? ids->child : NULL;
+    for (size_t i = 0; i < pull.nlayers; i++, d = d->next)
+        pull_plan_layer(i, load_digest(d->type == JSON_STRING ? d->str : NULL, "rootfs.diff_ids"),
+                        chain);
+}
+
+/* The files of blobs are open before the unpacker is made, which has them then. */
+static void pull_open_blobs(void)
+{
+    size_t waiting = 0;
+
+    for (size_t i = 0; i < pull.nlayers; i++) {
+        struct pull_layer *l = &pull.layers[i];
+
+        if (l->state == PULL_THERE)
+            continue;
+        if (l->same == i && waiting++ >= PULL_AT_ONCE)
+            pull_say_layer(i, "Waiting", 0);
+        if (l->same != i) {
+            l->m.fd = pull.layers[l->same].m.fd;
+            continue;
+        }
+        l->m.fd = l->fd = open("/blob", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (l->fd < 0 || unlink("/blob") < 0)
+            registry_fail(500, "cannot store a layer: %s", str_error(errno));
+    }
+}
+
+static void pull_forget(struct json *config)
+{
+    for (size_t i = 0; i < pull.nlayers; i++) {
+        if (pull.layers[i].fd >= 0)
+            close(pull.layers[i].fd);
+        free(pull.layers[i].m.name);
+    }
+    pull.nlayers = 0;
+    close(pull.ready);
+    json_free(config);
+    json_free(pull.manifest.json);
+}
+
+static void pull_say_from(const char *reference)
+{
+    char *status = str_fmt("Pulling from %s", registry_order_read.path);
+
+    pull_say(reference, status, 0, 0);
+    free(status);
+}
+
+static void pull_image(const char *reference)
+{
+    bool digest = manifest_digest(reference);
+    char *tags[2];
+    size_t ntags = 0;
+    struct member config;
+    struct json *j;
+
+    pull_find_manifest(&pull.from, reference, &pull.manifest);
+    if (!digest)
+        tags[ntags++] = str_fmt("%s:%s", registry_order_read.repo, reference);
+    tags[ntags++] = str_fmt("%s@sha256:%s", registry_order_read.repo, pull.manifest.digest);
+    pull_say_from(reference);
+    if (map_find(&pull.images, pull.manifest.m.config.digest)) {
+        pull_report_there(tags, ntags);
+        json_free(pull.manifest.json);
+    } else {
+        j = pull_config(&config);
+        pull.image =
+            (struct load_image){.config = &config, .config_digest = pull.manifest.m.config.digest};
+        pull_plan(j);
+        pull_open_blobs();
+        buf_clear(&pull.report);
+        pull_start_unpacker(tags, ntags);
+        pull_give();
+        pull_fetch_more();
+        pull_run();
+        pull_report();
+        pull_forget(j);
+        close(config.fd);
+        free(config.name);
+    }
+    while (ntags)
+        free(tags[--ntags]);
+}
+
+/* ---- the worker ------------------------------------------------------------------------------ */
+
+static void pull_read_known(void)
+{
+    char line[ID_LEN + 8];
+    int n;
+
+    while ((n = fd_line(0, line, sizeof(line))) > 0 && *line) {
+        if (!str_is_hex(line + 1, ID_LEN))
+            break;
+        if (*line == 'L')
+            layer_note(line + 1);
+        else
+            map_put(&pull.images, str_dup(line + 1), &pull);
+    }
+    if (n <= 0 || *line)
+        registry_fail(500, "the worker's order is bad");
+}
+
+int worker_pull(char **argv)
+{
+    const struct registry_order *o = &registry_order_read;
+    char **tags;
+
+    signal(SIGPIPE, SIG_IGN);
+    pull_read_known();
+    registry_begin(argv[0], REGISTRY_UNPACKS);
+    for (size_t i = 0; i < PULL_AT_ONCE; i++)
+        pull.fetchers[i].fd = -1;
+    pull.from.endpoint = o->endpoints;
+    pull_open(&pull.from);
+    if (o->digest || o->tag) {
+        pull_image(o->digest ? o->digest : o->tag);
+        return 0;
+    }
+    tags = pull_find_tags(&pull.from);
+    for (size_t i = 0; tags[i]; i++)
+        pull_image(tags[i]);
+    return 0;
+}

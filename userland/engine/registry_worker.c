@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// What all workers that talk to a registry begin with: their order, a root of their own, and no
+// rights that they do not need.
+//
+// The root is a directory below tmp/ with copies of the two files that resolving names takes, and
+// the socket of the HTTPS proxy, mounted there in a mount namespace of the worker's own.
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "engine/job.h"
+#include "engine/load.h"
+#include "engine/registry.h"
+#include "lib/str.h"
+#include "runtime/caps.h"
+#include "runtime/child.h"
+
+#define ETC_MAX (256u * 1024)
+
+struct registry_order registry_order_read;
+
+void registry_say(struct buf *line)
+{
+    buf_char(line, '\n');
+    if (write_all(1, line->data, line->len))
+        _exit(2);
+    buf_free(line);
+}
+
+void registry_fail(int code, const char *fmt, ...)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+    char text[2048];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 32)
+            *p = ' ';
+    jw_object(&w, NULL);
+    jw_str(&w, "error", text);
+    jw_int(&w, "code", code);
+    jw_object_end(&w);
+    registry_say(&b);
+    _exit(1);
+}
+
+/* All that is left of the input. */
+static void registry_read_order(void)
+{
+    struct registry_order *o = &registry_order_read;
+    struct buf text = {0};
+    const char *why = "it did not come";
+    ssize_t n;
+
+    do {
+        buf_reserve(&text, 4096);
+        n = read(0, text.data + text.len, 4096);
+        text.len += n > 0 ? (size_t)n : 0;
+    } while ((n > 0 && text.len <= REGISTRY_ORDER_MAX) || (n < 0 && errno == EINTR));
+    o->text = n ? NULL : json_parse(text.data, text.len, &why);
+    if (!o->text)
+        registry_fail(500, "the worker's order is bad: %s", why);
+    buf_free(&text);
+    o->host = json_str(o->text, "Host");
+    o->path = json_str(o->text, "Path");
+    o->repo = json_str(o->text, "Repo");
+    o->tag = json_str(o->text, "Tag");
+    o->digest = json_str(o->text, "Digest");
+    o->auth = json_get(o->text, "Auth");
+    o->idle_ms = (int)json_int(o->text, "Idle", FETCH_IDLE_MS / 1000) * 1000;
+    o->endpoints = json_list(o->text, "Endpoints");
+}
+
+/* A file that is not there says nothing there either. */
+static void registry_copy(const char *dir, const char *path)
+{
+    struct buf text = {0};
+    char *to = str_fmt("%s%s", dir, path);
+
+    if (file_read(path, ETC_MAX, &text) == 0)
+        file_write(to, text.data ? text.data : "", text.len, 0644);
+    buf_free(&text);
+    free(to);
+}
+
+/* The proxy's socket gets a name in the worker's root. */
+static void registry_reach_proxy(const char *dir)
+{
+    const char *from = json_str(registry_order_read.text, "Https");
+    char *to = str_fmt("%s" REGISTRY_PROXY, dir);
+    int fd;
+
+    if (from) {
+        fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            close(fd);
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount(from, to, NULL, MS_BIND, NULL) < 0)
+            registry_fail(500, "HTTPS proxy: %s: %s", from, str_error(errno));
+        registry_order_read.proxy = REGISTRY_PROXY;
+    }
+    free(to);
+}
+
+/* Some endpoint is not plain HTTP. A mirror may also redirect to one, but then there is a proxy or
+ * not. */
+static bool registry_wants_proxy(void)
+{
+    const char *from = json_str(registry_order_read.text, "Https");
+
+    if (!from)
+        return false;
+    for (const struct json *e = registry_order_read.endpoints; e; e = e->next)
+        if (str_starts(json_str(e, "Url") ? json_str(e, "Url") : "", "https:"))
+            return true;
+    return access(from, F_OK) == 0;
+}
+
+void registry_begin(const char *dir, enum registry_rights rights)
+{
+    struct child ch = {.sync = 1};
+    char *etc = str_fmt("%s/etc", dir);
+
+    registry_read_order();
+    dir_make(etc, 0755);
+    free(etc);
+    registry_copy(dir, "/etc/hosts");
+    registry_copy(dir, "/etc/resolv.conf");
+    if (registry_wants_proxy())
+        registry_reach_proxy(dir);
+    if (rights == REGISTRY_UNPACKS) {
+        load_enter(dir, 1);
+        return;
+    }
+    if (chdir(dir) < 0 || chroot(".") < 0)
+        registry_fail(500, "cannot enter %s: %s", dir, str_error(errno));
+    child_limit(&ch, rights == REGISTRY_READS ? 1ull << CAP_DAC_READ_SEARCH : 0, 0);
+}

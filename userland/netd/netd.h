@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// netd's shell: what the pure cores decide is done here. One thread, one process; the state is
+// global, since there is one network.
+#pragma once
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/ev.h"
+#include "lib/json.h"
+#include "lib/netlink.h"
+#include "netd/config.h"
+#include "netd/dhcp4.h"
+#include "netd/dhcp6.h"
+#include "netd/ra.h"
+#include "netd/sntp.h"
+
+#define NETD_EXIT_NO_SOCKETS 3 /* the kernel has no rtnetlink: there is no use in another start */
+#define METRIC_FIRST 100       /* of the first device's default route */
+#define METRIC_STEP 10
+
+/* A device that a rule is for. */
+struct device {
+    struct device *next;
+    int index;
+    char name[IFNAMSIZ];
+    uint8_t mac[6];
+    const struct config_rule *rule;
+    uint32_t metric;
+    uint32_t mtu; /* as it was found, or as the rule has it */
+    bool carrier;
+
+    /* lease.c */
+    struct dhcp4 dhcp4;
+    struct ev_timer lease_timer;
+    struct ev_source packet, arp, udp; /* fd -1 while closed */
+    struct dhcp4_lease set;            /* what of it the kernel has */
+    bool is_set;
+
+    /* v6.c */
+    struct address local; /* the link-local address, once it can be used; family 0: none */
+    unsigned taken;       /* addresses of ours that others had (RFC 7217) */
+    struct ra ra;
+    struct ev_timer ra_timer;
+    struct dhcp6 dhcp6;
+    struct ev_timer dhcp6_timer;
+    struct ev_source udp6; /* fd -1 while closed */
+};
+
+extern struct netd {
+    struct config config;
+    int route; /* the socket for requests */
+    const char *dir;
+    struct device *devices;
+} netd;
+
+/* ---- base.c ---- */
+void net_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void net_log_to_kernel(void);
+
+uint64_t net_seed(void); /* random */
+
+/* ---- rights.c ---- */
+/* From here on: no root, no program to be started, the capabilities for the network and the clock.
+ * Ends netd when it cannot be had. */
+void rights_drop(unsigned uid);
+/* Starts the process that may set the host name, for later; before rights_drop(). */
+void namer_start(void);
+void namer_set(const char *name);
+
+/* ---- device.c ---- */
+int devices_start(void); /* 0 or -errno; the list follows the kernel's from then on */
+const struct config_rule *
+rule_of_machine(unsigned *at); /* the next one without a device, or NULL */
+
+/* ---- kernel.c: requests to rtnetlink; what fails is logged ---- */
+void kernel_link_up(const struct device *d);
+void kernel_mtu(const struct device *d, uint32_t mtu);
+/* NAME.ID above a device; there already is fine. */
+void kernel_vlan(const struct device *d, unsigned id);
+/* Lifetimes in seconds, UINT32_MAX for ever. `on_link`: the network is a route too. */
+void kernel_address(const struct device *d, const struct address *a, uint32_t preferred,
+                    uint32_t valid, bool on_link);
+void kernel_address_del(const struct device *d, const struct address *a);
+
+struct route {
+    struct address to;   /* family and prefix always; 0/0 is the default route */
+    struct address via;  /* family 0: on the link */
+    struct address from; /* family 0: the kernel chooses */
+    uint32_t metric;
+    uint8_t protocol; /* RTPROT_... */
+};
+void kernel_route(const struct device *d, const struct route *r, bool add);
+/* A file below /proc/sys/net/FAMILY/conf/DEVICE; one that is not there is left alone. */
+void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value);
+
+/* ---- lease.c: DHCPv4 of a device ---- */
+void lease_init(struct device *d);
+void lease_carrier(struct device *d, bool on);
+void lease_end(struct device *d); /* the device has gone */
+void lease_report(const struct device *d, struct jw *w);
+
+/* ---- v6.c: advertisements and stateless DHCPv6 of a device ---- */
+void v6_init(struct device *d); /* before it is up */
+void v6_up(struct device *d);
+void v6_carrier(struct device *d);
+void v6_end(struct device *d);
+/* The kernel tells of an IPv6 address; not there: it has gone. */
+void v6_address(struct device *d, const struct address *a, uint32_t flags, bool there);
+void v6_report(const struct device *d, struct jw *w);
+
+/* ---- clock.c: the time of day ---- */
+void clock_start(void);
+void clock_servers(const struct address_list *l);
+void clock_report(struct jw *w);
+
+/* ---- names.c: resolv.conf, the host name, and what `bothy net` reads ---- */
+void names_changed(void); /* written at the end of this turn of the loop */
+void names_start(void);
