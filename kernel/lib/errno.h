@@ -53,6 +53,7 @@
 #define ENONET 64
 #define EPROTO 71
 #define EOVERFLOW 75
+#define EBADFD 77
 #define EUSERS 87
 #define ENOTSOCK 88
 #define EDESTADDRREQ 89

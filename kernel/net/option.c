@@ -75,6 +75,7 @@ static const struct option_flag {
     {SO_PASSSEC, offsetof(struct socket, passsec)},
     {SO_RXQ_OVFL, offsetof(struct socket, count_lost)},
     {SO_DEBUG, offsetof(struct socket, debug)},
+    {SO_LOCK_FILTER, offsetof(struct socket, filter_locked)},
 };
 
 static bool *option_flag(struct socket *s, int name)
@@ -238,11 +239,6 @@ static int option_set_int(struct socket *s, int name, int v)
         return v < 0 ? -EINVAL : option_bind_device(s, (u32)v);
     case SO_BUSY_POLL: /* there is no device to poll */
         return v < 0 ? -EINVAL : v && !capable(CAP_NET_ADMIN) ? -EPERM : 0;
-    case SO_LOCK_FILTER: /* for good */
-        if (!v && s->filter_locked)
-            return -EPERM;
-        WRITE_ONCE(s->filter_locked, v != 0);
-        return 0;
     case SO_BSDCOMPAT: /* as Linux: of no effect for long */
         return 0;
     default:
@@ -270,6 +266,8 @@ static int option_set(struct socket *s, int name, const void *val, u32 n)
         return option_set_timeout(&s->send_timeout, val, n);
     if (name == SO_LINGER)
         return option_set_linger(s, val, n);
+    if (name == SO_LOCK_FILTER && !v && s->filter_locked) /* it is for good */
+        return -EPERM;
     if (name == SO_DEBUG && v && !capable(CAP_NET_ADMIN))
         return -EACCES;
     if (!flag)
@@ -323,9 +321,6 @@ static int option_get_int(struct socket *s, int name, int *v)
         return 0;
     case SO_ACCEPTCONN:
         *v = s->listening;
-        return 0;
-    case SO_LOCK_FILTER:
-        *v = s->filter_locked;
         return 0;
     case SO_RCVLOWAT:
         *v = MAX(s->low_water, 1);

@@ -4,6 +4,7 @@
  * no other file of the folder.
  */
 #include "net/core/up.h"
+#include "proc/nsset.h"
 #include "obj/up.h"
 #include "proc/proc.h"
 #include "proc/proc_priv.h"
@@ -57,6 +58,11 @@ struct pid *up_current_pid(void)
 struct pid_ns *up_current_pid_ns(void)
 {
     return current_pid_ns();
+}
+
+struct net_ns *up_current_net_ns(void)
+{
+    return current_task()->ns->net;
 }
 
 const struct cred *up_current_cred(void)

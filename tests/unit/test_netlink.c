@@ -48,14 +48,14 @@ TEST(netlink_what_is_built_is_read_back)
 
 TEST(netlink_a_message_that_does_not_fit_is_taken_back)
 {
-    u8 buf[64];
+    u8 buf[64], letters[80] = {0};
     struct nl_builder b;
 
     for (u32 n = 0; n < 80; n++) {
         nl_builder_init(&b, buf, sizeof(buf));
         EXPECT(nl_begin(&b, 1, 0, 0, 0, 0) && nl_end(&b) && b.len == 16);
         (void)nl_begin(&b, 2, 0, 0, 0, 4);
-        (void)nl_put_space(&b, 1, n);
+        nl_put(&b, 1, letters, n);
         nl_put_u8(&b, 2, 1);
         EXPECT(nl_end(&b) == (n <= 16));
         EXPECT(b.len == (n <= 16 ? 16 + 20 + 4 + NL_ALIGN(n) + 8 : 16));

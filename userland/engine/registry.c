@@ -11,7 +11,7 @@
 
 #define DOCKER_HOST "docker.io"
 #define DOCKER_REGISTRY "registry-1.docker.io"
-#define HTTPS_SOCKET "/run/https.sock" /* where the proxy's image serves by default */
+#define HTTPS_SOCKET "/run/https-proxy/sock" /* where the proxy's image serves by default */
 #define CMDLINE_MAX 65536
 
 static struct registry_config {

@@ -87,11 +87,13 @@ void net_tap_device(struct net_ns *ns, struct netdev *dev)
     mutex_unlock(&all->lock);
 }
 
-void net_tap_show(struct net_ns *ns, const struct packet *p, bool sent)
+void net_tap_show(struct net_ns *ns, struct packet *p, bool sent)
 {
     struct net_taps *all = net_taps_of(ns);
     struct list_node *n;
 
+    if (!packet_need(p, p->dev->header))
+        return; /* a frame without a whole header */
     rcu_read_lock();
     for (n = rcu_dereference(all->taps.next); n != &all->taps; n = rcu_dereference(n->next)) {
         struct net_tap *t = list_entry(n, struct net_tap, node);

@@ -25,5 +25,5 @@ void net_tap_add(struct net_tap *t);
 void net_tap_remove(struct net_tap *t);
 /* A device comes into ns: what it costs is known. */
 void net_tap_device(struct net_ns *ns, struct netdev *dev);
-/* Shows p to the taps of its device. */
-void net_tap_show(struct net_ns *ns, const struct packet *p, bool sent);
+/* Shows p, whose link header it makes linear, to the taps of its device. */
+void net_tap_show(struct net_ns *ns, struct packet *p, bool sent);

@@ -165,7 +165,8 @@ void *nl_begin(struct nl_builder *b, u16 type, u16 flags, u32 seq, u32 port, u32
     return at + NL_HEADER;
 }
 
-void *nl_put_space(struct nl_builder *b, u16 type, u32 n)
+/* n zeroed bytes; NULL: no space. */
+static void *nl_put_space(struct nl_builder *b, u16 type, u32 n)
 {
     u16 head[2] = {(u16)(NL_ATTR + n), type};
     u8 *at;
@@ -202,17 +203,7 @@ void nl_put_u8(struct nl_builder *b, u16 type, u8 v)
     nl_put(b, type, &v, sizeof(v));
 }
 
-void nl_put_u16(struct nl_builder *b, u16 type, u16 v)
-{
-    nl_put(b, type, &v, sizeof(v));
-}
-
 void nl_put_u32(struct nl_builder *b, u16 type, u32 v)
-{
-    nl_put(b, type, &v, sizeof(v));
-}
-
-void nl_put_u64(struct nl_builder *b, u16 type, u64 v)
 {
     nl_put(b, type, &v, sizeof(v));
 }

@@ -106,14 +106,10 @@ void nl_builder_init(struct nl_builder *b, void *buf, u32 size);
 /* A message with `body` zeroed bytes, to which it points; NULL: no space (nl_end says so, too). */
 void *nl_begin(struct nl_builder *b, u16 type, u16 flags, u32 seq, u32 port, u32 body);
 void nl_put(struct nl_builder *b, u16 type, const void *data, u32 n);
-/* n zeroed bytes; NULL: no space. */
-void *nl_put_space(struct nl_builder *b, u16 type, u32 n);
 /* n bytes as they are, without a header: a list in an attribute that is no list of attributes. */
 void nl_put_raw(struct nl_builder *b, const void *data, u32 n);
 void nl_put_u8(struct nl_builder *b, u16 type, u8 v);
-void nl_put_u16(struct nl_builder *b, u16 type, u16 v);
 void nl_put_u32(struct nl_builder *b, u16 type, u32 v);
-void nl_put_u64(struct nl_builder *b, u16 type, u64 v);
 void nl_put_text(struct nl_builder *b, u16 type, const char *s);
 /* A nest: from nl_nest, which says where, to nl_nest_end; all that is put between lies in it. */
 u32 nl_nest(struct nl_builder *b, u16 type);

@@ -129,7 +129,7 @@ static int link_set(struct nl_request *r)
 }
 RTNL_HANDLER(setlink) = {RTM_SETLINK, link_set, NULL};
 
-static int link_create(struct nl_request *r, struct link_set *q)
+static int link_make(struct nl_request *r, struct link_set *q)
 {
     const struct rtnl_kind *k = rtnl_kind_named(q->kind);
     char form[NETDEV_NAME];
@@ -177,7 +177,7 @@ static int link_new(struct nl_request *r)
     }
     if (!(r->h.flags & NLM_F_CREATE))
         return -ENODEV;
-    err = link_create(r, &q);
+    err = link_make(r, &q);
     if (err || !(q.i.flags & q.i.change) || !q.name[0] || strchr(q.name, '%'))
         return err;
     q.i.index = 0;

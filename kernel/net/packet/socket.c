@@ -40,9 +40,10 @@ static struct packet_ns *packet_ns_of(struct net_ns *ns)
     return net_part(ns, packet_ns_offset);
 }
 
-/* REQUIRES(ps->config): what it hears of changes. */
-static void packet_listen(struct packet_sock *ps, u16 protocol, u32 device)
+/* What it hears of changes. */
+static void packet_listen(struct packet_sock *ps, u16 protocol, u32 device) REQUIRES(ps->config)
 {
+    ASSERT_HELD(&ps->config);
     if (ps->tapping)
         net_tap_remove(&ps->tap);
     WRITE_ONCE(ps->protocol, protocol);

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Debian's programs that configure the network and look at it, unmodified: iproute2, tcpdump, busybox, node."""
+import os
+import sys
+import tarfile
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from bothy import commands, put, run
+from debian_image import unpacked
+from engine_fixture import busybox_layer, docker_archive, tar
+from python_image import Layer, libraries
+from suite import expect, expect_in, main
+
+RUN = "run --rm --cap-add NET_ADMIN --cap-add NET_RAW tools sh /script"
+# busybox has an `ip` of its own in its shell.
+HEAD = "export PATH=/usr/sbin:/sbin:/bin:/usr/bin; ip() { /bin/ip \"$@\"; }\n"
+
+
+def outcome(script, packages=(), programs=(), others=()):
+    """What the script prints, run in a container that has these programs of these packages."""
+    layer = Layer()
+    if programs:
+        root = unpacked(*packages)
+        for program in programs:
+            layer.file(os.path.join(root, program), "/" + program)
+        for path in libraries([os.path.join(root, program) for program in programs]):
+            layer.file(path)
+    for path in others:
+        layer.file(path)
+        for library in libraries([path]):
+            layer.file(library)
+    with tempfile.TemporaryDirectory(prefix="bothy-tools-") as folder:
+        files = tar([("script", tarfile.REGTYPE, HEAD + script)])
+        image = put(folder, "tools.tar", docker_archive("tools:latest", [busybox_layer(), layer.bytes(), files]))
+        p = run("--image", image, "--memory", "512", "--timeout", "120", *commands(RUN))
+    expect(p.returncode, 0, p.stdout + p.stderr)
+    return p.stdout
+
+
+def test_iproute2_makes_changes_and_shows_links():
+    out = outcome("""
+ip link add d0 type dummy && ip link set d0 mtu 1400 address 02:01:02:03:04:05 || exit 1
+ip link set d0 up || exit 2
+ip -br link; ip -d link show d0; ip -s link show lo | grep -c RX
+ip link set d0 name d1 2>&1
+ip link set d0 down && ip link set d0 name d1 && ip link show d1 || exit 3
+ip link add d1 type dummy 2>&1
+ip link add v0 type nonsense 2>&1
+ip link del d1 && ip link show d1 2>&1
+busybox ip link
+""", ("iproute2",), ("bin/ip",))
+    expect_in("d0               UP             02:01:02:03:04:05 <BROADCAST,MULTICAST,UP,LOWER_UP>", out)
+    expect_in("mtu 1400 qdisc noqueue state UP", out)
+    expect_in("    dummy ", out)
+    expect_in("RTNETLINK answers: Device or resource busy", out)
+    expect_in("d1: <BROADCAST,MULTICAST> mtu 1400", out)
+    expect_in("RTNETLINK answers: File exists", out)
+    expect_in("Unknown device type", out)
+    expect_in('Device "d1" does not exist.', out)
+    expect_in("1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue qlen 1000", out)
+
+
+def test_iproute2_monitor_hears_of_links():
+    out = outcome("""
+/bin/ip monitor link > /tmp/heard & m=$!
+for i in $(seq 300); do grep -q " $m .* 00000001" /proc/net/netlink && break; usleep 10000; done; cat /proc/net/netlink; echo $m
+ip link add d0 type dummy; ip link del d0
+for i in $(seq 300); do grep -q Deleted /tmp/heard && break; usleep 10000; done
+kill $m; cat /tmp/heard
+""", ("iproute2",), ("bin/ip",))
+    expect_in("d0: <BROADCAST,MULTICAST> mtu 1500", out)
+    expect_in("Deleted", out)
+
+
+def test_tcpdump_sees_what_arping_asks():
+    out = outcome("""
+ip link add d0 type dummy; ip link set d0 up; ifconfig d0 10.1.0.1 netmask 255.255.255.0
+tcpdump -Z root -n -e -l -i d0 -c 1 arp > /tmp/seen 2> /tmp/said & t=$!
+until grep -q listening /tmp/said; do usleep 10000; done
+arping -c 1 -w 1 -I d0 10.1.0.9 > /dev/null
+wait $t; cat /tmp/seen /tmp/said
+""", ("iproute2", "tcpdump"), ("bin/ip", "usr/bin/tcpdump"))
+    expect_in("ethertype ARP (0x0806), length 42: Request who-has 10.1.0.9", out)
+    expect_in("1 packet captured", out)
+    expect_in("0 packets dropped by kernel", out)
+
+
+def test_node_lists_the_interfaces():
+    out = outcome("""
+ip link add d0 type dummy; ip link set d0 up; ifconfig d0 10.1.0.1 netmask 255.255.255.0
+node -e 'console.log(JSON.stringify(Object.keys(require("os").networkInterfaces())))'
+""", ("iproute2",), ("bin/ip",), others=("/usr/bin/node",))
+    expect_in("[", out)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
