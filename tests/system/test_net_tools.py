@@ -35,7 +35,7 @@ def outcome(script, packages=(), programs=(), others=()):
     with tempfile.TemporaryDirectory(prefix="bothy-tools-") as folder:
         files = tar([("script", tarfile.REGTYPE, HEAD + script)])
         image = put(folder, "tools.tar", docker_archive("tools:latest", [busybox_layer(), layer.bytes(), files]))
-        p = run("--image", image, "--memory", "512", "--timeout", "120", *commands(RUN))
+        p = run("--image", image, "--memory", "512", "--timeout", "600", *commands(RUN))
     expect(p.returncode, 0, p.stdout + p.stderr)
     return p.stdout
 
@@ -66,13 +66,35 @@ busybox ip link
 def test_iproute2_monitor_hears_of_links():
     out = outcome("""
 /bin/ip monitor link > /tmp/heard & m=$!
-for i in $(seq 300); do grep -q " $m .* 00000001" /proc/net/netlink && break; usleep 10000; done; cat /proc/net/netlink; echo $m
+for i in $(seq 300); do grep -q " $m .* 00000001" /proc/net/netlink && break; usleep 10000; done
 ip link add d0 type dummy; ip link del d0
 for i in $(seq 300); do grep -q Deleted /tmp/heard && break; usleep 10000; done
 kill $m; cat /tmp/heard
 """, ("iproute2",), ("bin/ip",))
     expect_in("d0: <BROADCAST,MULTICAST> mtu 1500", out)
     expect_in("Deleted", out)
+
+
+def test_iproute2_configures_addresses_routes_rules_and_neighbours():
+    out = outcome("""
+ip link add d0 type dummy && ip link set d0 up || exit 1
+ip addr add 10.1.0.1/24 dev d0 && ip addr add 2001:db8::1/64 dev d0 nodad || exit 2
+ip route add default via 10.1.0.254 && ip route add 10.9.0.0/16 dev d0 metric 7 || exit 3
+ip rule add from 10.1.0.0/24 table 100 pref 50 || exit 4
+ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev d0 || exit 5
+ip -br addr; ip route; ip -6 route; ip rule; ip neigh; ip route get 8.8.8.8; busybox ip route
+ip route del 10.9.0.0/16 && ip rule del pref 50 && ip addr del 10.1.0.1/24 dev d0 || exit 6
+echo then; ip route; ip rule; ip -br addr show dev d0
+""", ("iproute2",), ("bin/ip",))
+    before, then = out.split("then\n")
+    for line in ("10.1.0.1/24 2001:db8::1/64", "default via 10.1.0.254 dev d0",
+                 "10.1.0.0/24 dev d0 proto kernel scope link src 10.1.0.1", "10.9.0.0/16 dev d0 scope link metric 7",
+                 "2001:db8::/64 dev d0 proto kernel metric 256", "50:\tfrom 10.1.0.0/24 lookup 100",
+                 "10.1.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT",
+                 "8.8.8.8 via 10.1.0.254 dev d0 src 10.1.0.1 uid 0"):
+        expect_in(line, before)
+    for gone in ("10.9.0.0", "10.1.0.1/24", "from 10.1.0.0"):
+        expect(gone in then, False, f"{gone} in {then!r}")
 
 
 def test_tcpdump_sees_what_arping_asks():

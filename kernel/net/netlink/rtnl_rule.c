@@ -189,12 +189,33 @@ static int rule_new(struct nl_request *r)
     return err ? err : ip_rule_add(r->ns, &v, r->h.flags & 0xf00);
 }
 
+/* What a request to remove a rule says of it agrees; what it leaves out is any. */
+static bool rule_matches(const struct ip_rule_view *want, const struct ip_rule_view *v)
+{
+    return v->family == want->family && (!want->priority || v->priority == want->priority) &&
+           (!want->table || v->table == want->table) &&
+           (!want->action || v->action == want->action) && (!want->tos || v->tos == want->tos) &&
+           (!want->mark_mask || (v->mark == want->mark && v->mark_mask == want->mark_mask)) &&
+           (!want->from_prefix ||
+            (v->from_prefix == want->from_prefix && ip_equal(&v->from, &want->from))) &&
+           (!want->to_prefix || (v->to_prefix == want->to_prefix && ip_equal(&v->to, &want->to))) &&
+           (!want->protocol || v->protocol == want->protocol) &&
+           (!want->in[0] || !strcmp(v->in, want->in)) &&
+           (!want->out[0] || !strcmp(v->out, want->out));
+}
+
+/* The first that matches. */
 static int rule_del(struct nl_request *r)
 {
-    struct ip_rule_view v;
-    int err = rule_parse(r, &v);
+    struct ip_rule_view want, v = {0};
+    bool found = false;
+    int err = rule_parse(r, &want);
 
-    return err ? err : ip_rule_remove(r->ns, &v);
+    while (!err && !found && ip_rule_next(r->ns, &v))
+        found = rule_matches(&want, &v);
+    if (err)
+        return err;
+    return found ? ip_rule_remove(r->ns, &v) : -ENOENT;
 }
 RTNL_HANDLER(newrule) = {RTM_NEWRULE, rule_new, NULL};
 RTNL_HANDLER(delrule) = {RTM_DELRULE, rule_del, NULL};
