@@ -400,8 +400,7 @@ static int addr_check(const struct ip_addr_view *v)
     return four && ip_v4(&v->addr) == ~0U ? -EINVAL : 0;
 }
 
-static int addr_add_locked(struct net_ns *ns, struct netdev *dev, struct ip_addr_view *v,
-                           u32 change)
+static int addr_insert(struct net_ns *ns, struct netdev *dev, struct ip_addr_view *v, u32 change)
 {
     struct ip_config *c = ip_config_make(ns);
 
@@ -426,7 +425,7 @@ int ip_address_add(struct net_ns *ns, const struct ip_addr_view *view, u32 chang
     if (!dev)
         return -ENODEV;
     net_config_lock(ns);
-    err = addr_add_locked(ns, dev, &v, change);
+    err = addr_insert(ns, dev, &v, change);
     net_config_unlock(ns);
     netdev_put(dev);
     return err;
@@ -639,7 +638,7 @@ int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix)
     if (old)
         addr_remove(ip_config_of(dev->ns), (struct ip_ifaddr *)(uintptr_t)old);
     if (!err && v4)
-        err = addr_add_locked(dev->ns, dev, &v, IP_REPLACE);
+        err = addr_insert(dev->ns, dev, &v, IP_REPLACE);
     net_config_unlock(dev->ns);
     return err;
 }

@@ -253,7 +253,7 @@ static int route_put(struct ip_config *c, struct ip_route *r, u32 change)
     return 0;
 }
 
-static int route_add_locked(struct net_ns *ns, const struct ip_route_view *v, u32 change)
+static int route_insert(struct net_ns *ns, const struct ip_route_view *v, u32 change)
 {
     struct ip_config *c = ip_config_make(ns);
     struct ip_route *r;
@@ -272,7 +272,7 @@ int ip_route_add(struct net_ns *ns, const struct ip_route_view *v, u32 change)
     if (err)
         return err;
     net_config_lock(ns);
-    err = route_add_locked(ns, v, change);
+    err = route_insert(ns, v, change);
     net_config_unlock(ns);
     return err;
 }

@@ -124,7 +124,7 @@ static int rule_check(const struct ip_rule_view *v)
     return v->action == RULE_GOTO && v->target <= v->priority ? -EINVAL : 0;
 }
 
-static int rule_add_locked(struct net_ns *ns, struct ip_rule_view *v, u32 change)
+static int rule_insert(struct net_ns *ns, struct ip_rule_view *v, u32 change)
 {
     struct ip_config *c = ip_config_make(ns);
     int err = c ? rules_make(c, v->family) : -ENOMEM;
@@ -154,12 +154,12 @@ int ip_rule_add(struct net_ns *ns, const struct ip_rule_view *r, u32 change)
     if (err)
         return err;
     net_config_lock(ns);
-    err = rule_add_locked(ns, &v, change);
+    err = rule_insert(ns, &v, change);
     net_config_unlock(ns);
     return err;
 }
 
-static int rule_remove_locked(struct net_ns *ns, const struct ip_rule_view *v)
+static int rule_take(struct net_ns *ns, const struct ip_rule_view *v)
 {
     struct ip_config *c = ip_config_make(ns);
     int err = c ? rules_make(c, v->family) : -ENOMEM;
@@ -188,13 +188,13 @@ int ip_rule_remove(struct net_ns *ns, const struct ip_rule_view *v)
     if (v->family != FAMILY_V4 && v->family != FAMILY_V6)
         return -EINVAL;
     net_config_lock(ns);
-    err = rule_remove_locked(ns, v);
+    err = rule_take(ns, v);
     net_config_unlock(ns);
     return err;
 }
 
 /* Order: family, priority, then as they were added: at->target counts those of the priority. */
-static bool rule_next_locked(struct ip_config *c, struct ip_rule_view *at)
+static bool rule_after(struct ip_config *c, struct ip_rule_view *at)
 {
     static const u16 families[2] = {FAMILY_V4, FAMILY_V6};
 
@@ -227,7 +227,7 @@ bool ip_rule_next(struct net_ns *ns, struct ip_rule_view *at)
     net_config_lock(ns);
     c = ip_config_make(ns);
     if (c)
-        more = rule_next_locked(c, at);
+        more = rule_after(c, at);
     net_config_unlock(ns);
     return more;
 }

@@ -138,7 +138,7 @@ static void tcp_info_local(struct inet_sock *s, struct tcp_info *info)
     info->tcpi_rcv_ssthresh = info->tcpi_rcv_space = info->tcpi_snd_wnd = s->sock.rcvbuf / 2;
 }
 
-void tcp_info_of(struct inet_sock *s, struct tcp_info *info)
+static void tcp_info_of(struct inet_sock *s, struct tcp_info *info)
 {
     struct tcp_wire *w = tcp_of(s)->wire;
 

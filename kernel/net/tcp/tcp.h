@@ -106,7 +106,4 @@ extern const struct inet_option tcp_options[TCP_OPTIONS];
 int tcp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v);
 int tcp_option_judge(const struct inet_option *o, s32 *v);
 int tcp_option_set(struct inet_sock *s, int name, const void *val, u32 n);
-/* TCP_INFO's, of any state. */
-struct tcp_info;
-void tcp_info_of(struct inet_sock *s, struct tcp_info *info);
 int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n);

@@ -50,16 +50,29 @@ static bool tcp_wire_fits_locked(struct tcp_wire *w, u32 cost) REQUIRES(w->sock-
     return !s->queued || (u64)s->queued + w->waiting + cost <= 2ULL * s->rcvbuf;
 }
 
+/* Space for the next bytes of the stream is made of what waits behind them. */
+static void tcp_wire_prune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock)
+{
+    struct tcp_after a;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    tcp_after_init(&a);
+    tcp_conn_prune(&w->conn, &a.result);
+    tcp_wire_result_locked(w, &a);
+}
+
 /* p's payload as a piece of the core's, charged; NULL: there is no space, p stays. */
 static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet *p,
                                                const struct tcp_segment *seg)
     REQUIRES(w->sock->inet.sock.lock)
 {
     struct tcp_came *came = (struct tcp_came *)(void *)p->control;
-    struct socket *s = &w->sock->inet.sock;
+    u32 cost = packet_cost(p);
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    if (!tcp_wire_fits_locked(w, packet_cost(p)) || packet_charge(p, s->account)) {
+    if (!tcp_wire_fits_locked(w, cost) && w->waiting && seg->seq == w->conn.rcv_nxt)
+        tcp_wire_prune_locked(w);
+    if (!tcp_wire_fits_locked(w, cost) || packet_charge(p, w->sock->inet.sock.account)) {
         COUNT(net_tcp_full);
         return NULL;
     }
