@@ -256,6 +256,10 @@ static void devices_remove(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
 
+    mutex_lock(&dev->config);
+    __atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST);
+    mutex_unlock(&dev->config);
+    work_flush(workq_system, &dev->changed); /* which would use a namespace that may go */
     net_device_down(dev);
     mutex_lock(&d->config);
     (void)devices_tell(dev, NET_DEVICE_GONE);
