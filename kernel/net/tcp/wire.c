@@ -414,7 +414,8 @@ void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a)
         slab_free(tcp_record_cache, r);
     }
     tcp_buffer_fini(&w->out);
-    a->closed = tcp_table_remove(&w->entry); /* TIME_WAIT's record may have taken its place */
+    (void)tcp_table_remove(&w->entry); /* TIME_WAIT's record may have taken its place */
+    a->closed = true;
     if (w->timed && timer_cancel_nowait(&w->timer)) {
         w->timed = false;
         a->timed = true;
@@ -438,7 +439,8 @@ static void tcp_wire_events_locked(struct tcp_wire *w, struct tcp_after *a)
         WRITE_ONCE(s->shut, s->shut | SOCK_SHUT_RD);
         a->wake |= POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP;
     }
-    if (events & (TCP_EVENT_ERROR | TCP_EVENT_SOFT)) {
+    if ((events & TCP_EVENT_ERROR) ||
+        ((events & TCP_EVENT_SOFT) && inet_wants_errors(&w->sock->inet, ip_is_v4(&w->head.to)))) {
         WRITE_ONCE(s->error, a->result.error);
         a->wake |= POLLERR;
     }
