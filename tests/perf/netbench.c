@@ -8,9 +8,10 @@
  *
  * An order is a line on a connection of its own; the server answers it with a line, does the work
  * between two marks (mark.h: 2i and 2i+1 of the i-th kind), and says `done`. Kinds: `out` and `in`
- * N bytes of a stream from the server and to it; `trips` N bytes there and back one by one;
- * `connects` N connections, each with one byte; `dgrams-in` N datagrams of 1400 bytes to it, in
- * portions that it confirms; `dgram-trips` N datagrams of a byte there and back.
+ * N bytes of a stream from the server and to it; `trips` N bytes there and back one by one; `drip`
+ * N writes of 200 bytes to a server that begins to read late; `connects` N connections, each with
+ * one byte; `dgrams-in` N datagrams of 1400 bytes to it, in portions that it confirms;
+ * `dgram-trips` N datagrams of a byte there and back.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -26,6 +27,7 @@
 
 #define CHUNK 65536
 #define DATAGRAM 1400
+#define DRIP 200
 #define PORTION 16 /* datagrams between two confirmations: they fit in any socket's buffer */
 
 static char chunk[CHUNK];
@@ -175,6 +177,21 @@ static void ask_connects(int control, const char *host, int port, unsigned long 
     }
 }
 
+/* Small writes to one that does not read for a while. */
+static void serve_drip(int control, int port, unsigned long n)
+{
+    usleep(300000);
+    MARK(12);
+    receive_all(control, n * DRIP);
+    MARK(13);
+}
+
+static void ask_drip(int control, const char *host, int port, unsigned long n)
+{
+    while (n--)
+        bench_need(write(control, chunk, DRIP) == DRIP, "write");
+}
+
 /* ---- datagrams ---- */
 
 static void serve_dgrams_in(int control, int port, unsigned long n)
@@ -240,6 +257,7 @@ static const struct order orders[] = {
     {"out", serve_out, ask_out},
     {"in", serve_in, ask_in},
     {"trips", serve_trips, ask_trips},
+    {"drip", serve_drip, ask_drip},
     {"connects", serve_connects, ask_connects},
     {"dgrams-in", serve_dgrams_in, ask_dgrams_in},
     {"dgram-trips", serve_dgram_trips, ask_dgram_trips},

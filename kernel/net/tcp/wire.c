@@ -13,8 +13,8 @@
 #define IPV4_BYTES 20
 #define IPV6_BYTES 40
 #define TOS_ECN 3
-#define TCP_RCVBUF_MOST (6U << 20) /* Linux's tcp_rmem and tcp_wmem */
-#define TCP_SNDBUF_MOST (4U << 20)
+#define GATHER_LESS \
+    128U /* bytes of a segment that are copied rather than kept in a packet of their own */
 
 COUNTER(net_tcp_no_packet);
 
@@ -123,76 +123,6 @@ void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
     w->full = false;
     w->waiting = 0;
     w->open = true;
-}
-
-/* ---- options ---- */
-
-u32 tcp_payload_most(const struct socket *s)
-{
-    return tcp_payload(s->rcvbuf_set ? s->rcvbuf : TCP_RCVBUF_MOST);
-}
-
-static u64 tcp_seconds(s32 v)
-{
-    return v > 0 ? (u64)v * NSEC_PER_SEC : 0;
-}
-
-void tcp_wire_options_locked(struct tcp_wire *w)
-{
-    struct tcp_sock *t = w->sock;
-    struct inet_sock *s = &t->inet;
-    struct tcp_options *o = &w->conn.options;
-    static const struct socket_header none = {-1, -1, -1, 0};
-    s32 lowat = inet_option_get(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
-
-    ASSERT_HELD(&s->sock.lock);
-    inet_header(s, &w->head.to, &none, &w->head.hops, &w->head.tos);
-    w->head.tos &= (u8)~TOS_ECN;
-    *o = (struct tcp_options){
-        .user_timeout = (u64)inet_option_get(s, IPPROTO_TCP, TCP_USER_TIMEOUT) * NSEC_PER_MSEC,
-        .keep_idle = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPIDLE)),
-        .keep_interval = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPINTVL)),
-        .linger2 = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_LINGER2)),
-        .keep_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_KEEPCNT),
-        .syn_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_SYNCNT),
-        .maxseg = t->maxseg,
-        .window_clamp = (u32)inet_option_get(s, IPPROTO_TCP, TCP_WINDOW_CLAMP),
-        .notsent_lowat = lowat > 0 ? (u32)lowat : 0,
-        .keep_alive = s->sock.keepalive,
-        .no_delay = inet_option_get(s, IPPROTO_TCP, TCP_NODELAY),
-        .cork = inet_option_get(s, IPPROTO_TCP, TCP_CORK),
-        .quick_ack = t->quick_ack,
-    };
-}
-
-void tcp_wire_options(struct tcp_wire *w)
-{
-    struct tcp_after a;
-
-    tcp_after_init(&a);
-    spin_lock(&w->sock->inet.sock.lock);
-    if (w->open) {
-        tcp_wire_options_locked(w);
-        tcp_conn_options_changed(&w->conn, time_ns());
-        tcp_conn_set_rcv_buf(&w->conn, tcp_payload(w->sock->inet.sock.rcvbuf));
-        if (w->conn.options.no_delay || !w->conn.options.cork)
-            tcp_conn_push(&w->conn);
-    }
-    tcp_wire_unlock(w, &a);
-}
-
-/* The core has seen that more would be of use; what the program has set stays. */
-static void tcp_wire_tune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock)
-{
-    struct socket *s = &w->sock->inet.sock;
-
-    ASSERT_HELD(&w->sock->inet.sock.lock);
-    if (!s->rcvbuf_set && 2ULL * w->conn.rcv_want > s->rcvbuf) {
-        WRITE_ONCE(s->rcvbuf, (u32)MIN(2ULL * w->conn.rcv_want, (u64)TCP_RCVBUF_MOST));
-        tcp_conn_set_rcv_buf(&w->conn, tcp_payload(s->rcvbuf));
-    }
-    if (!s->sndbuf_set && 2ULL * w->conn.snd_want > s->sndbuf)
-        WRITE_ONCE(s->sndbuf, (u32)MIN(2ULL * w->conn.snd_want, (u64)TCP_SNDBUF_MOST));
 }
 
 /* ---- what the core wants sent ---- */
@@ -370,12 +300,36 @@ static void tcp_wire_drop_locked(struct tcp_wire *w, struct list_node *drop)
     }
 }
 
+/* A few bytes go into the last message's packet, where that has space and is not the reader's.
+ * False: no. */
+static bool tcp_wire_gather_locked(struct tcp_wire *w, struct packet *p, u32 skip, u32 len)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct socket *s = &w->sock->inet.sock;
+    struct sock_msg *last =
+        list_empty(&s->queue) ? NULL : list_entry(s->queue.prev, struct sock_msg, node);
+    u8 *to;
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    if (!last || last->node.prev == &s->queue || !last->packet || len >= GATHER_LESS)
+        return false;
+    to = packet_append(sock_msg_packet(last), len);
+    if (!to)
+        return false;
+    packet_copy(p, skip, len, to);
+    WRITE_ONCE(last->len, last->len + len); /* a reader that peeks sees its bytes then */
+    s->queued += len;
+    s->unread += len;
+    packet_free(p);
+    return true;
+}
+
 /* Pieces in order become messages of the queue. */
 static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
     REQUIRES(w->sock->inet.sock.lock)
 {
-    struct socket *s = &w->sock->inet.sock;
     struct tcp_piece *piece;
+    bool any = !list_empty(ready);
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
     while ((piece = list_first(ready, struct tcp_piece, link))) {
@@ -388,10 +342,14 @@ static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
             packet_free(p);
             continue;
         }
+        if (tcp_wire_gather_locked(w, p, skip, len))
+            continue;
         packet_trim(p, skip + len);
-        sock_packet_settle(s, p, skip);
+        sock_packet_settle(&w->sock->inet.sock, p, skip);
         (void)sock_queue_add_locked(&w->sock->inet.sock, sock_packet_msg(p));
     }
+    if (any)
+        tcp_wire_window_locked(w);
 }
 
 /* The connection has ended: what is left of it is taken apart. */

@@ -87,6 +87,10 @@ void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
     REQUIRES(w->sock->inet.sock.lock);
 /* The socket's options are the core's. */
 void tcp_wire_options_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
+/* wire_tune.c: the window follows what the queue costs; the buffers what the core has seen to be of
+ * use. */
+void tcp_wire_window_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
+void tcp_wire_tune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
 /* They have changed. */
 void tcp_wire_options(struct tcp_wire *w);
 /* Takes a connection apart that has ended. */
