@@ -106,12 +106,12 @@ TEST(files_of_etc_are_made_anew)
     struct buf b = {0};
     struct stat st;
 
-    EXPECT(at >= 0 && etc_files_write(at, &shared) == 0);
+    EXPECT(at >= 0 && etc_files_write(at, &shared, false) == 0);
     old = open(hosts, O_RDONLY);
     EXPECT(old >= 0 && fcntl(old, F_SETLEASE, F_RDLCK) == 0);
     signal(SIGIO, SIG_IGN);
     shared.hostname = "other";
-    EXPECT(etc_files_write(at, &shared) == 0);
+    EXPECT(etc_files_write(at, &shared, false) == 0);
     EXPECT(fcntl(old, F_GETLEASE) == F_RDLCK && fstat(old, &st) == 0 && st.st_nlink == 0);
     EXPECT(file_read(hosts, 1000, &b) == 0 && strstr(b.data, "127.0.1.1\tother\n"));
     EXPECT(close(old) == 0 && close(at) == 0 && tree_remove(AT_FDCWD, dir) == 0);

@@ -120,6 +120,8 @@ def test_a_server_on_the_hosts_network_is_reached():
         expect((p.returncode, p.stdout == SERVED), (0, True), f"{len(p.stdout)} bytes")
     machine.docker("rm", "-f", "web")
     expect_in("10.0.2.15", machine.docker("run", "--rm", "--network", "host", "busybox", "ip", "addr"))
+    expect(machine.docker("run", "--rm", "--network", "host", "busybox", "cat", "/etc/resolv.conf").split()[-2:],
+           ["nameserver", "10.0.2.3"])
     out = machine.docker("run", "--rm", "--network", "none", "busybox", "ip", "addr")
     expect("eth0" in out, False)
 

@@ -129,7 +129,7 @@ void agent_config(void)
     if (!agent.spec.argv[0])
         agent_fail("bad %s: no args", AGENT_CONFIG);
     etc = open(AGENT_ETC, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err = etc < 0 ? -errno : etc_files_write(etc, &agent.shared);
+    err = etc < 0 ? -errno : etc_files_write(etc, &agent.shared, false);
     if (etc >= 0)
         close(etc);
     if (err)

@@ -9,6 +9,8 @@
 #include "runtime/rootfs.h"
 #include "lib/str.h"
 
+#define RESOLV_MAX 65536
+
 /* Made anew at each start: the last one's processes may have had it open, and have given the
  * descriptor to another container's, with a lease on it, for which an open would wait. */
 static int etc_file_write(int dir, const char *name, const struct buf *text)
@@ -51,28 +53,33 @@ static void etc_list(struct buf *b, const char *key, char **list)
     buf_char(b, '\n');
 }
 
-static void etc_resolv(struct buf *b, const struct shared_spec *r)
+/* On the host's network the host's servers are good, unless the container was given its own. */
+static void etc_resolv(struct buf *b, const struct shared_spec *r, bool host_net)
 {
+    bool own = (r->dns && *r->dns) || (r->dns_search && *r->dns_search) ||
+               (r->dns_options && *r->dns_options);
+
+    if (host_net && !own && file_read("/etc/resolv.conf", RESOLV_MAX, b))
+        b->len = 0; /* there may be none yet */
     for (char **server = r->dns; server && *server; server++)
         buf_fmt(b, "nameserver %s\n", *server);
     etc_list(b, "search", r->dns_search);
     etc_list(b, "options", r->dns_options);
 }
 
-int etc_files_write(int dir, const struct shared_spec *shared)
+int etc_files_write(int dir, const struct shared_spec *shared, bool host_net)
 {
-    static const struct {
-        const char *name;
-        void (*text)(struct buf *b, const struct shared_spec *r);
-    } files[] = {{"hostname", etc_hostname}, {"hosts", etc_hosts}, {"resolv.conf", etc_resolv}};
+    struct buf text[3] = {{0}};
+    static const char *const names[3] = {"hostname", "hosts", "resolv.conf"};
     int err = 0;
 
-    for (int i = 0; i < 3 && !err; i++) {
-        struct buf b = {0};
-
-        files[i].text(&b, shared);
-        err = etc_file_write(dir, files[i].name, &b);
-        buf_free(&b);
+    etc_hostname(&text[0], shared);
+    etc_hosts(&text[1], shared);
+    etc_resolv(&text[2], shared, host_net);
+    for (int i = 0; i < 3; i++) {
+        if (!err)
+            err = etc_file_write(dir, names[i], &text[i]);
+        buf_free(&text[i]);
     }
     return err;
 }

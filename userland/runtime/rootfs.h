@@ -33,6 +33,6 @@ void mounts_standard(struct child *ch, const char *etc);
 void root_enter(struct child *ch, const char *dir); /* pivots; the old root is gone */
 void mounts_finish(struct child *ch); /* masks, read-only paths and root, after the pivot */
 
-/* Writes hostname, hosts and resolv.conf as a container sees them into the directory `dir`. 0
- * or -errno. */
-int etc_files_write(int dir, const struct shared_spec *shared);
+/* Writes hostname, hosts and resolv.conf as a container sees them into the directory `dir`;
+ * host_net: it is on the host's network. 0 or -errno. */
+int etc_files_write(int dir, const struct shared_spec *shared, bool host_net);

@@ -224,9 +224,9 @@ static int ioctl_set(struct netdev *dev, unsigned cmd, const struct ifreq_user *
     case SIOCSIFFLAGS:
         return ioctl_set_flags(dev, r->flags);
     case SIOCSIFMTU:
-        return r->number < 0 ? -EINVAL : netdev_set_mtu(dev, (u32)r->number);
+        return r->number < 0 ? -EINVAL : net_device_set_mtu(dev, (u32)r->number);
     case SIOCSIFHWADDR:
-        return r->link.family == dev->type ? netdev_set_address(dev, r->link.addr) : -EINVAL;
+        return r->link.family == dev->type ? net_device_set_address(dev, r->link.addr) : -EINVAL;
     default:
         return ioctl_set_addr(dev, cmd, r);
     }
