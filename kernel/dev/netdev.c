@@ -71,20 +71,23 @@ int netdev_up(struct netdev *dev)
 /* Packets that wait for a device that sends no more. */
 static void netdev_drop_backlog(struct netdev_queue *q)
 {
+    struct list_node lost;
     struct packet *p;
 
+    list_init(&lost);
     spin_lock(&q->lock);
-    while ((p = list_first(&q->backlog, struct packet, node))) {
-        list_del(&p->node);
-        packet_free(p);
-        q->tx_dropped++;
-    }
+    list_splice_tail(&lost, &q->backlog);
+    q->tx_dropped += q->nr_backlog;
     q->nr_backlog = 0;
     q->stopped = false;
 #ifdef DEBUG
     q->receiver = NULL; /* it may have another thread when it is up again */
 #endif
     spin_unlock(&q->lock);
+    while ((p = list_first(&lost, struct packet, node))) {
+        list_del(&p->node);
+        packet_free(p);
+    }
 }
 
 void netdev_down(struct netdev *dev)

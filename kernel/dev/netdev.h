@@ -52,6 +52,7 @@ struct segment_plan;
 #define NETDEV_ADDR 6 /* bytes of a link address; loopback and tunnels have none */
 #define NETDEV_BUDGET 64
 #define NETDEV_BACKLOG 1000
+#define NETDEV_BACKLOG_MOST 10000U /* that may be asked for */
 #define NETDEV_QUEUES 16
 #define NETDEV_JOINS 8      /* flows whose segments are joined at a time, of one queue */
 #define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */

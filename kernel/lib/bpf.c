@@ -160,10 +160,16 @@ static bool bpf_load(const struct bpf_packet *p, u32 k, u32 n, u32 *out)
         at = (s64)k - BPF_FROM_LINK + p->link;
     if (at < -(s64)p->before || at + n > p->len)
         return false;
-    if (at + n <= p->nr_head || at + n <= 0)
-        memcpy(bytes, p->head + at, n);
-    else
+    if (at >= 0 && at + n > p->nr_head)
         p->fetch(p, (u32)at, bytes, n);
+    else if (at + n <= (s64)p->nr_head || at + n <= 0)
+        memcpy(bytes, p->head + at, n);
+    else /* it begins before the packet and ends behind its head */
+        for (u32 i = 0; i < n; i++)
+            if (at + i < (s64)p->nr_head)
+                bytes[i] = p->head[at + i];
+            else
+                p->fetch(p, (u32)(at + i), bytes + i, 1);
     *out = 0;
     for (u32 i = 0; i < n; i++)
         *out = *out << 8 | bytes[i];

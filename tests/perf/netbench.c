@@ -312,8 +312,11 @@ static void ask(const char *host, int port, const char *name, unsigned long n)
 
     snprintf(line, sizeof(line), "%s %lu\n", name, n);
     bench_need(write(control, line, strlen(line)) == (ssize_t)strlen(line), "write");
-    if (!o)
-        return; /* the server ends */
+    if (!o) { /* the server ends: it has heard that once it closes */
+        bench_need(read(control, line, 1) == 0, "the end");
+        close(control);
+        return;
+    }
     read_line(control, line, sizeof(line));
     begun = bench_now();
     o->ask(control, host, port, n);

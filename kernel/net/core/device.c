@@ -7,11 +7,12 @@
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "sync/rcu.h"
 #include "mm/slab.h"
 #include "net/core/event.h"
 #include "net/core/tap.h"
 
-#define NAMES_MOST 4096 /* numbers tried for a name with %d */
+#define DEVICES_MOST 512U /* of a namespace */
 
 TABLE_DECLARE(struct net_device_hook, net_device_hooks);
 TABLE_DECLARE(struct net_link, net_links);
@@ -23,7 +24,7 @@ struct net_devices {
     struct mutex config;
     struct spinlock lock;
     struct list_node devs; /* lock  each with a reference */
-    u32 last_index;        /* lock */
+    u32 last_index, nr;    /* lock */
 };
 static u32 devices_offset;
 
@@ -128,23 +129,55 @@ struct netdev *net_device_by_name(struct net_ns *ns, const char *name)
     return dev;
 }
 
-/* A name of that form that no device has. */
+/* The number that a device's name has in place of %d; DEVICES_MOST: none. */
+static u32 devices_number(const char *name, const char *form, u32 mark)
+{
+    char made[NETDEV_NAME] = {0}, front[NETDEV_NAME] = {0};
+    u32 n = 0, i = mark;
+
+    for (; name[i] >= '0' && name[i] <= '9' && n < DEVICES_MOST; i++)
+        n = n * 10 + (u32)(name[i] - '0');
+    if (i == mark || n >= DEVICES_MOST)
+        return DEVICES_MOST;
+    memcpy(front, form, mark);
+    snprintf(made, sizeof(made), "%s%u%s", front, n, form + mark + 2);
+    return strncmp(made, name, NETDEV_NAME) ? DEVICES_MOST : n;
+}
+
+/* A name with the first number that is free in place of %d, of which there may be one. */
 static int devices_choose(struct net_devices *d, const char *form, char name[NETDEV_NAME])
 {
-    for (unsigned i = 0; i < NAMES_MOST; i++) {
-        snprintf(name, NETDEV_NAME, form, i);
-        if (!devices_named(d, name))
-            return 0;
-        if (!strchr(form, '%'))
-            return -EEXIST;
+    u64 used[DEVICES_MOST / 64] = {0};
+    const char *percent = strchr(form, '%');
+    u32 mark = percent ? (u32)(percent - form) : 0, n = 0;
+    char front[NETDEV_NAME] = {0};
+    struct netdev *dev;
+
+    if (d->nr >= DEVICES_MOST)
+        return -ENFILE;
+    if (!percent) {
+        strlcpy(name, form, NETDEV_NAME);
+        return devices_named(d, form) ? -EEXIST : 0;
     }
-    return -ENFILE;
+    if (percent[1] != 'd' || strchr(percent + 1, '%') || mark >= NETDEV_NAME - 1)
+        return -EINVAL;
+    list_for_each (dev, &d->devs, node) {
+        u32 number = devices_number(dev->name, form, mark);
+
+        if (number < DEVICES_MOST)
+            used[number / 64] |= 1ULL << number % 64;
+    }
+    while (used[n / 64] >> n % 64 & 1) /* one of them is free: there are fewer devices */
+        n++;
+    memcpy(front, form, mark);
+    snprintf(name, NETDEV_NAME, "%s%u%s", front, n, percent + 2);
+    return devices_named(d, name) ? -EEXIST : 0;
 }
 
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
 {
     struct net_devices *d = devices_of(ns);
-    char chosen[NETDEV_NAME];
+    char chosen[NETDEV_NAME] = {0};
     int err;
 
     spin_lock(&d->lock);
@@ -155,6 +188,7 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         dev->ns = ns;
         netdev_get(dev);
         list_add_tail(&d->devs, &dev->node);
+        d->nr++;
     }
     spin_unlock(&d->lock);
     if (!err) {
@@ -213,10 +247,11 @@ void net_config_unlock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller has loc
 int net_device_up(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
-    bool was = READ_ONCE(dev->flags) & NETDEV_UP;
+    bool was;
     int err;
 
     mutex_lock(&d->config);
+    was = READ_ONCE(dev->flags) & NETDEV_UP;
     err = netdev_up(dev);
     if (!err && !was)
         err = devices_tell(dev, NET_DEVICE_UP);
@@ -233,14 +268,13 @@ int net_device_up(struct netdev *dev)
 void net_device_down(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
-    bool was;
 
     mutex_lock(&d->config);
-    (void)devices_tell(dev, NET_DEVICE_DOWN);
-    was = READ_ONCE(dev->flags) & NETDEV_UP;
-    netdev_down(dev);
-    if (was)
+    if (READ_ONCE(dev->flags) & NETDEV_UP) {
+        (void)devices_tell(dev, NET_DEVICE_DOWN);
+        netdev_down(dev);
         net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+    }
     mutex_unlock(&d->config);
 }
 
@@ -249,7 +283,7 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
     if (!join)
         netdev_group_leave(dev, link);
     else if (netdev_group_join(dev, link))
-        log_warn("%s: a group too many", dev->name);
+        log_limited(LOG_WARN, "%s: a group too many", dev->name);
 }
 
 static void devices_remove(struct netdev *dev)
@@ -261,11 +295,15 @@ static void devices_remove(struct netdev *dev)
     mutex_unlock(&dev->config);
     work_flush(workq_system, &dev->changed); /* which would use a namespace that may go */
     net_device_down(dev);
+    if (!(dev->flags &
+          NETDEV_LOOPBACK)) /* who saw it up is done: what it left anywhere is forgotten below */
+        rcu_synchronize();
     mutex_lock(&d->config);
     (void)devices_tell(dev, NET_DEVICE_GONE);
     net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
     spin_lock(&d->lock);
     list_del(&dev->node);
+    d->nr--;
     spin_unlock(&d->lock);
     mutex_unlock(&d->config);
     netdev_put(dev);

@@ -34,15 +34,22 @@ static void filter_fetch(const struct bpf_packet *b, u32 offset, u8 *out, u32 n)
     }
 }
 
+#define NO_HEADER (-(1 << 30)) /* loads from there fail */
+
+/* Where a header begins, from the filter's first byte; one that was not parsed is none. */
+static s32 filter_header(const struct packet *p, u16 at, u32 skip)
+{
+    return at && at <= p->start + skip ? (s32)at - (s32)p->start - (s32)skip : NO_HEADER;
+}
+
 u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip)
 {
     struct bpf_packet b = {
         .head = p->head + p->start + skip,
         .nr_head = p->linear > skip ? p->linear - skip : 0,
-        .before = p->start + skip,
         .len = p->len > skip ? p->len - skip : 0,
-        .link = (s32)p->link - (s32)p->start - (s32)skip,
-        .network = (s32)p->network - (s32)p->start - (s32)skip,
+        .link = filter_header(p, p->link, skip),
+        .network = filter_header(p, p->network, skip),
         .fetch = filter_fetch,
         .packet = p,
         .known =
@@ -63,6 +70,10 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
             },
     };
 
+    if (b.network != NO_HEADER)
+        b.before = (u32)-b.network;
+    if (b.link != NO_HEADER)
+        b.before = (u32)-MIN(b.link, b.network == NO_HEADER ? 0 : b.network);
     return bpf_run(f->insns, &b);
 }
 

@@ -12,6 +12,7 @@
 TABLE_DECLARE(struct net_part, net_parts);
 
 struct net_ns *net_ns_init;
+static struct workq *net_ns_ends;
 static u32 net_ns_size = ALIGN_UP((u32)sizeof(struct net_ns), PART_ALIGN);
 
 static void net_ns_undo(struct net_ns *ns, const struct net_part *end)
@@ -60,13 +61,30 @@ static void net_ns_boot(void)
 }
 INIT_HOOK(net_ns_boot, INIT_CORE);
 
+static void net_ns_late(void)
+{
+    net_ns_ends = workq_create("net ends");
+    if (!net_ns_ends)
+        panic("no memory for the end of net namespaces");
+}
+INIT_HOOK(net_ns_late, INIT_LATE);
+
 void net_ns_get(struct net_ns *ns)
 {
     refcount_get(&ns->ref);
 }
 
+/* Whoever drops the last reference may be a worker that the parts' teardown waits for, or one that
+ * may not sleep so long: the end has a worker of its own. */
+static void net_ns_end(struct work *w)
+{
+    net_ns_undo(container_of(w, struct net_ns, end), __table_net_parts_end);
+}
+
 void net_ns_put(struct net_ns *ns)
 {
-    if (refcount_put(&ns->ref))
-        net_ns_undo(ns, __table_net_parts_end);
+    if (!refcount_put(&ns->ref))
+        return;
+    work_init(&ns->end, net_ns_end);
+    work_queue(net_ns_ends, &ns->end);
 }

@@ -6,12 +6,13 @@
  * look-up is an addition. A part has locks of its own.
  *
  * Lifetime: counted. A socket, a process's set of namespaces and a device hold a reference. The
- * last one calls the parts' teardown in the reverse order of their setup.
+ * last one has the parts' teardown called by a worker, in the reverse order of their setup.
  */
 #pragma once
 
 #include "lib/list.h"
 #include "lib/types.h"
+#include "sched/work.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
@@ -23,6 +24,7 @@ struct user_ns;
 struct net_ns {
     refcount_t ref;
     u64 inum;                /* I */
+    struct work end;         /*    once nothing refers to it */
     struct user_ns *user_ns; /* I  a reference */
     u32 watchers;            /* a  who sees packets beside their receivers (taps, raw sockets) */
 };
@@ -51,7 +53,7 @@ static inline void net_ns_watch(struct net_ns *ns, s32 by)
 {
     __atomic_fetch_add(&ns->watchers, (u32)by, __ATOMIC_RELAXED);
 }
-void net_ns_put(struct net_ns *ns); /* may sleep */
+void net_ns_put(struct net_ns *ns);
 
 /* A file of /proc/<pid>/net: shows what the namespace has. Registered by the subsystem that knows,
  * served by kernel/proc. */

@@ -572,8 +572,15 @@ u64 address_time(struct ip_config *c, u64 now)
     u64 first = 0, at;
 
     for (n = rb_first(&c->addrs); n; n = next) {
+        struct ip_ifaddr *a = rb_entry(n, struct ip_ifaddr, node);
+        bool goes = a->valid_until && a->valid_until <= now;
+
         next = rb_next(n);
-        at = addr_time(c, rb_entry(n, struct ip_ifaddr, node), now);
+        at = addr_time(c, a, now);
+        if (goes) { /* and others with it, perhaps the next */
+            next = rb_first(&c->addrs);
+            cond_yield();
+        }
         first = at && (!first || at < first) ? at : first;
     }
     return first;

@@ -20,8 +20,10 @@ static void config_teardown(struct net_ns *ns, void *part)
     if (!c)
         return;
     WRITE_ONCE(c->closed, true);
-    timer_cancel(&c->timer);
-    work_flush(workq_system, &c->work);
+    for (u32 i = 0; i < 2; i++) { /* a job that had seen it open may have started the timer again */
+        timer_cancel(&c->timer);
+        work_flush(workq_system, &c->work);
+    }
     neighbour_table_fini(&c->neighbours);
     reassembly_forget(&c->reassembly, NULL);
     routes_free(c);

@@ -48,7 +48,7 @@ static bool ipv6_ends_are_ok(struct packet *p, const struct ipv6 *h)
     return ipv6_ends_ok(h) && (ip_is_any(&h->from) || !ip_local_device(p->dev->ns, &h->from));
 }
 
-static void ipv6_walk(struct packet *p, struct ip_info *info);
+static void ipv6_walk(struct packet *p, struct ip_info *info, bool joined);
 
 /* A fragment; goes on with the whole as if it had come without a fragment's header. */
 static void ipv6_join(struct packet *p, u32 at, struct ip_info *info)
@@ -80,11 +80,12 @@ static void ipv6_join(struct packet *p, u32 at, struct ip_info *info)
     head[4] = (u8)((whole->len - IPV6_HEADER) >> 8);
     head[5] = (u8)(whole->len - IPV6_HEADER);
     head[6] = next;
-    ipv6_walk(whole, info);
+    ipv6_walk(whole, info, true);
 }
 
-/* The packet begins with its IPv6 header: its extension headers are passed. */
-static void ipv6_walk(struct packet *p, struct ip_info *info)
+/* The packet begins with its IPv6 header: its extension headers are passed. joined: of fragments,
+ * so that it is none itself, however many headers it has. */
+static void ipv6_walk(struct packet *p, struct ip_info *info, bool joined)
 {
     u32 n = MIN(p->len, (u32)(PACKET_HEAD - p->start));
     const u8 *at = packet_need(p, n);
@@ -96,7 +97,7 @@ static void ipv6_walk(struct packet *p, struct ip_info *info)
         if (!ip_is_multicast(&info->to) || chain.group_too)
             icmp_error_send(p, info, ICMP6_PROBLEM, chain.code, chain.at);
     }
-    if (verdict == IPV6_FRAGMENT) {
+    if (verdict == IPV6_FRAGMENT && !joined) {
         info->protocol = chain.protocol;
         ipv6_join(p, chain.at, info);
         return;
@@ -136,7 +137,7 @@ static void ipv6_receive(struct packet *p)
                             .flow = h.flow,
                             .hops = h.hops,
                             .tos = h.tos};
-    ipv6_walk(p, &info);
+    ipv6_walk(p, &info, false);
 }
 
 NET_PROTOCOL(ipv6) = {ETHERTYPE_IPV6, ipv6_receive};

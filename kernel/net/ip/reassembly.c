@@ -4,6 +4,7 @@
  * empty.
  */
 #include "net/ip/reassembly.h"
+#include "dev/netdev.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/ip/fragment.h"
@@ -11,6 +12,7 @@
 #include "net/ip/ipv4.h"
 #include "net/ip/ipv6.h"
 #include "sched/timer.h"
+#include "net/ip/ip_priv.h"
 
 #define DATAGRAM_MOST 65535U
 #define DATAGRAM_LINEAR 64 /* bytes of the transport's header and more */
@@ -160,7 +162,7 @@ static bool datagram_fill(const struct datagram *d, struct packet *q)
 }
 
 /* One packet with the first fragment's header before all. */
-static struct packet *datagram_join(const struct datagram *d, u32 header)
+static struct packet *datagram_join(const struct datagram *d, struct netdev *dev, u32 header)
 {
     const struct packet *first = d->packets[0];
     struct packet *q = packet_alloc();
@@ -172,11 +174,11 @@ static struct packet *datagram_join(const struct datagram *d, u32 header)
     }
     memcpy(at, first->head + first->network, header);
     q->network = q->start;
-    q->dev = first->dev;
+    q->dev = dev;
     q->kind = first->kind;
     q->time = first->time;
     q->protocol = first->protocol;
-    if (datagram_fill(d, q)) {
+    if (datagram_fill(d, q) && !packet_charge(q, ip_ns_of(dev->ns)->account)) {
         COUNT(net_fragments_joined);
         return q;
     }
@@ -190,6 +192,8 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
     struct datagram *d, *goes = NULL, *done = NULL;
     enum fragment_verdict verdict = FRAGMENT_DROP;
     struct packet *whole = NULL;
+    struct netdev *dev =
+        p->dev; /* once it is down its fragments are forgotten: none comes behind */
     bool kept = false;
 
     *due = time_ns() + REASSEMBLY_TIME;
@@ -199,7 +203,7 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
         datagram_unlink(r, goes);
     if (!d && r->bytes < REASSEMBLY_BYTES)
         d = datagram_make(r, h, id);
-    if (d && r->bytes < REASSEMBLY_BYTES)
+    if (d && r->bytes < REASSEMBLY_BYTES && (READ_ONCE(dev->flags) & NETDEV_UP))
         kept = datagram_add(r, d, p, offset, more, header, &verdict);
     if (kept && !offset)
         d->info = *h;
@@ -215,7 +219,7 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
     if (goes)
         datagram_free(goes);
     if (verdict == FRAGMENT_WHOLE)
-        whole = datagram_join(done, header);
+        whole = datagram_join(done, dev, header);
     else if (verdict == FRAGMENT_SPOILT)
         COUNT(net_fragments_spoilt);
     if (done)

@@ -12,6 +12,7 @@
 #include "net/link/tun_priv.h"
 #include "net/link/vnet_header.h"
 #include "obj/poll.h"
+#include "sync/rcu.h"
 
 #define ARPHRD_ETHER 1
 #define ARPHRD_NONE 0xfffe
@@ -73,8 +74,10 @@ void tun_purge(struct tun *t)
     waitq_wake_all(&t->wait);
 }
 
+/* Writers that saw it up are waited for. */
 static void tun_stop(struct netdev *dev)
 {
+    rcu_synchronize();
     tun_purge(tun_of(dev));
 }
 

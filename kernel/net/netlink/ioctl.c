@@ -26,7 +26,7 @@ static s64 ioctl_change_do(struct netdev *dev, unsigned cmd, struct ifreq_change
     }
     if (r->number < 0)
         return -EINVAL;
-    WRITE_ONCE(dev->tx_queue_len, (u32)r->number);
+    WRITE_ONCE(dev->tx_queue_len, MIN((u32)r->number, NETDEV_BACKLOG_MOST));
     return 0;
 }
 

@@ -106,7 +106,7 @@ static int link_set_do(struct nl_request *r, struct netdev *dev, struct link_set
     if (!err && q->i.index > 0 && q->name[0] && strcmp(q->name, dev->name))
         err = net_device_rename(dev, q->name);
     if (!err && nl_has(&a[IFLA_TXQLEN]))
-        WRITE_ONCE(dev->tx_queue_len, nl_u32(&a[IFLA_TXQLEN]));
+        WRITE_ONCE(dev->tx_queue_len, MIN(nl_u32(&a[IFLA_TXQLEN]), NETDEV_BACKLOG_MOST));
     if (!err && nl_has(&a[IFLA_GROUP]))
         WRITE_ONCE(dev->group, nl_u32(&a[IFLA_GROUP]));
     return err ? err : link_set_flags(dev, &q->i);

@@ -9,8 +9,9 @@
 #include "mm/slab.h"
 #include "vm/iov.h"
 
-#define STAGE_ORDER 3U /* the largest block for bytes of a program: 32 KiB */
-#define PUT_COPY 128U  /* so many bytes are copied rather than referred to */
+#define CHUNK_COST 256U /* of a stretch, beside its bytes: it may keep a page alive */
+#define STAGE_ORDER 3U  /* the largest block for bytes of a program: 32 KiB */
+#define PUT_COPY 128U   /* so many bytes are copied rather than referred to */
 
 static struct slab_cache *tcp_chunk_cache;
 
@@ -109,7 +110,7 @@ static bool tcp_stage_add(struct tcp_stage *g, struct page *page, u32 offset, u3
         last = slab_alloc(tcp_chunk_cache);
         if (!last)
             return false;
-        *last = (struct tcp_chunk){.page = page, .offset = offset, .len = n};
+        *last = (struct tcp_chunk){.page = page, .offset = offset, .len = n, .cost = CHUNK_COST};
         page_get(page);
         list_add_tail(&g->chunks, &last->node);
     }
@@ -172,7 +173,8 @@ static bool tcp_chunk_joins(struct tcp_buffer *b, const struct tcp_chunk *c)
     if (!last || last->page != c->page || last->offset + last->len != c->offset)
         return false;
     last->len += c->len;
-    last->cost += c->cost;
+    last->cost += c->cost - CHUNK_COST;
+    b->cost -= CHUNK_COST;
     return true;
 }
 

@@ -184,8 +184,7 @@ void tcp_conn_push(struct tcp_conn *c)
 
 void tcp_conn_read(struct tcp_conn *c, u32 n, u64 now, struct tcp_result *r)
 {
-    ASSERT(n <= c->unread);
-    c->unread -= n;
+    c->unread -= MIN(n, c->unread);
     if (c->state != TCP_CLOSE && c->state != TCP_TIME_WAIT)
         tcp_receive_read(c, now, r);
 }

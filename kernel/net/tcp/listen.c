@@ -7,6 +7,8 @@
 #include "lib/compiler.h"
 #include "net/tcp/conn.h"
 
+#define ANSWER_GAP 500000000ULL /* ns between two ACKs for what is not acceptable */
+
 #define MS 1000000ULL
 #define ISN_TICK 64 /* ns: numbers of one flow go round in four and a half minutes */
 
@@ -104,9 +106,13 @@ void tcp_request_answer(struct tcp_request *q, const struct tcp_listen *l, const
     q->deadline = now + MIN(wait, l->config->rto_most);
 }
 
-static enum tcp_verdict request_ack(const struct tcp_request *q, const struct tcp_flow *f, u64 now,
+/* Two requests that face each other would answer each other for ever: seldom. */
+static enum tcp_verdict request_ack(struct tcp_request *q, const struct tcp_flow *f, u64 now,
                                     struct tcp_segment *out)
 {
+    if (q->answered && now - q->answered < ANSWER_GAP)
+        return TCP_VERDICT_IGNORE;
+    q->answered = now;
     request_fill(q, f, now, q->iss + 1, TCP_ACK, out);
     out->window = (u16)(q->rcv_window >> q->rcv_scale);
     return TCP_VERDICT_ANSWER;

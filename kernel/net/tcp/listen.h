@@ -40,6 +40,7 @@ struct tcp_listen {
 struct tcp_request {
     u64 deadline; /* tcp_request_timer */
     u64 began;
+    u64 answered; /* when a segment that is not acceptable was last answered */
     u32 iss, irs;
     u32 time_recent, time_offset;
     u16 mss;    /* the peer's */

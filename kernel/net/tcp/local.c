@@ -6,7 +6,7 @@
  * locks.
  */
 #include "lib/log.h"
-#include "net/tcp/tcp.h"
+#include "net/tcp/wire.h"
 #include "sched/timer.h"
 
 /* The server's end of a new connection from t, whose end is `from`, to listener l, which was found
@@ -34,8 +34,8 @@ static int tcp_client_end(struct tcp_sock *t, struct tcp_sock *conn)
     int err = 0;
 
     spin_lock(&s->lock);
-    if (s->peer || s->listening) {
-        err = s->peer ? -EISCONN : -EINVAL;
+    if (s->peer || s->listening || (t->wire && t->wire->open)) {
+        err = s->listening ? -EINVAL : -EISCONN;
     } else {
         socket_get(&conn->inet.sock);
         s->peer = &conn->inet.sock;

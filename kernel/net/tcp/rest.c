@@ -43,16 +43,6 @@ static struct tcp_rests *tcp_rests_of(const struct tcp_key *key)
     return &tcp_ns_of(key->ns)->rests;
 }
 
-static void tcp_rest_list_locked(struct tcp_rests *rests, struct tcp_rest *r) REQUIRES(rests->lock)
-{
-    ASSERT_HELD(&rests->lock);
-    list_add_tail(&rests->list, &r->node);
-    r->listed = true;
-    rests->nr++;
-    if (!timer_is_armed(&rests->timer) && !rests->closed)
-        timer_start_within(&rests->timer, r->tw.deadline, REST_SLACK);
-}
-
 /* False: another has done so. */
 static bool tcp_rest_unlist_locked(struct tcp_rests *rests, struct tcp_rest *r)
     REQUIRES(rests->lock)
@@ -75,14 +65,28 @@ static void tcp_rest_drop(struct tcp_rest *r)
     rcu_call(&r->rcu, tcp_rest_free);
 }
 
-/* The first, if its time has come, or it is one too many. */
-static struct tcp_rest *tcp_rest_take(struct tcp_rests *rests, u64 now, u32 most)
+static void tcp_rest_list_locked(struct tcp_rests *rests, struct tcp_rest *r) REQUIRES(rests->lock)
+{
+    struct tcp_rest *oldest = list_first(&rests->list, struct tcp_rest, node);
+
+    ASSERT_HELD(&rests->lock);
+    if (rests->nr >= RESTS_MOST && tcp_rest_unlist_locked(rests, oldest))
+        tcp_rest_drop(oldest);
+    list_add_tail(&rests->list, &r->node);
+    r->listed = true;
+    rests->nr++;
+    if (!timer_is_armed(&rests->timer) && !rests->closed)
+        timer_start_within(&rests->timer, r->tw.deadline, REST_SLACK);
+}
+
+/* The first, if its time has come, or all are to go. */
+static struct tcp_rest *tcp_rest_take(struct tcp_rests *rests, u64 now, bool all)
 {
     struct tcp_rest *r;
 
     spin_lock(&rests->lock);
     r = list_first(&rests->list, struct tcp_rest, node);
-    if (r && (r->tw.deadline <= now || rests->nr > most)) {
+    if (r && (r->tw.deadline <= now || all)) {
         (void)tcp_rest_unlist_locked(rests, r);
     } else {
         if (r && !rests->closed)
@@ -171,7 +175,7 @@ static void tcp_rest_work(struct work *work)
     struct tcp_rests *rests = container_of(work, struct tcp_rests, work);
     struct tcp_rest *r;
 
-    while ((r = tcp_rest_take(rests, time_ns(), RESTS_MOST))) {
+    while ((r = tcp_rest_take(rests, time_ns(), false))) {
         tcp_rest_drop(r);
         cond_yield();
     }
@@ -201,7 +205,7 @@ void tcp_rests_fini(struct tcp_rests *rests)
     spin_unlock(&rests->lock);
     timer_cancel(&rests->timer);
     net_worker_flush(&rests->work);
-    while ((r = tcp_rest_take(rests, 0, 0))) {
+    while ((r = tcp_rest_take(rests, 0, true))) {
         tcp_rest_drop(r);
         cond_yield();
     }

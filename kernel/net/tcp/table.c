@@ -58,11 +58,9 @@ static struct tcp_table *tcp_table_make(void)
     return none;
 }
 
-static struct tcp_table *tcp_table_get(void)
+bool tcp_table_ready(void)
 {
-    struct tcp_table *t = load_acquire(&tcp_table);
-
-    return t ? t : tcp_table_make();
+    return load_acquire(&tcp_table) || tcp_table_make();
 }
 
 static u64 tcp_hash_mix(u64 a, u64 b)
@@ -123,7 +121,7 @@ struct tcp_entry *tcp_table_find(const struct tcp_key *key)
 
 int tcp_table_add(struct tcp_entry *e)
 {
-    struct tcp_table *t = tcp_table_get();
+    struct tcp_table *t = load_acquire(&tcp_table);
     struct tcp_entry **head;
     int err = 0;
 

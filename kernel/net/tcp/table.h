@@ -34,6 +34,8 @@ struct tcp_entry {
     bool listed;            /* s */
 };
 
+/* Makes the table, which takes a while, where it is not there. False: no memory. */
+bool tcp_table_ready(void) __must_check;
 /* 0, -EADDRNOTAVAIL: those ends have an entry; -ENOMEM: no table. */
 int tcp_table_add(struct tcp_entry *e) __must_check;
 /* False: it was not there any more, another was faster. */

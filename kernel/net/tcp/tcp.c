@@ -72,9 +72,29 @@ static struct socket *tcp_create(struct net_ns *ns, int family)
     return t ? &t->inet.sock : ERR_PTR(-ENOMEM);
 }
 
+/* Those who list sockets look at the connection under the list's lock. */
+static void tcp_free_wire(struct tcp_sock *t)
+{
+    struct socket *s = &t->inet.sock;
+    struct tcp_wire *w = t->wire;
+    struct list_node lost;
+
+    if (!w)
+        return;
+    list_init(&lost);
+    spin_lock(&s->list->lock);
+    WRITE_ONCE(t->wire, NULL);
+    spin_unlock(&s->list->lock);
+    spin_lock(&s->lock);
+    sock_queue_take_all_locked(s, &lost); /* what came while it was closed */
+    spin_unlock(&s->lock);
+    sock_queue_free(s, &lost);
+    tcp_wire_free(w);
+}
+
 static void tcp_free(struct tcp_sock *t)
 {
-    tcp_wire_free(t->wire);
+    tcp_free_wire(t);
     inet_fini(&t->inet);
     slab_free(tcp_cache, t);
 }
@@ -260,11 +280,12 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
         if (err && err != -EINPROGRESS)
             return err;
     }
-    if (tcp_of(inet_of(s))->wire)
-        return tcp_wire_send(tcp_of(inet_of(s))->wire, m, flags);
     peer = socket_peer(s);
-    if (!peer)
-        return -EPIPE;
+    if (!peer) {
+        struct tcp_wire *w = load_acquire(&tcp_of(inet_of(s))->wire);
+
+        return w ? tcp_wire_send(w, m, flags) : -EPIPE;
+    }
     got = tcp_local_send(s, peer, m, flags);
     socket_put(peer);
     return got;
@@ -389,6 +410,7 @@ void tcp_release(struct socket *s)
     if (tcp_of(inet_of(s))->wire)
         tcp_wire_release(tcp_of(inet_of(s))->wire);
     while ((conn = accept_take(s, accept))) {
+        conn->linger.on = false; /* no program has it: nobody waits for its end */
         tcp_release(conn);
         cond_yield();
     }

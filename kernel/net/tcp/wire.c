@@ -13,6 +13,7 @@
 #define IPV4_BYTES 20
 #define IPV6_BYTES 40
 #define TOS_ECN 3
+#define FLUSH_SHARE 128U /* packets that a thread sends before a worker goes on */
 #define GATHER_LESS \
     128U /* bytes of a segment that are copied rather than kept in a packet of their own */
 
@@ -31,6 +32,7 @@ INIT_HOOK(tcp_wire_boot, INIT_CORE);
 
 static void tcp_wire_fire(struct timer *t);
 static void tcp_wire_work(struct work *work);
+static void tcp_wire_flush_work(struct work *work);
 
 struct tcp_wire *tcp_wire_get(struct tcp_sock *t)
 {
@@ -38,7 +40,7 @@ struct tcp_wire *tcp_wire_get(struct tcp_sock *t)
 
     if (w)
         return w;
-    made = slab_zalloc(tcp_wire_cache);
+    made = tcp_table_ready() ? slab_zalloc(tcp_wire_cache) : NULL;
     if (!made)
         return NULL;
     made->sock = t;
@@ -47,6 +49,7 @@ struct tcp_wire *tcp_wire_get(struct tcp_sock *t)
     list_init(&made->packets);
     timer_init_bulk(&made->timer, tcp_wire_fire);
     work_init(&made->work, tcp_wire_work);
+    work_init(&made->flush, tcp_wire_flush_work);
     spin_lock(&t->inet.sock.lock);
     w = t->wire;
     if (!w)
@@ -236,12 +239,13 @@ static void tcp_wire_time_locked(struct tcp_wire *w, u64 now) REQUIRES(w->sock->
     ASSERT_HELD(&w->sock->inet.sock.lock);
     if (!deadline || !w->open)
         return;
-    if (w->timed && (!timer_is_armed(&w->timer) || deadline >= timer_deadline(&w->timer)))
-        return; /* the job is to run, or early enough: the core is asked again then */
-    if (!w->timed) {
-        w->timed = true;
+    if (w->timed && timer_is_armed(&w->timer) && deadline >= timer_deadline(&w->timer))
+        return; /* early enough: the core is asked again then */
+    if (w->timed && !timer_cancel_nowait(&w->timer))
+        return; /* the job is to run, with the reference */
+    if (!w->timed)
         socket_get(&w->sock->inet.sock);
-    }
+    w->timed = true;
     timer_start_within(&w->timer, deadline, tcp_timer_slack(deadline, now));
 }
 
@@ -338,7 +342,7 @@ static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
 
         list_del(&piece->link);
         w->waiting -= MIN(w->waiting, p->charged);
-        if (!len) {
+        if (!len || w->sock->inet.sock.dead) {
             packet_free(p);
             continue;
         }
@@ -460,42 +464,67 @@ static bool tcp_wire_path(struct tcp_wire *w)
     return true;
 }
 
-static void tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch)
+static u32 tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch)
 {
     struct net_ns *ns = w->sock->inet.sock.ns;
     struct packet *p;
+    u32 n = 0;
 
     if (!tcp_wire_path(w)) {
         tcp_packets_free(batch);
-        return;
+        return 0;
     }
-    while ((p = list_first(batch, struct packet, node))) {
+    for (; (p = list_first(batch, struct packet, node)); n++) {
         struct ip_info h = ((struct tcp_sent *)(void *)p->control)->head;
 
         list_del(&p->node);
         (void)ip_output(ns, p, &w->path, &h);
     }
+    return n;
 }
 
-/* Sends what is in the list, and what comes meanwhile, unless another thread does. */
-static void tcp_wire_flush(struct tcp_wire *w) RELEASES(w->sock->inet.sock.lock)
+/* Of the thread that has set w->sending: sends what is in the list, and what comes meanwhile;
+ * beyond its share a worker goes on, which has a reference. */
+static void tcp_wire_sending(struct tcp_wire *w) RELEASES(w->sock->inet.sock.lock)
 {
     struct list_node batch;
+    u32 n = 0;
 
+    while (!list_empty(&w->packets) && n < FLUSH_SHARE) {
+        list_init(&batch);
+        list_splice_tail(&batch, &w->packets);
+        spin_unlock(&w->sock->inet.sock.lock);
+        n += tcp_wire_transmit(w, &batch) + 1;
+        spin_lock(&w->sock->inet.sock.lock);
+    }
+    if (list_empty(&w->packets)) {
+        w->sending = false;
+    } else {
+        socket_get(&w->sock->inet.sock);
+        net_worker_queue(&w->flush);
+    }
+    spin_unlock(&w->sock->inet.sock.lock);
+}
+
+static void tcp_wire_flush_work(struct work *work)
+{
+    struct tcp_wire *w = container_of(work, struct tcp_wire, flush);
+
+    cond_yield();
+    spin_lock(&w->sock->inet.sock.lock);
+    tcp_wire_sending(w);
+    socket_put(&w->sock->inet.sock);
+}
+
+/* Sends what is in the list, unless another thread does. */
+static void tcp_wire_flush(struct tcp_wire *w) RELEASES(w->sock->inet.sock.lock)
+{
     if (w->sending || list_empty(&w->packets)) {
         spin_unlock(&w->sock->inet.sock.lock);
         return;
     }
     w->sending = true;
-    do {
-        list_init(&batch);
-        list_splice_tail(&batch, &w->packets);
-        spin_unlock(&w->sock->inet.sock.lock);
-        tcp_wire_transmit(w, &batch);
-        spin_lock(&w->sock->inet.sock.lock);
-    } while (!list_empty(&w->packets));
-    w->sending = false;
-    spin_unlock(&w->sock->inet.sock.lock);
+    tcp_wire_sending(w);
 }
 
 void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a)

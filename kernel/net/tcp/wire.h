@@ -45,10 +45,11 @@ struct tcp_wire {
     bool full;                /* l  a writer waits for space */
     bool sending;             /* l */
     bool timed;               /* l  the timer's reference is held */
+    bool connecting;          /* l  one thread is in connect(2), before the first packet */
     u32 waiting;              /* l  bytes of memory that pieces out of order keep */
     struct list_node packets; /* l  to be sent */
     struct timer timer;
-    struct work work;
+    struct work work, flush; /* flush sends on where a thread has done its share; has a reference */
 };
 
 /* What a segment's packet has in `control`. Before it goes out: */

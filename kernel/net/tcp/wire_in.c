@@ -40,14 +40,16 @@ static void tcp_refuse(struct packet *p, const struct ip_info *h, const struct t
 
 /* ---- into a connection ---- */
 
-/* There is space for a packet that costs so much: always for the first one, so that the stream
- * moves. */
-static bool tcp_wire_fits_locked(struct tcp_wire *w, u32 cost) REQUIRES(w->sock->inet.sock.lock)
+/* There is space for a packet that costs so much: always for the next bytes where nothing else is,
+ * so that the stream moves. */
+static bool tcp_wire_fits_locked(struct tcp_wire *w, u32 cost, u32 seq)
+    REQUIRES(w->sock->inet.sock.lock)
 {
     struct socket *s = &w->sock->inet.sock;
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    return !s->queued || (u64)s->queued + w->waiting + cost <= 2ULL * s->rcvbuf;
+    return (!s->queued && seq == w->conn.rcv_nxt) ||
+           (u64)s->queued + w->waiting + cost <= 2ULL * s->rcvbuf;
 }
 
 /* Space for the next bytes of the stream is made of what waits behind them. */
@@ -70,9 +72,9 @@ static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet
     u32 cost = packet_cost(p);
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    if (!tcp_wire_fits_locked(w, cost) && w->waiting && seg->seq == w->conn.rcv_nxt)
+    if (!tcp_wire_fits_locked(w, cost, seg->seq) && w->waiting && seg->seq == w->conn.rcv_nxt)
         tcp_wire_prune_locked(w);
-    if (!tcp_wire_fits_locked(w, cost) || packet_charge(p, w->sock->inet.sock.account)) {
+    if (!tcp_wire_fits_locked(w, cost, seg->seq) || packet_charge(p, w->sock->inet.sock.account)) {
         COUNT(net_tcp_full);
         return NULL;
     }

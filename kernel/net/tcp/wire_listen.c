@@ -122,12 +122,10 @@ static void tcp_half_end(struct tcp_half *half)
 static void tcp_half_time_locked(struct tcp_half *half)
 {
     ASSERT_HELD(&half->listener->inet.sock.lock);
-    if (half->over || !half->req.deadline)
+    if (half->over || !half->req.deadline || half->timed) /* the job that is to come asks again */
         return;
-    if (!half->timed) {
-        half->timed = true;
-        refcount_get(&half->ref);
-    }
+    half->timed = true;
+    refcount_get(&half->ref);
     timer_start_within(&half->timer, half->req.deadline, 50 * NSEC_PER_MSEC);
 }
 
@@ -217,13 +215,18 @@ static void tcp_half_unreserve(struct tcp_sock *l)
 static bool tcp_syn_remember(struct tcp_sock *l, const struct tcp_listen *listen,
                              const struct ip_info *h, const struct tcp_segment *syn)
 {
-    struct tcp_half *half = tcp_half_reserve(l) ? tcp_half_make(l, h, syn) : NULL;
+    struct tcp_half *half;
     struct tcp_segment out;
     struct tcp_flow flow;
     u64 now = time_ns();
 
-    if (!half)
+    if (!tcp_table_ready() || !tcp_half_reserve(l))
         return false;
+    half = tcp_half_make(l, h, syn);
+    if (!half) {
+        tcp_half_unreserve(l);
+        return false;
+    }
     tcp_flow_of(&half->entry.key, &flow);
     tcp_request_init(&half->req, listen, &tcp_secret, &flow, syn, now);
     tcp_request_answer(&half->req, listen, &flow, now, &out);

@@ -8,7 +8,8 @@
 #include "vm/iov.h"
 
 #define SEND_CHUNK 65536U /* bytes of a program that are staged at once */
-#define PORT_TRIES 16     /* ephemeral ports that are tried for one peer */
+#define LINGER_MOST 65535
+#define PORT_TRIES 16 /* ephemeral ports that are tried for one peer */
 
 /* ---- connecting ---- */
 
@@ -66,6 +67,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     t->inet.local = *local;
     t->inet.peer = *to;
     WRITE_ONCE(s->shut, 0);
+    WRITE_ONCE(s->error, 0);
     tcp_wire_open_locked(w, path, open.iss + 1);
     tcp_conn_connect(&w->conn, &open, time_ns());
     tcp_wire_options_locked(w);
@@ -126,16 +128,49 @@ static int tcp_wire_begin_somewhere(struct tcp_wire *w, struct ip_end *to, struc
     return err;
 }
 
+/* One thread connects at a time. 0, -EALREADY, -EISCONN. */
+static int tcp_wire_claim(struct tcp_wire *w)
+{
+    int err;
+
+    spin_lock(&w->sock->inet.sock.lock);
+    err = w->connecting ? -EALREADY : w->open || w->sock->inet.sock.peer ? -EISCONN : 0;
+    if (!err)
+        w->connecting = true;
+    spin_unlock(&w->sock->inet.sock.lock);
+    return err;
+}
+
+/* What is left of the connection before: bytes that were not read, packets that another thread
+ * still sends, readers of the table that stand on its entry. */
+static void tcp_wire_forget(struct tcp_wire *w)
+{
+    struct socket *s = &w->sock->inet.sock;
+    struct list_node lost;
+
+    list_init(&lost);
+    mutex_lock(&s->reading);
+    spin_lock(&s->lock);
+    sock_queue_take_all_locked(s, &lost);
+    spin_unlock(&s->lock);
+    mutex_unlock(&s->reading);
+    sock_queue_free(s, &lost);
+    while (READ_ONCE(w->sending))
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    rcu_synchronize();
+}
+
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock)
 {
     struct tcp_wire *w = tcp_wire_get(t);
-    int err = w ? 0 : -ENOMEM;
+    int err = w ? tcp_wire_claim(w) : -ENOMEM;
 
-    if (!err &&
-        w->path.dev) /* readers of the table may still stand on the last connection's entry */
-        rcu_synchronize();
-    if (!err)
+    if (!err) {
+        if (w->path.dev)
+            tcp_wire_forget(w);
         err = tcp_wire_begin_somewhere(w, to, path);
+        WRITE_ONCE(w->connecting, false);
+    }
     ip_path_put(path);
     return err ? err : tcp_wire_await(w, nonblock);
 }
@@ -172,12 +207,13 @@ static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
     int err = 0;
 
     for (;;) {
-        if (READ_ONCE(s->shut) & SOCK_SHUT_WR) {
-            err = socket_take_error(s);
-            return err ? err : -EPIPE;
-        }
+        err = socket_take_error(s);
+        if (err)
+            return err;
+        if (READ_ONCE(s->shut) & SOCK_SHUT_WR)
+            return -EPIPE;
         if (tcp_wire_space(w) > 0 && !tcp_wire_connecting(w))
-            return socket_take_error(s);
+            return 0;
         if (flags & MSG_DONTWAIT)
             return -EAGAIN;
         tcp_wire_want_space(w);
@@ -305,6 +341,14 @@ static bool tcp_wire_gone(const struct tcp_wire *w)
     return !READ_ONCE(w->open) || state == TCP_FIN_WAIT2 || state == TCP_TIME_WAIT;
 }
 
+/* Linux takes a negative number as the most. */
+static u64 tcp_linger(const struct socket *s)
+{
+    s32 v = s->linger.seconds;
+
+    return (v < 0 || v > LINGER_MOST ? LINGER_MOST : (u64)v) * NSEC_PER_SEC;
+}
+
 void tcp_wire_release(struct tcp_wire *w)
 {
     struct socket *s = &w->sock->inet.sock;
@@ -321,7 +365,7 @@ void tcp_wire_release(struct tcp_wire *w)
     tcp_wire_unlock(w, &a);
     if (linger && !abort)
         (void)wait_event_deadline(&s->wait, tcp_wire_gone(w), SLEEP_INTERRUPTIBLE,
-                                  time_ns() + (u64)s->linger.seconds * NSEC_PER_SEC);
+                                  time_ns() + tcp_linger(s));
 }
 
 u32 tcp_wire_poll(struct tcp_wire *w)
