@@ -162,9 +162,10 @@ def test_refused_archives_leave_nothing():
 
 def test_unknown_names_and_options():
     lines = BATCH.result("names")[1].splitlines()
+    expect(lines.pop(0), "Unable to find image 'nosuch:latest' locally")
     expect(len(lines), 16, f"number of lines in {lines}")
     expect(lines[1::2], ["125", "125", "125", "125", "1", "1", "1", "127"])
-    for line, part in zip(lines[::2], ("nosuch:latest", "--nosuch", "x", "lots", "nosuch", "nosuch",
+    for line, part in zip(lines[::2], ("nosuch/manifests/latest", "--nosuch", "x", "lots", "nosuch", "nosuch",
                                        "nosuch", 'exec: "nosuch"')):
         expect_in(part, line)
 

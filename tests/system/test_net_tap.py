@@ -29,7 +29,7 @@ class Namespace:
     """Linux's network namespace, with a tap of `queues`. What this machine cannot do fails with that reason."""
 
     def __init__(self, queues):
-        self.name = f"bothy-tap-{os.getpid()}"
+        self.name = f"bothy-tap-{os.getpid()}-{queues}"
         self.ip("netns", "add", self.name)
         self.ip("-n", self.name, "tuntap", "add", "dev", "tap0", "mode", "tap", "vnet_hdr",
                 *(["multi_queue"] if queues > 1 else []))
@@ -71,7 +71,8 @@ class TapWire(Wire):
     queues = 2
 
     def __init__(self, folder, card="virtio-net-pci"):
-        self.segments, self.heads = [], []
+        card = "virtio-net-pci" if card == "virtio" else card
+        self.segments, self.probes, self.heads, self.name = [], [], [], "wire"
         self.space = Namespace(self.queues)
         self.prefix = ["ip", "netns", "exec", self.space.name]
         self.socket = self.space.socket()

@@ -92,7 +92,7 @@ class Machine:
 
     def link(self, up):
         """Plugs the card's cable in, or out."""
-        self.ask_monitor("set_link", name="wire", up=up)
+        self.ask_monitor("set_link", name=self.wire.name, up=up)
 
     def ask_monitor(self, what, **arguments):
         """The answer of QEMU's monitor."""

@@ -42,7 +42,7 @@ def files():
 BATCH.options += ["--file", SERVER + ":registry"]
 DIGEST = files()
 BATCH.case("refused", "bothy pull reg.example/app:1")
-BATCH.case("pull", """/boot/files/registry /run/https-proxy/sock /boot/files || echo no registry
+BATCH.case("pull", """mkdir -p /run/https-proxy; /boot/files/registry /run/https-proxy/sock /boot/files || echo no registry
 bothy pull reg.example/app:1 && bothy run --rm reg.example/app:1 sh -c 'cat /f; wc -c </big' && bothy pull reg.example/app:1""")
 BATCH.case("spoilt", "bothy pull reg.example/app:spoilt; bothy images")
 BATCH.case("push", "bothy tag reg.example/app:1 reg.example/other:2; bothy push reg.example/other:2; bothy inspect -f '{{.RepoDigests}}' reg.example/app:1")

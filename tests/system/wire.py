@@ -95,8 +95,9 @@ class Wire:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(peer)
         self.probes = []  # frames that ask whether another has an address of IPv6
-        self.options = ["--nic", card, "--net", f"socket:{self.path}"]
+        self.options, self.name = ["--nic", card, "--net", f"socket:{self.path}"], "net0"
         if card not in CARDS:
+            self.name = "wire"
             self.options = ["--qemu=-netdev", f"--qemu=dgram,id=wire,local.type=unix,local.path={self.path},"
                             f"remote.type=unix,remote.path={peer}", "--qemu=-device", f"--qemu={card},netdev=wire"]
 
