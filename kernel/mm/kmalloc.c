@@ -22,6 +22,16 @@ static const struct {
 /* By size in units of 16 bytes, rounded up. */
 static struct slab_cache *kmalloc_caches[KMALLOC_SLAB_MAX / 16 + 1] __ro_after_init;
 
+/* The tables of payers: nothing in these caches is charged, so that they have no such table, and no
+ * slab is kept by the table of another that it keeps. */
+static const struct {
+    u16 size;
+    const char *name;
+} payers_sizes[] = {{64, "payers-64"},   {128, "payers-128"},   {256, "payers-256"},
+                    {512, "payers-512"}, {1024, "payers-1024"}, {2048, "payers-2048"}};
+static struct slab_cache *payers_caches[ARRAY_SIZE(payers_sizes)] __ro_after_init;
+static_assert(PAGE_SIZE / 16 * sizeof(struct account *) <= 2048, "the largest table");
+
 void slab_init(void)
 {
     unsigned at = 0;
@@ -34,6 +44,8 @@ void slab_init(void)
         for (; at <= size / 16; at++)
             kmalloc_caches[at] = c;
     }
+    for (unsigned i = 0; i < ARRAY_SIZE(payers_sizes); i++)
+        payers_caches[i] = slab_cache_create(payers_sizes[i].name, payers_sizes[i].size, 16);
 }
 
 void *kmalloc(size_t size)
@@ -48,9 +60,13 @@ void *kmalloc(size_t size)
     return page_alloc_virt(pages ? 64 - (unsigned)__builtin_clzl(pages) : 0, PA_CHARGE);
 }
 
-void *kmalloc_unpaid(size_t size)
+void *slab_payers_alloc(size_t bytes)
 {
-    return slab_alloc_unpaid(kmalloc_caches[(size + 15) / 16]);
+    unsigned i = 0;
+
+    while (payers_sizes[i].size < bytes)
+        i++;
+    return slab_alloc_unpaid(payers_caches[i]);
 }
 
 void *kzalloc(size_t size)

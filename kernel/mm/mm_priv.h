@@ -81,7 +81,8 @@ struct slab_cache;
 size_t slab_object_size(const struct slab_cache *cache);
 /* Uncharged. */
 void *slab_alloc_unpaid(struct slab_cache *cache) __must_check;
-void *kmalloc_unpaid(size_t size) __must_check; /* at most KMALLOC_SLAB_MAX */
+/* A slab's table of payers: at most 2048 bytes. */
+void *slab_payers_alloc(size_t bytes) __must_check;
 /* Gives this CPU's free objects back to their slabs. Interrupts off. */
 void slab_shrink_cpu(void);
 /* Gives the empty slabs of all caches back. irq-safe. */

@@ -339,7 +339,7 @@ static inline struct account **slab_payer(const struct slab_cache *c, const stru
 static bool slab_make_payers(const struct slab_cache *c, struct page *page)
 {
     size_t bytes = c->per_slab * sizeof(struct account *);
-    void *payers = kmalloc_unpaid(bytes);
+    void *payers = slab_payers_alloc(bytes);
     u64 none = 0;
 
     if (!payers)
