@@ -111,15 +111,14 @@ void tcp_rest_begin_locked(struct tcp_wire *w)
     r->entry.key = w->entry.key;
     r->entry.kind = TCP_ENTRY_TIMEWAIT;
     r->tw = w->conn.timewait;
-    spin_lock(&rests->lock);
-    tcp_rest_list_locked(rests, r);
+    spin_lock(&rests->lock); /* over both: in the list alone it could be dropped as one too many */
+    if (tcp_table_replace(&w->entry, &r->entry)) {
+        tcp_rest_list_locked(rests, r);
+        r = NULL;
+    }
     spin_unlock(&rests->lock);
-    if (tcp_table_replace(&w->entry, &r->entry))
-        return;
-    spin_lock(&rests->lock);
-    (void)tcp_rest_unlist_locked(rests, r);
-    spin_unlock(&rests->lock);
-    slab_free(tcp_rest_cache, r);
+    if (r)
+        slab_free(tcp_rest_cache, r);
 }
 
 bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct tcp_segment *seg)

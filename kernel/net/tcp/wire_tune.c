@@ -42,11 +42,16 @@ void tcp_wire_options_locked(struct tcp_wire *w)
     struct inet_sock *s = &t->inet;
     struct tcp_options *o = &w->conn.options;
     static const struct socket_header none = {-1, -1, -1, 0};
-    s32 lowat = inet_option_get(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
+    s32 lowat;
 
     ASSERT_HELD(&s->sock.lock);
+    *o = (struct tcp_options){
+        .maxseg = t->maxseg, .keep_alive = s->sock.keepalive, .quick_ack = t->quick_ack};
     inet_header(s, &w->head.to, &none, &w->head.hops, &w->head.tos);
     w->head.tos &= (u8)~TOS_ECN;
+    if (!READ_ONCE(s->opt)) /* no option was set: the rest is the configuration's */
+        return;
+    lowat = inet_option_get(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
     *o = (struct tcp_options){
         .user_timeout = (u64)inet_option_get(s, IPPROTO_TCP, TCP_USER_TIMEOUT) * NSEC_PER_MSEC,
         .keep_idle = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPIDLE)),
