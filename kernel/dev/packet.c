@@ -83,7 +83,7 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len)
     return 0;
 }
 
-/* Takes n bytes off the front of the fragments, into out. */
+/* Takes n bytes off the front of the fragments, into out; NULL: they are dropped. */
 static void packet_move_front(struct packet *p, u8 *out, u32 n)
 {
     u32 gone = 0;
@@ -92,8 +92,10 @@ static void packet_move_front(struct packet *p, u8 *out, u32 n)
         struct packet_frag *f = &p->frags[gone];
         u32 k = MIN(n, f->len);
 
-        memcpy(out, (u8 *)page_virt(f->page) + f->offset, k);
-        out += k;
+        if (out) {
+            memcpy(out, (u8 *)page_virt(f->page) + f->offset, k);
+            out += k;
+        }
         n -= k;
         f->offset += k;
         f->len -= k;
@@ -121,29 +123,11 @@ u8 *packet_need(struct packet *p, u32 n)
 
 void packet_skip(struct packet *p, u32 n)
 {
-    u32 gone = 0;
+    u32 linear = MIN(n, (u32)p->linear);
 
-    if (n <= p->linear) {
-        packet_pull(p, n);
-        return;
-    }
-    n -= p->linear;
-    packet_pull(p, p->linear);
-    p->len -= n;
-    while (n) {
-        struct packet_frag *f = &p->frags[gone];
-        u32 k = MIN(n, f->len);
-
-        n -= k;
-        f->offset += k;
-        f->len -= k;
-        if (f->len)
-            break;
-        page_put(f->page);
-        gone++;
-    }
-    p->nr_frags = (u8)(p->nr_frags - gone);
-    memmove(p->frags, p->frags + gone, p->nr_frags * sizeof(p->frags[0]));
+    packet_pull(p, linear);
+    packet_move_front(p, NULL, n - linear);
+    p->len -= n - linear;
 }
 
 void packet_trim(struct packet *p, u32 len)
