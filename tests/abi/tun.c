@@ -154,6 +154,20 @@ TEST(tun_is_made_by_the_capability_and_had_by_its_owner)
     EXPECT(err == EPERM);
 }
 
+TEST(tun_name_is_no_format)
+{
+    static const char *const bad[] = {"%s", "a%sb", "%d%d", "%d%s", "%x", "%"};
+    int err, t;
+
+    namespace_open();
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        close(tun_open(bad[i], IFF_TAP | IFF_NO_PI, &err));
+        EXPECT(err == EINVAL);
+    }
+    t = tun_open("n%dx", IFF_TAP | IFF_NO_PI, &err);
+    EXPECT(t >= 0 && !err && if_nametoindex("n0x"));
+}
+
 TEST(tap_virtio_header_is_checked)
 {
     static const struct virtio_net_hdr bad[] = {

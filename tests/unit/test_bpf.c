@@ -45,6 +45,28 @@ static const struct bpf_insn dns[] = {
     {0x15, 0, 1, 53}, {0x06, 0, 0, 262144}, {0x06, 0, 0, 0},
 };
 
+/* A number that begins before the packet, in a header that was passed, and ends in it, wherever its
+ * bytes lie. */
+TEST(bpf_load_reaches_over_the_packets_beginning)
+{
+    static const u8 frame[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const struct bpf_insn load[] = {{0x20, 0, 0, BPF_FROM_NETWORK + 2}, {0x16, 0, 0, 0}};
+
+    for (u32 head = 0; head <= 4; head++) {
+        struct bpf_packet p = {.head = frame + 4,
+                               .nr_head = head,
+                               .len = 4,
+                               .before = 4,
+                               .network = -4,
+                               .fetch = bpf_fetch,
+                               .packet = frame + 4};
+
+        EXPECT(bpf_run(load, &p) == 0x03040506);
+        p.before = 1;
+        EXPECT(bpf_run(load, &p) == 0);
+    }
+}
+
 TEST(bpf_filter_of_tcpdump_takes_what_it_says)
 {
     u8 frame[60] = {[12] = 8, [14] = 0x46, [23] = 17, [14 + 24 + 3] = 53};
