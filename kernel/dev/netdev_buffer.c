@@ -6,8 +6,8 @@
 #include "lib/atomic.h"
 #include "lib/string.h"
 
-/* The oldest page, if nobody else has it. References to it are dropped by others and made by the
- * pool alone, so one that is the last stays so. */
+/* The oldest page, if it has no other reference. References to it are dropped by others and made by
+ * the pool alone, so one that is the last stays so. */
 static struct page *pool_reuse(struct netdev_pool *pool)
 {
     struct page *page = pool->nr ? pool->kept[pool->first] : NULL;

@@ -2,7 +2,7 @@
  *
  * What a network device receives into: pages or halves of them, which become fragments of packets.
  * A pool
- * remembers the pages that it gave out and gives those again to which nobody else has a reference
+ * remembers the pages that it gave out and gives those again that have no other reference
  * any more, so that a stream of frames that are soon consumed allocates and clears nothing.
  *
  * The device is not trusted with lengths: a page is zeroed before a device gets it first, and only

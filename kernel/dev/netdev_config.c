@@ -42,7 +42,7 @@ void netdev_set_gone(struct netdev *dev)
     spin_unlock(&dev->queues[0].lock);
 }
 
-/* Before it is registered there is nobody to tell. */
+/* Before it is registered net/core does not know it. */
 static void netdev_queue_tell(struct netdev *dev)
 {
     bool queued = true;

@@ -93,11 +93,10 @@ struct packet {
     u16 queue;                    /* received: the device's queue */
     u32 hash;                     /* of the flow; 0: not known */
     u32 mark, priority;
-    u64 time;                     /* ns of time_ns() when it came; 0: not known */
-    struct packet_sender *sender; /* or NULL */
-    u32 sent;                     /* counted there */
-    u64 control[PACKET_CONTROL /
-                8]; /* of whoever owns it now, who says what is in it; not cleared */
+    u64 time;                        /* ns of time_ns() when it came; 0: not known */
+    struct packet_sender *sender;    /* or NULL */
+    u32 sent;                        /* counted there */
+    u64 control[PACKET_CONTROL / 8]; /* its owner's, which says what is in it; not cleared */
     struct packet_frag frags[PACKET_FRAGS];
     u8 head[PACKET_HEAD];
 };

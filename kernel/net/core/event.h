@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What changes in a namespace, for those who tell programs of it (netlink's groups, uevents).
- * Whoever makes a change calls net_event once it is made; the listener copies what it needs and
- * does not sleep long.
+ * The code that makes a change calls net_event once it is made; the listener copies what it needs
+ * and does not sleep long.
  *
  * Context: may sleep; the namespace's config may be held (core/device.h), a spinlock never.
  */

@@ -154,6 +154,6 @@ int socket_filter_detach(struct socket *s)
 
 void socket_filter_free(struct socket *s)
 {
-    kfree(s->filter); /* nobody looks for packets of s any more */
+    kfree(s->filter); /* packets of s are looked for no more */
     s->filter = NULL;
 }

@@ -74,7 +74,7 @@ void net_ns_get(struct net_ns *ns)
     refcount_get(&ns->ref);
 }
 
-/* Whoever drops the last reference may be a worker that the parts' teardown waits for, or one that
+/* The last reference may be dropped by a worker that the parts' teardown waits for, or one that
  * may not sleep so long: the end has a worker of its own. */
 static void net_ns_end(struct work *w)
 {

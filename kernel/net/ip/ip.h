@@ -14,7 +14,7 @@
  * ends in the `receive` of the same or another protocol, in the caller's context.
  *
  * Context: all but ip_group_join and ip_group_leave never sleep. A path holds a reference to its
- * device, so whoever keeps one puts it back when the device goes (core/device.h) or when it is not
+ * device, so its keeper puts it back when the device goes (core/device.h) or when it is not
  * valid any more.
  */
 #pragma once
