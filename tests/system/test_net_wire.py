@@ -390,8 +390,9 @@ def test_fragments_are_joined_and_made_and_what_is_wrong_with_them_is_dropped():
         atomic = fragments6(mine, there, icmp6(mine, there, 128, 0, body[:50]), size=2000, ident=9)
         expect(m.wire.ask(ethernet(m.mac, IPV6, atomic[0]), is_icmp6(129, there)) is not None, True)
         # Fragments' headers in fragments, each whole at once: thousands, in a datagram that comes in fragments itself.
-        nest = b"".join(struct.pack(">BBHI", 60, 0, 0, n) + bytes([44, 0, 1, 4, 0, 0, 0, 0]) for n in range(3500))
-        for part in fragments6(mine, there, nest, 44, ident=10):
+        options = bytes([44, 0, 1, 4, 0, 0, 0, 0])  # of the destination; behind them comes a fragment's header
+        nest = options + b"".join(struct.pack(">BBHI", 60, 0, 0, n) + options for n in range(3500))
+        for part in fragments6(mine, there, nest, 60, ident=10):
             m.wire.send(ethernet(m.mac, IPV6, part))
         answer = m.wire.ask(ethernet(m.mac, IPV6, ipv6(mine, there, icmp6(mine, there, 128, 0, body[:9]))), is_icmp6(129, there))
         expect(answer is not None, True, "an answer after fragments in fragments")
