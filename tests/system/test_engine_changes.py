@@ -80,8 +80,9 @@ def test_change_after_one_that_failed_does_not_write_it(engine):
     rename = Asked(engine, "/containers/first/rename?name=second")
     # the worker waits for a reader now; what it writes cannot be synced
     update = Asked(engine, f"/containers/{cid}/update", {"PidsLimit": 77})
-    os.close(os.open(fifo, os.O_RDONLY))
+    reader = os.open(fifo, os.O_RDONLY)
     expect(rename.status(), 500, "rename")
+    os.close(reader)
     expect(update.status(), 200, "update")
     expect(inspect(engine, cid)["Name"], "/first")
     until(lambda: stored(engine, cid)["Name"] == "first", "it is written", 20)
