@@ -28,6 +28,7 @@ struct ip_ns {
     u32 next_id;                                /* a  of IPv4 packets */
     bool sysctls[IP_SYSCTLS];                   /* a */
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
+    u64 pmtu_limit;                             /* l  of what is learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
 struct ip_ns *ip_ns_of(struct net_ns *ns);
