@@ -342,21 +342,13 @@ const struct net_link *net_link_of(const struct netdev *dev)
     return NULL;
 }
 
-/* A link header that lies in fragments is made linear for them; a frame without one is the link's
- * to drop. */
-static void devices_show(struct packet *p)
-{
-    if (!p->dev->header || packet_need(p, p->dev->header))
-        net_tap_show(p->dev->ns, p, false);
-}
-
 void up_netdev_receive(struct packet *p)
 {
     const struct net_link *l = net_link_of(p->dev);
     bool up = READ_ONCE(p->dev->flags) & NETDEV_UP;
 
     if (unlikely(READ_ONCE(p->dev->taps)) && up)
-        devices_show(p);
+        net_tap_show(p->dev->ns, p, false);
     if (l && up)
         l->receive(p);
     else

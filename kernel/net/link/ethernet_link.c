@@ -7,8 +7,6 @@
 #include "net/core/device.h"
 #include "net/link/ethernet.h"
 
-#define ARPHRD_ETHER 1
-#define ARPHRD_LOOPBACK 772
 #define VLAN_TAG 4
 
 COUNTER(net_rx_bad_frame);
