@@ -72,11 +72,11 @@ struct tcp_options {
     u64 user_timeout;             /* TCP_USER_TIMEOUT; 0: by retries */
     u64 keep_idle, keep_interval; /* 0: config's */
     u64 linger2; /* TCP_LINGER2; 0: config's fin_wait2; TCP_LINGER2_NONE: no time in FIN_WAIT2 */
-    u32 keep_count, syn_count;    /* 0: config's */
-    u32 maxseg;                   /* TCP_MAXSEG; 0: none */
-    u32 window_clamp;             /* 0: none */
-    u32 notsent_lowat;            /* 0: none */
-    u64 pacing_most;              /* SO_MAX_PACING_RATE, bytes a second; 0: none */
+    u32 keep_count, syn_count; /* 0: config's */
+    u32 maxseg;                /* TCP_MAXSEG; 0: none */
+    u32 window_clamp;          /* 0: none */
+    u32 notsent_lowat;         /* 0: none */
+    u64 pacing_most;           /* SO_MAX_PACING_RATE, bytes a second; 0: none */
     bool keep_alive, no_delay, cork, quick_ack;
 };
 
