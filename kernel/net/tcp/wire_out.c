@@ -136,7 +136,9 @@ static int tcp_wire_claim(struct tcp_wire *w)
     int err;
 
     spin_lock(&w->sock->inet.sock.lock);
-    err = w->connecting ? -EALREADY : w->open || w->sock->inet.sock.peer ? -EISCONN : 0;
+    err = w->connecting || (w->open && tcp_wire_connecting(w)) ? -EALREADY
+          : w->open || w->sock->inet.sock.peer                 ? -EISCONN
+                                                               : 0;
     if (!err)
         w->connecting = true;
     spin_unlock(&w->sock->inet.sock.lock);
@@ -162,6 +164,34 @@ static void tcp_wire_forget(struct tcp_wire *w)
     rcu_synchronize();
 }
 
+int tcp_wire_disconnect(struct tcp_wire *w)
+{
+    bool busy;
+
+    spin_lock(&w->sock->inet.sock.lock);
+    busy = w->connecting;
+    w->connecting = true;
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (busy)
+        return -EALREADY;
+    tcp_wire_abort(w);
+    tcp_wire_forget(w);
+    WRITE_ONCE(w->connecting, false);
+    return 0;
+}
+
+int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
+{
+    bool connecting;
+
+    spin_lock(&w->sock->inet.sock.lock); /* one that just begins has begun then */
+    connecting = tcp_wire_connecting(w);
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (!connecting)
+        return -EISCONN;
+    return nonblock ? -EALREADY : tcp_wire_await(w, false);
+}
+
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock)
 {
     struct tcp_wire *w = tcp_wire_get(t);
@@ -174,14 +204,9 @@ int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path
         WRITE_ONCE(w->connecting, false);
     }
     ip_path_put(path);
+    if (err == -EALREADY && !nonblock && tcp_wire_connecting(w))
+        return tcp_wire_await(w, false);
     return err ? err : tcp_wire_await(w, nonblock);
-}
-
-int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
-{
-    if (!tcp_wire_connecting(w))
-        return -EISCONN;
-    return nonblock ? -EALREADY : tcp_wire_await(w, false);
 }
 
 /* ---- sending ---- */
