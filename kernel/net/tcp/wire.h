@@ -46,6 +46,7 @@ struct tcp_wire {
     bool sending;             /* l */
     bool timed;               /* l  the timer's reference is held */
     bool connecting;          /* l  one thread is in connect(2), before the first packet */
+    bool orphan;              /* l  counted as one of its namespace's */
     u32 waiting;              /* l  bytes of memory that pieces out of order keep */
     struct list_node packets; /* l  to be sent */
     struct timer timer;
@@ -139,6 +140,8 @@ u32 tcp_payload_most(const struct socket *s);
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock);
 /* connect(2) of a socket that has a connection. */
 int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock);
+/* Ends what there is with a reset, and forgets what came. 0, -EALREADY. */
+int tcp_wire_disconnect(struct tcp_wire *w);
 ssize_t tcp_wire_send(struct tcp_wire *w, struct socket_message *m, unsigned flags);
 int tcp_wire_shutdown(struct tcp_wire *w, u32 bits);
 /* close(2), SO_LINGER included. */

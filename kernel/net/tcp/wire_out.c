@@ -11,6 +11,8 @@
 #define LINGER_MOST 65535
 #define PORT_TRIES 16 /* ephemeral ports that are tried for one peer */
 
+COUNTER(net_tcp_orphans_ended);
+
 /* ---- connecting ---- */
 
 void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
@@ -19,7 +21,7 @@ void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct i
     struct tcp_flow flow;
 
     tcp_flow_of(key, &flow);
-    *open = (struct tcp_open){.config = &tcp_config_default,
+    *open = (struct tcp_open){.config = &tcp_ns_of(key->ns)->config,
                               .congestion = t->congestion ? t->congestion : &tcp_cubic,
                               .iss = tcp_isn(&tcp_secret, &flow, time_ns()),
                               .time_offset = tcp_time_offset(&tcp_secret, &flow),
@@ -134,7 +136,9 @@ static int tcp_wire_claim(struct tcp_wire *w)
     int err;
 
     spin_lock(&w->sock->inet.sock.lock);
-    err = w->connecting ? -EALREADY : w->open || w->sock->inet.sock.peer ? -EISCONN : 0;
+    err = w->connecting || (w->open && tcp_wire_connecting(w)) ? -EALREADY
+          : w->open || w->sock->inet.sock.peer                 ? -EISCONN
+                                                               : 0;
     if (!err)
         w->connecting = true;
     spin_unlock(&w->sock->inet.sock.lock);
@@ -160,6 +164,34 @@ static void tcp_wire_forget(struct tcp_wire *w)
     rcu_synchronize();
 }
 
+int tcp_wire_disconnect(struct tcp_wire *w)
+{
+    bool busy;
+
+    spin_lock(&w->sock->inet.sock.lock);
+    busy = w->connecting;
+    w->connecting = true;
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (busy)
+        return -EALREADY;
+    tcp_wire_abort(w);
+    tcp_wire_forget(w);
+    WRITE_ONCE(w->connecting, false);
+    return 0;
+}
+
+int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
+{
+    bool connecting;
+
+    spin_lock(&w->sock->inet.sock.lock); /* one that just begins has begun then */
+    connecting = tcp_wire_connecting(w);
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (!connecting)
+        return -EISCONN;
+    return nonblock ? -EALREADY : tcp_wire_await(w, false);
+}
+
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock)
 {
     struct tcp_wire *w = tcp_wire_get(t);
@@ -172,14 +204,9 @@ int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path
         WRITE_ONCE(w->connecting, false);
     }
     ip_path_put(path);
+    if (err == -EALREADY && !nonblock && tcp_wire_connecting(w))
+        return tcp_wire_await(w, false);
     return err ? err : tcp_wire_await(w, nonblock);
-}
-
-int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
-{
-    if (!tcp_wire_connecting(w))
-        return -EISCONN;
-    return nonblock ? -EALREADY : tcp_wire_await(w, false);
 }
 
 /* ---- sending ---- */
@@ -349,6 +376,22 @@ static u64 tcp_linger(const struct socket *s)
     return (v < 0 || v > LINGER_MOST ? LINGER_MOST : (u64)v) * NSEC_PER_SEC;
 }
 
+/* The connection goes on without its program: counted, and one too many ends at once. */
+static void tcp_wire_orphan_locked(struct tcp_wire *w, struct tcp_after *a)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct tcp_ns *tn = tcp_ns_of(w->sock->inet.sock.ns);
+    u32 others = __atomic_fetch_add(&tn->nr_orphans, 1, __ATOMIC_RELAXED);
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    w->orphan = true;
+    if (others < READ_ONCE(tn->max_orphans))
+        return;
+    COUNT(net_tcp_orphans_ended);
+    tcp_conn_abort(&w->conn, time_ns(), &a->result);
+    tcp_wire_result_locked(w, a);
+}
+
 void tcp_wire_release(struct tcp_wire *w)
 {
     struct socket *s = &w->sock->inet.sock;
@@ -362,6 +405,8 @@ void tcp_wire_release(struct tcp_wire *w)
     else if (w->open)
         tcp_conn_close(&w->conn, time_ns(), &a.result);
     tcp_wire_result_locked(w, &a);
+    if (w->open && !a.ended)
+        tcp_wire_orphan_locked(w, &a);
     tcp_wire_unlock(w, &a);
     if (linger && !abort)
         (void)wait_event_deadline(&s->wait, tcp_wire_gone(w), SLEEP_INTERRUPTIBLE,
