@@ -15,17 +15,12 @@ COUNTER(net_tcp_orphans_ended);
 
 /* ---- connecting ---- */
 
-void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
+void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct ip_path *path,
                    struct tcp_open *open)
 {
-    struct tcp_flow flow;
-
-    tcp_flow_of(key, &flow);
-    *open = (struct tcp_open){.config = &tcp_ns_of(key->ns)->config,
+    *open = (struct tcp_open){.config = &tcp_ns_of(t->inet.sock.ns)->config,
                               .congestion = t->congestion ? t->congestion : &tcp_cubic,
-                              .iss = tcp_isn(&tcp_secret, &flow, time_ns()),
-                              .time_offset = tcp_time_offset(&tcp_secret, &flow),
-                              .mss = tcp_path_mss(path, &key->peer),
+                              .mss = tcp_path_mss(path, peer),
                               .rcv_buf = tcp_payload(t->inet.sock.rcvbuf),
                               .rcv_buf_most = tcp_payload_most(&t->inet.sock)};
 }
@@ -50,6 +45,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     struct tcp_sock *t = w->sock;
     struct socket *s = &t->inet.sock;
     struct tcp_open open;
+    struct tcp_flow flow;
     struct tcp_after a;
     int err;
 
@@ -58,7 +54,10 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     err = s->listening || s->dead ? -EINVAL : s->peer || w->open ? -EISCONN : 0;
     if (!err) {
         tcp_wire_key(w, local, to);
-        tcp_open_fill(t, &w->entry.key, path, &open);
+        tcp_open_fill(t, &to->addr, path, &open);
+        tcp_flow_of(&w->entry.key, &flow);
+        open.iss = tcp_isn(&tcp_secret, &flow, time_ns());
+        open.time_offset = tcp_time_offset(&tcp_secret, &flow);
         err = tcp_wire_enter_locked(w, &open);
     }
     if (err) {
