@@ -169,5 +169,9 @@ bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct 
 /* A new connection of this host may take the record's place, which is gone then: it begins with
  * *iss. */
 bool tcp_rest_may_open(const struct tcp_key *key, u32 *iss);
+/* What a record, or a half-open connection, is to those who list them. In an RCU reader. */
+struct tcp_diag;
+void tcp_rest_diag(const struct tcp_entry *e, struct tcp_diag *out);
+void tcp_half_diag(const struct tcp_entry *e, struct tcp_diag *out);
 void tcp_rests_init(struct tcp_rests *rests);
 void tcp_rests_fini(struct tcp_rests *rests);
