@@ -6,10 +6,11 @@
 #include "lib/string.h"
 #include "net/core/device.h"
 #include "net/link/ethernet.h"
+#include "net/link/vlan.h"
 
 #define ARPHRD_ETHER 1
 #define ARPHRD_LOOPBACK 772
-#define VLAN_TAG 4
+#define VLAN_ID 0xfff
 
 COUNTER(net_rx_bad_frame);
 COUNTER(net_rx_other);
@@ -25,19 +26,39 @@ static u8 ethernet_kind(const struct netdev *dev, const u8 *to)
     return memcmp(to, all, ETHERNET_ADDR) ? PACKET_MULTICAST : PACKET_BROADCAST;
 }
 
+/* A tag in the frame becomes p->vlan. False: the frame is cut short. */
+static bool ethernet_untag(struct packet *p)
+{
+    const u8 *frame = packet_need(p, ETHERNET_HEADER);
+
+    return frame && (p->vlan || !netdev_is_tagged(frame) || netdev_untag(p));
+}
+
 static void ethernet_receive(struct packet *p)
 {
-    u32 n = MIN(p->len, (u32)ETHERNET_HEADER + VLAN_TAG);
-    const u8 *frame = packet_need(p, n);
+    const u8 *frame;
     struct ethernet e;
+    u32 n;
 
+    if (!ethernet_untag(p)) {
+        COUNT(net_rx_bad_frame);
+        packet_free(p);
+        return;
+    }
+    if (unlikely(p->vlan & VLAN_ID)) {
+        vlan_receive(p);
+        return;
+    }
+    p->vlan = 0; /* of a priority alone */
+    n = MIN(p->len, (u32)ETHERNET_HEADER + VLAN_TAG);
+    frame = packet_need(p, n);
     if (!frame || ethernet_parse(frame, n, &e)) {
         COUNT(net_rx_bad_frame);
         packet_free(p);
         return;
     }
     p->kind = ethernet_kind(p->dev, e.to);
-    if (p->kind == PACKET_OTHER || e.vlan) { /* nothing here forwards, or has tags */
+    if (p->kind == PACKET_OTHER || e.vlan) { /* no bridge, and a number behind a priority */
         COUNT(net_rx_other);
         packet_free(p);
         return;

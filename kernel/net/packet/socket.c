@@ -65,7 +65,7 @@ static struct socket *packet_create(struct net_ns *ns, int type, int protocol)
     ps = slab_zalloc(packet_sock_cache);
     if (!ps)
         return ERR_PTR(-ENOBUFS);
-    mutex_init(&ps->config, RANK_DRIVER, 22, "packet socket");
+    mutex_init(&ps->config, RANK_DRIVER, NET_CONFIG_ORDER + 1, "packet socket");
     list_init(&ps->tap.node);
     ps->tap.ns = ns;
     ps->tap.packet = packet_tapped;
@@ -191,7 +191,7 @@ static void packet_device_gone(struct socket *s, u32 device)
 
 static int packet_device_event(struct netdev *dev, enum net_device_event event)
 {
-    if (event != NET_DEVICE_UP)
+    if (event == NET_DEVICE_DOWN || event == NET_DEVICE_GONE)
         socket_list_each(&packet_ns_of(dev->ns)->list, packet_device_gone, dev->index);
     return 0;
 }
