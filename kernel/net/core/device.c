@@ -38,7 +38,7 @@ static int devices_setup(struct net_ns *ns, void *part)
 {
     struct net_devices *d = part;
 
-    mutex_init(&d->config, RANK_DRIVER, NET_CONFIG_ORDER, "net devices' config");
+    mutex_init(&d->config, RANK_DRIVER, 25, "net devices' config");
     spinlock_init(&d->lock, RANK_NET, 9, "net devices");
     list_init(&d->devs);
     return 0;
@@ -255,7 +255,7 @@ void net_config_unlock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller has loc
     mutex_unlock(&devices_of(ns)->config);
 }
 
-int net_device_up_locked(struct netdev *dev)
+int net_device_up_held(struct netdev *dev)
 {
     bool was = READ_ONCE(dev->flags) & NETDEV_UP;
     int err = netdev_up(dev);
@@ -276,12 +276,12 @@ int net_device_up(struct netdev *dev)
     int err;
 
     net_config_lock(dev->ns);
-    err = net_device_up_locked(dev);
+    err = net_device_up_held(dev);
     net_config_unlock(dev->ns);
     return err;
 }
 
-void net_device_down_locked(struct netdev *dev)
+void net_device_down_held(struct netdev *dev)
 {
     if (!(READ_ONCE(dev->flags) & NETDEV_UP))
         return;
@@ -293,7 +293,7 @@ void net_device_down_locked(struct netdev *dev)
 void net_device_down(struct netdev *dev)
 {
     net_config_lock(dev->ns);
-    net_device_down_locked(dev);
+    net_device_down_held(dev);
     net_config_unlock(dev->ns);
 }
 
@@ -342,7 +342,7 @@ int net_device_delete(struct netdev *dev)
     return 0;
 }
 
-void net_device_changed_locked(struct netdev *dev)
+void net_device_changed(struct netdev *dev)
 {
     (void)devices_tell(dev, NET_DEVICE_CHANGED);
     net_event(dev->ns, NET_EVENT_LINK, dev, 0);
@@ -353,7 +353,7 @@ void up_netdev_changed(struct netdev *dev)
     struct net_devices *d = devices_of(dev->ns);
 
     mutex_lock(&d->config);
-    net_device_changed_locked(dev);
+    net_device_changed(dev);
     mutex_unlock(&d->config);
 }
 

@@ -14,8 +14,6 @@
 #include "dev/netdev.h"
 #include "net/core/ns.h"
 
-#define NET_CONFIG_ORDER (NETDEV_CONFIG_ORDER + NETDEV_DEPTH + 1)
-
 /* References, or NULL. */
 struct netdev *net_device_by_index(struct net_ns *ns, u32 index) __must_check;
 struct netdev *net_device_by_name(struct net_ns *ns, const char *name) __must_check;
@@ -35,8 +33,8 @@ void net_config_unlock(struct net_ns *ns);
 int net_device_up(struct netdev *dev) __must_check;
 void net_device_down(struct netdev *dev);
 /* The same for hooks of a device that another stands on: the namespace's config is held. */
-int net_device_up_locked(struct netdev *dev) __must_check;
-void net_device_down_locked(struct netdev *dev);
+int net_device_up_held(struct netdev *dev) __must_check;
+void net_device_down_held(struct netdev *dev);
 
 /* device_config.c: changes that programs ask for; who listens is told. May sleep, no lock held.
  * Rename: -EBUSY (it is up), -EEXIST, -EINVAL. */
@@ -72,7 +70,7 @@ struct net_device_hook {
 };
 /* Tells hooks CHANGED, and who listens to events: for hooks that change another device. config
  * held. */
-void net_device_changed_locked(struct netdev *dev);
+void net_device_changed(struct netdev *dev);
 #define NET_DEVICE_HOOK(id) TABLE_ENTRY(struct net_device_hook, net_device_hooks, #id)
 
 /* A link layer, by the type of its devices. */

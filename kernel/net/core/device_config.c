@@ -77,7 +77,7 @@ int net_device_set_mtu(struct netdev *dev, u32 mtu)
     net_config_lock(dev->ns);
     err = netdev_set_mtu(dev, mtu);
     if (!err)
-        net_device_changed_locked(dev);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }
@@ -89,7 +89,7 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
     net_config_lock(dev->ns);
     err = netdev_set_address(dev, addr);
     if (!err)
-        net_device_changed_locked(dev);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }

@@ -365,15 +365,15 @@ static void vlan_follow(struct vlan *v)
     if (!v->own_addr && memcmp(dev->addr, v->lower->addr, NETDEV_ADDR))
         changed |= !netdev_set_address(dev, v->lower->addr);
     if (changed)
-        net_device_changed_locked(dev);
+        net_device_changed(dev);
 }
 
 static void vlan_hear(struct vlan *v, enum net_device_event event)
 {
-    if (event == NET_DEVICE_UP && net_device_up_locked(&v->dev))
+    if (event == NET_DEVICE_UP && net_device_up_held(&v->dev))
         log_limited(LOG_WARN, "%s: it cannot be brought up with the device below", v->dev.name);
     else if (event == NET_DEVICE_DOWN)
-        net_device_down_locked(&v->dev);
+        net_device_down_held(&v->dev);
     else if (event == NET_DEVICE_CHANGED)
         vlan_follow(v);
 }
