@@ -61,7 +61,7 @@ static struct socket *packet_create(struct net_ns *ns, int type, int protocol)
     ps = slab_zalloc(packet_sock_cache);
     if (!ps)
         return ERR_PTR(-ENOBUFS);
-    mutex_init(&ps->config, RANK_DRIVER, 22, "packet socket");
+    mutex_init(&ps->config, RANK_DRIVER, 26, "packet socket");
     list_init(&ps->tap.node);
     ps->tap.ns = ns;
     ps->tap.packet = packet_tapped;
