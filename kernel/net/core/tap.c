@@ -11,6 +11,8 @@
 #include "net/core/device.h"
 #include "sync/rcu.h"
 
+#define ETHERNET_HEADER 14
+
 struct net_taps {
     struct mutex lock;
     struct list_node taps; /* lock, RCU to read */

@@ -8,7 +8,6 @@
 #include "net/link/ethernet.h"
 #include "net/link/vlan.h"
 
-#define VLAN_TAG 4
 #define VLAN_ID 0xfff
 #define HEADERS (ETHERNET_HEADER + 28) /* with IPv4's and UDP's: made linear in one step */
 
