@@ -39,12 +39,6 @@ static struct port_key port_key_of(const struct inet_sock *s, const struct ip_en
                              .kind = dual ? PORT_DUAL : PORT_AT};
 }
 
-/* Does a name take what is sent to addresses of IPv6, or else IPv4? */
-bool port_takes(const struct port_key *key, bool v6)
-{
-    return key->kind == PORT_DUAL || ip_is_v4(&key->addr) != v6;
-}
-
 static int port_compare_addr(const struct ip_addr *a, const struct ip_addr *b)
 {
     if (a->q[1] != b->q[1])

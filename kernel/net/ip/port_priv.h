@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/xarray.h"
+#include "net/ip/addr.h"
 #include "net/ip/port.h"
 
 enum port_kind {
@@ -45,7 +46,10 @@ struct port_group *port_group_at(struct port_table *t, const struct ip_addr *add
                                  u16 port);
 
 /* Does a name take what is sent to addresses of IPv6, or else IPv4? */
-bool port_takes(const struct port_key *key, bool v6);
+static inline bool port_takes(const struct port_key *key, bool v6)
+{
+    return key->kind == PORT_DUAL || ip_is_v4(&key->addr) != v6;
+}
 
 /* ---- port_choose.c ---- */
 
