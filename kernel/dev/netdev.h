@@ -64,6 +64,7 @@ struct segment_plan;
 #define NETDEV_BACKLOG_MOST 10000U /* that may be asked for */
 #define NETDEV_QUEUES 16
 #define NETDEV_JOINS 8      /* flows whose segments are joined at a time, of one queue */
+#define NETDEV_CONF 40      /* numbers that net/core keeps for a device */
 #define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */
 #define NETDEV_DEPTH 4      /* devices that may be below one */
 #define NETDEV_CONFIG_ORDER 20
@@ -180,6 +181,7 @@ struct netdev {
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
     void *ip;                           /* net/ip's part; NULL: none */
     void *vlans;                        /* net/link/vlan.c's: those that stand on it, or NULL */
+    s32 conf[NETDEV_CONF];              /* a  net/core/conf.h */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */

@@ -120,10 +120,11 @@ static int option_set_timeout(u64 *timeout, const void *val, u32 n)
  * is not told. */
 static u32 option_buffer(int asked, bool send, bool force)
 {
-    u32 most = force ? SOCK_BUF_MAX / 2 : SOCK_BUF_DEFAULT;
+    s32 allowed = send ? READ_ONCE(sock_buffers.send_most) : READ_ONCE(sock_buffers.receive_most);
+    u32 most = force ? SOCK_BUF_MAX / 2 : (u32)allowed;
     u32 n = asked < 0 ? most : MIN((u32)asked, most);
 
-    return MAX(2 * n, send ? 4608U : 2304U);
+    return MAX(2 * n, send ? (u32)SOCK_SNDBUF_MIN : (u32)SOCK_RCVBUF_MIN);
 }
 
 static int option_set_buffer(struct socket *s, int name, int v)

@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "sync/rcu.h"
 #include "mm/slab.h"
+#include "net/core/conf.h"
 #include "net/core/event.h"
 #include "net/core/tap.h"
 
@@ -197,6 +198,7 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         memcpy(dev->name, chosen, NETDEV_NAME);
         dev->index = ++d->last_index;
         dev->ns = ns;
+        net_confs_begin(ns, dev);
         netdev_get(dev);
         list_add_tail(&d->devs, &dev->node);
         d->nr++;
@@ -223,6 +225,16 @@ int net_device_set_name(struct netdev *dev, const char *name)
         strlcpy(dev->name, name, NETDEV_NAME);
     spin_unlock(&d->lock);
     return err;
+}
+
+void net_device_name(struct netdev *dev, char out[NETDEV_NAME])
+{
+    struct net_devices *d = devices_of(dev->ns);
+
+    spin_lock(&d->lock);
+    memcpy(out, dev->name, NETDEV_NAME);
+    spin_unlock(&d->lock);
+    out[NETDEV_NAME - 1] = '\0';
 }
 
 int up_netdev_add(struct netdev *dev, const char *name)

@@ -25,6 +25,8 @@ bool net_device_exists(struct net_ns *ns, u32 index);
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
 /* The same for a device of a name that is in use or not. -EEXIST. */
 int net_device_set_name(struct netdev *dev, const char *name) __must_check;
+/* The name at this moment, with a NUL behind it. */
+void net_device_name(struct netdev *dev, char out[NETDEV_NAME]);
 /* A namespace's config, which hooks are called under. May sleep. */
 void net_config_lock(struct net_ns *ns);
 void net_config_unlock(struct net_ns *ns);

@@ -47,6 +47,8 @@ bool net_device_name_ok(const char *name)
 {
     if (!name[0] || !strcmp(name, ".") || !strcmp(name, ".."))
         return false;
+    if (!strcmp(name, "all") || !strcmp(name, "default")) /* directories of sysctls have these */
+        return false;
     for (u32 i = 0; name[i]; i++)
         if (i == NETDEV_NAME - 1 || (u8)name[i] <= ' ' || name[i] == '/' || name[i] == ':')
             return false;

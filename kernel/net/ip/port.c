@@ -7,17 +7,20 @@
 #include "lib/random.h"
 #include "mm/slab.h"
 #include "net/ip/addr.h"
+#include "net/ip/ip_priv.h"
 #include "net/ip/port_priv.h"
 #include "sched/thread.h"
 
-#define PORTS (PORT_LAST - PORT_FIRST + 1)
+#define PORTS 65536U
+#define PORT_CHUNK 2048U /* ports whose bits are allocated together */
+#define PORT_WORDS (PORT_CHUNK / 64)
 #define PORT_NODES 3  /* of an xarray that one more member may need */
 #define PORT_TRIES 64 /* ports under one hold of the lock */
 
-/* Ports of the ephemeral range that some socket has, at any address. */
+/* Ports that some socket has, at any address. */
 struct port_bits {
-    u64 used[DIV_ROUND_UP(PORTS, 64)];
-    u32 nr, next;
+    u64 *used[PORTS / PORT_CHUNK]; /* NULL: none of them */
+    u32 next;
 };
 
 const struct ip_addr port_any6, port_any4 = {.w = {0, 0, IP_MAPPED_WORD, 0}};
@@ -30,6 +33,8 @@ void port_table_init(struct port_table *t)
 
 void port_table_fini(struct port_table *t)
 {
+    for (u32 i = 0; t->bits && i < PORTS / PORT_CHUNK; i++)
+        kfree(t->bits->used[i]);
     kfree(t->bits);
 }
 
@@ -247,15 +252,29 @@ static bool port_taken(struct port_table *t, const struct inet_sock *s, const st
            port_conflicts(port_group_all(t, PORT_DUAL, key->port), s);
 }
 
+/* 64 ports from there on, a bit for each that is used. */
+static u64 *port_word(const struct port_bits *p, u32 port)
+{
+    u64 *chunk = p->used[port / PORT_CHUNK];
+
+    return chunk ? &chunk[port % PORT_CHUNK / 64] : NULL;
+}
+
+/* There is a bit for the port. False: no memory. */
+static bool port_word_make(struct port_bits *p, u32 port)
+{
+    u64 **chunk = &p->used[port / PORT_CHUNK];
+
+    if (!*chunk)
+        *chunk = kcalloc(PORT_WORDS, sizeof(u64));
+    return *chunk;
+}
+
 static void port_mark(struct port_table *t, u16 port, bool used)
 {
-    u32 i = port - PORT_FIRST;
-    u64 bit = 1ULL << i % 64;
+    u64 *word = port_word(t->bits, port), bit = 1ULL << port % 64;
 
-    if (port < PORT_FIRST || port > PORT_LAST || !(t->bits->used[i / 64] & bit) == !used)
-        return;
-    t->bits->used[i / 64] ^= bit;
-    t->bits->nr += used ? 1U : -1U;
+    *word = used ? *word | bit : *word & ~bit;
 }
 
 /* The table of used ports, made with the first name. */
@@ -270,22 +289,41 @@ static int port_bits_make(struct port_table *t)
     return 0;
 }
 
-/* A port that no socket has, or 0. */
-static u16 port_free(struct port_bits *p)
-{
-    if (p->nr == PORTS)
-        return 0;
-    for (u32 tries = 0; tries < PORTS; tries++) {
-        u32 i = p->next;
+/* Those that are chosen for programs. */
+struct port_range {
+    u32 first, nr;
+    const u64 *reserved; /* of these none, or NULL */
+};
 
-        p->next = (i + 1) % PORTS;
-        if (i % 64 == 0 && p->used[i / 64] == U64_MAX) {
+static struct port_range port_range_of(const struct inet_sock *s)
+{
+    const struct ip_values *v = ip_values_of(s->sock.ns);
+    u32 first = (u32)READ_ONCE(v->ports[0]), last = (u32)READ_ONCE(v->ports[1]);
+
+    return (struct port_range){first, last >= first ? last - first + 1 : 1,
+                               load_acquire(&v->reserved)};
+}
+
+static bool port_is_reserved(const struct port_range *r, u32 port)
+{
+    return r->reserved && (READ_ONCE(r->reserved[port / 64]) >> port % 64 & 1);
+}
+
+/* A port of the range that no socket has, or 0. */
+static u16 port_free(struct port_bits *p, const struct port_range *r)
+{
+    for (u32 tries = 0; tries < r->nr; tries++) {
+        u32 i = p->next % r->nr, port = r->first + i;
+        const u64 *word = port_word(p, port);
+
+        p->next = i + 1;
+        if (word && port % 64 == 0 && *word == U64_MAX && i + 64 <= r->nr) {
             tries += 63;
-            p->next = (i + 64) % PORTS;
+            p->next = i + 64;
             continue;
         }
-        if (!(p->used[i / 64] & 1ULL << i % 64))
-            return (u16)(PORT_FIRST + i);
+        if ((!word || !(*word & 1ULL << port % 64)) && !port_is_reserved(r, port))
+            return (u16)port;
     }
     return 0;
 }
@@ -302,9 +340,9 @@ static int port_hold(struct port_table *t, struct inet_sock *s, const struct por
                      struct xa_pool *pool)
 {
     struct port_name *n = &s->name;
-    bool ok;
+    bool ok = port_word_make(t->bits, key->port);
 
-    n->bound = port_group_get(t, key);
+    n->bound = ok ? port_group_get(t, key) : NULL;
     ok = n->bound;
     for (unsigned v6 = 0; ok && v6 < 2; v6++) {
         struct port_key all = {.kind = v6 ? PORT_ALL6 : PORT_ALL4, .port = key->port};
@@ -321,28 +359,29 @@ static int port_hold(struct port_table *t, struct inet_sock *s, const struct por
     return 0;
 }
 
-/* One try with some ports; -EAGAIN: all of them are taken. *at: where to go on, of PORTS. */
+/* One try with some ports; -EAGAIN: all of them are taken. *at: where to go on, of the range. */
 static int port_try(struct port_table *t, struct inet_sock *s, struct port_key *key, u32 *at)
 {
-    u32 end = MIN(*at + PORT_TRIES, PORTS);
+    struct port_range r = port_range_of(s);
+    u32 end = MIN(*at + PORT_TRIES, r.nr);
 
     if (port_bits_make(t))
         return -ENOMEM;
     if (key->port)
         return port_taken(t, s, key) ? -EADDRINUSE : 0;
-    key->port = port_free(t->bits);
+    key->port = port_free(t->bits, &r);
     if (key->port)
         return 0;
     if (ip_is_any(&key->addr))
         return -EADDRINUSE;
     /* Each port is taken at some address: perhaps not at this one. */
     for (; *at < end; (*at)++) {
-        key->port = (u16)(PORT_FIRST + *at);
-        if (!port_taken(t, s, key))
+        key->port = (u16)(r.first + *at);
+        if (!port_is_reserved(&r, key->port) && !port_taken(t, s, key))
             return 0;
     }
     key->port = 0;
-    return end == PORTS ? -EADDRINUSE : -EAGAIN;
+    return end == r.nr ? -EADDRINUSE : -EAGAIN;
 }
 
 static void port_set_ends(struct inet_sock *s, const struct ip_end *local,

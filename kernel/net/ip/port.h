@@ -17,8 +17,6 @@
 #include "lib/rbtree.h"
 #include "net/ip/inet.h"
 
-#define PORT_FIRST 32768U
-#define PORT_LAST 60999U
 #define PORT_LOOKS 256U /* sockets of one name that a look-up looks at */
 
 struct port_bits;
