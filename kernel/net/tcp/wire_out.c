@@ -245,11 +245,18 @@ static bool tcp_wire_ready(const struct tcp_wire *w)
            READ_ONCE(s->dead);
 }
 
-static void tcp_wire_want_space(struct tcp_wire *w)
+/* No space: says so, that who frees some wakes pollers, edge-triggered ones too. True: there is
+ * some now. */
+static bool tcp_wire_want_space(struct tcp_wire *w)
 {
+    bool space;
+
     spin_lock(&w->sock->inet.sock.lock);
-    w->full = true;
+    space = tcp_wire_space(w) > 0;
+    if (!space)
+        w->full = true;
     spin_unlock(&w->sock->inet.sock.lock);
+    return space;
 }
 
 /* Until bytes may be written: 0, or why they may not. */
@@ -264,11 +271,10 @@ static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
             return err;
         if (READ_ONCE(s->shut) & SOCK_SHUT_WR)
             return -EPIPE;
-        if (tcp_wire_space(w) > 0 && !tcp_wire_connecting(w))
+        if (!tcp_wire_connecting(w) && (tcp_wire_space(w) > 0 || tcp_wire_want_space(w)))
             return 0;
         if (flags & MSG_DONTWAIT)
             return -EAGAIN;
-        tcp_wire_want_space(w);
         err = wait_event_deadline(&s->wait, tcp_wire_ready(w) && !tcp_wire_connecting(w),
                                   SLEEP_INTERRUPTIBLE, deadline);
         if (err)
