@@ -14,8 +14,7 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
-#define PRIORITY_ADDR6 256 /* of the routes of addresses of IPv6 */
-#define DAD_PROBES 1
+#define PRIORITY_ADDR6 256     /* of the routes of addresses of IPv6 */
 #define DAD_DELAY NSEC_PER_SEC /* before the first */
 #define DAD_WAIT NSEC_PER_SEC  /* RetransTimer */
 
@@ -164,7 +163,8 @@ static bool addr_net_is_shared(const struct ip_ifaddr *a)
 static bool addr_is_probed(const struct ip_ifaddr *a)
 {
     return a->family == FAMILY_V6 && !(a->dev->flags & NETDEV_LOOPBACK) &&
-           netdev_has_neighbours(a->dev) && !(a->flags & ADDR_NODAD);
+           netdev_has_neighbours(a->dev) && !(a->flags & ADDR_NODAD) &&
+           net_conf_most(a->dev, CONF6_ACCEPT_DAD) && net_conf(a->dev, CONF6_DAD_TRANSMITS);
 }
 
 /* What failed to be joined is another's, if it is anyone's: it is not left. */
@@ -187,7 +187,7 @@ static void addr_group(struct ip_config *c, struct ip_ifaddr *a, bool join)
 static void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
 {
     WRITE_ONCE(a->flags, (a->flags | ADDR_TENTATIVE) & ~(u32)ADDR_DADFAILED);
-    a->probes = DAD_PROBES;
+    a->probes = (u8)net_conf(a->dev, CONF6_DAD_TRANSMITS);
     a->probe_at = now + random_u64() % DAD_DELAY;
     ip_config_due(c, a->probe_at);
 }
@@ -414,6 +414,8 @@ static int addr_insert(struct net_ns *ns, struct netdev *dev, struct ip_addr_vie
         return -ENOMEM;
     if (READ_ONCE(dev->flags) & NETDEV_GONE)
         return -ENODEV;
+    if (v->family == FAMILY_V6 && net_conf(dev, CONF6_DISABLE))
+        return -EACCES;
     if (ip_is_any(&v->peer))
         v->peer = v->addr;
     return addr_add(c, dev, v, change);
@@ -505,7 +507,7 @@ int address_lo(struct ip_config *c, struct netdev *lo)
                                .peer = ip_loopback6()};
     int err = addr_add(c, lo, &four, IP_REPLACE);
 
-    if (!err && !ip_sysctl(c->ns, IP_NO_IPV6))
+    if (!err && !net_conf(lo, CONF6_DISABLE))
         err = addr_add(c, lo, &six, IP_REPLACE);
     return err;
 }
@@ -524,6 +526,8 @@ static int address_link_local(struct ip_config *c, struct netdev *dev)
 
     groups.hops[0].device = dev->index;
     route_add_own(c, &groups);
+    if (net_conf(dev, CONF6_ADDR_GEN_MODE)) /* none */
+        return 0;
     v.peer = v.addr;
     return addr_add(c, dev, &v, IP_REPLACE);
 }
@@ -538,10 +542,35 @@ int address_up(struct ip_config *c, struct netdev *dev)
         addr_net_routes(c, a, route_add_own);
         cond_yield();
     }
-    if (!err && netdev_has_neighbours(dev) && !ip_sysctl(c->ns, IP_NO_IPV6) &&
-        !ip_sysctl(c->ns, IP_NO_IPV6_DEFAULT))
+    if (!err && netdev_has_neighbours(dev) && !net_conf(dev, CONF6_DISABLE))
         err = address_link_local(c, dev);
     return err;
+}
+
+static void addresses_drop6(struct ip_config *c, struct netdev *dev)
+{
+    struct ip_ifaddr *a, *next;
+
+    for (a = ip_addrs_of(dev); a; a = next) {
+        next = a->next;
+        if (a->family == FAMILY_V6)
+            addr_drop(c, a);
+    }
+}
+
+void address_switch6(struct netdev *dev, bool on)
+{
+    struct ip_config *c = ip_config_of(dev->ns);
+    bool lo = dev->flags & NETDEV_LOOPBACK;
+
+    if (!c || (READ_ONCE(dev->flags) & NETDEV_GONE))
+        return;
+    if (!on)
+        addresses_drop6(c, dev);
+    else if (!(READ_ONCE(dev->flags) & NETDEV_UP))
+        return;
+    else if (lo ? address_lo(c, dev) : address_up(c, dev))
+        log_limited(LOG_WARN, "%s: no memory for its addresses of IPv6", dev->name);
 }
 
 /* Addresses of IPv6 go with the device, those of IPv4 stay until it is gone. */

@@ -236,6 +236,8 @@ int address_up(struct ip_config *c, struct netdev *dev) __must_check;
 void address_down(struct ip_config *c, struct netdev *dev, bool gone);
 int address_lo(struct ip_config *c, struct netdev *lo) __must_check;
 u64 address_time(struct ip_config *c, u64 now);
+/* IPv6 of a device is switched: its addresses go, or those that come by themselves come. */
+void address_switch6(struct netdev *dev, bool on);
 void address_free(struct ip_config *c);
 
 /* select.c. Within RCU: the source for a destination through dev (any: none). */

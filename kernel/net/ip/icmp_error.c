@@ -14,10 +14,7 @@
 #define QUOTE4 (576 - IPV4_HEADER - ICMP_HEADER)
 #define QUOTE6 (IPV6_MIN_MTU - IPV6_HEADER - ICMP_HEADER)
 #define ERROR_QUOTE_READ 128 /* bytes looked at of a message */
-#define LIMIT_EACH NSEC_PER_MSEC
-#define LIMIT_BURST (50 * LIMIT_EACH)
-#define LIMIT_PEER_EACH (100 * NSEC_PER_MSEC)
-#define LIMIT_PEER_BURST (6 * LIMIT_PEER_EACH)
+#define LIMIT_PEER_BURST 6
 
 TABLE_DECLARE(struct ip_protocol, ip_protocols);
 TABLE_DECLARE(struct ip_watcher, ip_watchers);
@@ -31,12 +28,14 @@ static bool error_may_go(struct net_ns *ns, const struct ip_addr *to)
 {
     struct ip_ns *in = ip_ns_of(ns);
     u32 slot = (u32)((to->q[0] ^ to->q[1]) * 0x9e3779b97f4a7c15ULL >> 32) % IP_LIMIT_SLOTS;
-    u64 now = time_ns();
+    u64 now = time_ns(), rate = (u64)READ_ONCE(in->values.error_rate);
+    u64 gap = (u64)READ_ONCE(in->values.error_gap[!ip_is_v4(to)]) * NSEC_PER_MSEC;
 
     if (ip_is_loopback(to))
         return true;
-    if (limit_passes(&in->error_peers[slot], now, LIMIT_PEER_EACH, LIMIT_PEER_BURST) &&
-        limit_passes(&in->error_all, now, LIMIT_EACH, LIMIT_BURST))
+    if ((!gap || limit_passes(&in->error_peers[slot], now, gap, LIMIT_PEER_BURST)) &&
+        limit_passes(&in->error_all, now, NSEC_PER_SEC / rate,
+                     (u64)READ_ONCE(in->values.error_burst)))
         return true;
     COUNT(net_icmp_errors_limited);
     return false;

@@ -15,7 +15,7 @@
 #define PMTU_WAYS 4
 #define PMTU_TIME (600 * NSEC_PER_SEC)
 #define PMTU_EACH (50 * NSEC_PER_MSEC) /* changes: each one has all paths looked for again */
-#define PMTU_BURST (64 * PMTU_EACH)
+#define PMTU_BURST 64
 
 COUNTER(net_pmtu_limited);
 
