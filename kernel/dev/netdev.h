@@ -160,6 +160,7 @@ struct netdev {
     struct list_node node;  /* n  of its namespace */
     /* What net/core and net/netlink keep: c unless said otherwise. */
     u32 group;
+    char *alias;                        /* n  or NULL */
     bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
