@@ -20,7 +20,6 @@ enum {
     IFF_MULTICAST = 0x1000,
     IFF_LOWER_UP = 0x10000,
 };
-#define ARPHRD_ETHER 1
 
 static u32 device_kind_flags(const struct netdev *dev)
 {
@@ -51,7 +50,9 @@ u8 net_device_state(const struct netdev *dev)
         return IF_OPER_UNKNOWN; /* as ever: it has no link that could tell */
     if (!(flags & NETDEV_UP))
         return IF_OPER_DOWN;
-    return flags & NETDEV_CARRIER ? IF_OPER_UP : IF_OPER_DOWN;
+    if (flags & NETDEV_CARRIER)
+        return IF_OPER_UP;
+    return dev->depth ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
 }
 
 int net_device_set_flags(struct netdev *dev, u32 want, u32 change)
@@ -111,7 +112,7 @@ int net_device_set_mtu(struct netdev *dev, u32 mtu)
     net_config_lock(dev->ns);
     err = netdev_set_mtu(dev, mtu);
     if (!err)
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }
@@ -123,7 +124,7 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
     net_config_lock(dev->ns);
     err = netdev_set_address(dev, addr);
     if (!err)
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }

@@ -36,7 +36,10 @@ static const char *netsys_state(const struct netdev *dev)
 {
     u8 state = net_device_state(dev);
 
-    return state == IF_OPER_UP ? "up" : state == IF_OPER_UNKNOWN ? "unknown" : "down";
+    return state == IF_OPER_UP               ? "up"
+           : state == IF_OPER_UNKNOWN        ? "unknown"
+           : state == IF_OPER_LOWERLAYERDOWN ? "lowerlayerdown"
+                                             : "down";
 }
 
 NETSYS_SHOW(zero, "%d", 0)
@@ -47,6 +50,7 @@ NETSYS_SHOW(carrier_up, "%u", (READ_ONCE(dev->nr_carrier) + 1) / 2)
 NETSYS_SHOW(carrier_down, "%u", READ_ONCE(dev->nr_carrier) / 2)
 NETSYS_SHOW(flags, "0x%x", net_device_flags(dev) & 0xffbf) /* as set: without IFF_RUNNING */
 NETSYS_SHOW(index, "%u", dev->index)
+NETSYS_SHOW(link, "%u", dev->below ? dev->below : dev->index)
 NETSYS_SHOW(mtu, "%u", READ_ONCE(dev->mtu))
 NETSYS_SHOW(group, "%u", READ_ONCE(dev->group))
 NETSYS_SHOW(state, "%s", netsys_state(dev))
@@ -305,7 +309,7 @@ const struct netsys_attr netsys_attrs[] = {
     {"flags", netsys_show_flags, netsys_store_flags, 0},
     {"ifalias", netsys_show_alias, netsys_store_alias, 0},
     {"ifindex", netsys_show_index, NULL, 0},
-    {"iflink", netsys_show_index, NULL, 0},
+    {"iflink", netsys_show_link, NULL, 0},
     {"link_mode", netsys_show_zero, NULL, 0},
     {"mtu", netsys_show_mtu, netsys_store_mtu, 0},
     {"netdev_group", netsys_show_group, netsys_store_group, 0},

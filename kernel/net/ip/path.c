@@ -3,6 +3,7 @@
  * The path of a packet: by the routes, or, in a namespace that has nothing but lo, by what an
  * address is.
  */
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "net/ip/fib.h"
 #include "net/link/loopback.h"
@@ -40,40 +41,72 @@ static enum ip_path_kind path_kind(const struct ip_route *r)
     }
 }
 
-enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to)
+/* What an address is to a namespace, as its local routes say. */
+struct path_look {
+    struct ip_addr addr;
+    u64 generation; /* at which that was so: of the namespace alone, see ip_priv.h */
+    u32 device;     /* that has it, or 0 */
+    u8 kind;        /* enum ip_path_kind */
+};
+#define PATH_LOOKS 16U
+/* The last ones of this CPU: packets come in trains. */
+static DEFINE_PER_CPU(struct path_look[PATH_LOOKS], path_looks);
+
+static struct path_look *path_look_place(const struct ip_addr *a)
+{
+    u32 hash = (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 0x9e3779b1U;
+
+    return &(*this_cpu_ptr(path_looks))[hash / (~0U / PATH_LOOKS + 1)];
+}
+
+static void path_look_up(struct net_ns *ns, struct path_look *look)
 {
     struct ip_config *c = ip_config_of(ns);
-    struct ip_flow f = {.to = *to};
-    enum ip_path_kind kind = IP_UNICAST;
+    struct ip_flow f = {.to = look->addr};
     struct fib_result r;
 
+    look->kind = IP_UNICAST;
+    look->device = 0;
+    if (!c || ip_is_loopback(&look->addr))
+        look->device = path_is_own(ns, &look->addr) ? LOOPBACK_INDEX : 0;
+    if (!c) {
+        look->kind = look->device ? IP_LOCAL : IP_UNICAST;
+        return;
+    }
+    rcu_read_lock();
+    if (!fib_table_lookup(c->local[!ip_is_v4(&look->addr)], &f, &r)) {
+        look->kind = (u8)path_kind(r.route);
+        if (r.route->type == ROUTE_LOCAL && !ip_is_loopback(&look->addr))
+            look->device = r.hop->dev->index;
+    }
+    rcu_read_unlock();
+}
+
+static const struct path_look *path_look(struct net_ns *ns, const struct ip_addr *a)
+{
+    u64 generation = load_acquire(&ip_ns_of(ns)->generation);
+    struct path_look *look = path_look_place(a);
+
+    if (unlikely(look->generation != generation || !ip_equal(&look->addr, a))) {
+        look->addr = *a;
+        path_look_up(ns, look);
+        look->generation = generation;
+    }
+    return look;
+}
+
+enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to)
+{
     if (ip_is_multicast(to))
         return IP_MULTICAST;
     if (ip_is_v4(to) && ip_v4(to) == ~0U)
         return IP_BROADCAST;
-    if (!c)
-        return path_is_own(ns, to) ? IP_LOCAL : IP_UNICAST;
-    rcu_read_lock();
-    if (!fib_table_lookup(c->local[!ip_is_v4(to)], &f, &r))
-        kind = path_kind(r.route);
-    rcu_read_unlock();
-    return kind;
+    return path_look(ns, to)->kind;
 }
 
 u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
 {
-    struct ip_config *c = ip_config_of(ns);
-    struct ip_flow f = {.to = *to};
-    struct fib_result r;
-    u32 index = 0;
-
-    if (!c || ip_is_loopback(to))
-        return path_is_own(ns, to) ? LOOPBACK_INDEX : 0;
-    rcu_read_lock();
-    if (!fib_table_lookup(c->local[!ip_is_v4(to)], &f, &r) && r.route->type == ROUTE_LOCAL)
-        index = r.hop->dev->index;
-    rcu_read_unlock();
-    return index;
+    return path_look(ns, to)->device;
 }
 
 /* The default, of a path to an address of that family. */

@@ -515,6 +515,21 @@ int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct 
     return err;
 }
 
+void port_leave(struct inet_sock *s)
+{
+    struct port_table *t = port_table_of(s);
+    struct ip_end none = {0};
+
+    spin_lock(&t->lock);
+    if (s->name.bound) {
+        const struct port_key *key = &s->name.bound->key;
+        struct ip_end me = {.addr = key->addr, .scope = key->scope, .port = key->port};
+
+        port_set_ends(s, &me, &none);
+    }
+    spin_unlock(&t->lock);
+}
+
 void port_end(struct inet_sock *s)
 {
     struct port_table *t = port_table_of(s);

@@ -38,6 +38,8 @@ int port_listen(struct inet_sock *s);
 /* A datagram socket is found by what comes from peer to `local` alone; port 0: by all again, at the
  * address it is bound to. s->local and s->peer are set. */
 int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct ip_end *peer);
+/* It has no peer any more, and is at the address again that it is bound to. */
+void port_leave(struct inet_sock *s);
 /* Takes the name away. */
 void port_end(struct inet_sock *s);
 /* The socket that receives what goes from `from` to `to` and came through the device, with a

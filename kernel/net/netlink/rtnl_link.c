@@ -222,6 +222,7 @@ static bool link_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (fits)
             s->last = dev->index;
         netdev_put(dev);
+        cond_yield();
     }
     return fits;
 }
@@ -285,6 +286,7 @@ static bool stats_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (fits)
             s->last = dev->index;
         netdev_put(dev);
+        cond_yield();
     }
     return fits;
 }

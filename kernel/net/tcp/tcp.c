@@ -255,8 +255,11 @@ static int tcp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
 {
     struct tcp_sock *t = tcp_of(inet_of(s));
     struct ip_end to;
-    int err = inet_addr_in(&t->inet, sa, len, &to);
+    int err;
 
+    if (len >= sizeof(sa->family) && sa->family == AF_UNSPEC)
+        return tcp_disconnect(t);
+    err = inet_addr_in(&t->inet, sa, len, &to);
     if (!err && READ_ONCE(s->peer))
         err = -EISCONN;
     if (!err && t->wire && READ_ONCE(t->wire->open))
@@ -294,7 +297,7 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
     return got;
 }
 
-static bool tcp_on_wire(const struct socket *s)
+bool tcp_on_wire(const struct socket *s)
 {
     const struct tcp_wire *w = ((const struct tcp_sock *)s)->wire;
 
@@ -311,28 +314,16 @@ static bool tcp_connected(const struct inet_sock *inet)
 
 static ssize_t tcp_recv(struct socket *s, struct socket_message *m, unsigned flags)
 {
-    if (s->listening || (!READ_ONCE(s->peer) && !READ_ONCE(s->shut) && !tcp_on_wire(s)))
-        return s->listening ? -EINVAL : -ENOTCONN;
+    int err;
+
+    if (s->listening)
+        return -EINVAL;
+    if (!READ_ONCE(s->peer) && !READ_ONCE(s->shut) && !tcp_on_wire(s)) {
+        err = socket_take_error(s);
+        return err ? err : -ENOTCONN;
+    }
     m->addr_len = 0;
     return sock_recv(s, m, flags);
-}
-
-static int tcp_shutdown(struct socket *s, int how)
-{
-    u32 bits = (u32)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
-    struct socket *peer;
-
-    if (tcp_on_wire(s))
-        return tcp_wire_shutdown(tcp_of(inet_of(s))->wire, bits);
-    peer = socket_peer(s);
-    if (!peer && !s->listening)
-        return -ENOTCONN;
-    sock_set_shut(s, bits);
-    if (!peer)
-        return 0;
-    sock_set_shut(peer, bits & SOCK_SHUT_WR ? SOCK_SHUT_RD : 0);
-    socket_put(peer);
-    return 0;
 }
 
 /* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
@@ -385,40 +376,6 @@ static s64 tcp_ioctl(struct socket *s, unsigned cmd, u64 arg)
     n = cmd == SIOCOUTQ ? tcp_buffer_bytes(&w->out) : tcp_conn_unsent(&w->conn);
     spin_unlock(&s->lock);
     return copy_out((void __user *)arg, &n, sizeof(n));
-}
-
-void tcp_release(struct socket *s)
-{
-    struct accept_queue *accept = &tcp_of(inet_of(s))->accept;
-    struct socket *peer, *conn;
-    struct list_node lost;
-    bool unread, ended;
-
-    list_init(&lost);
-    port_end(inet_of(s));
-    spin_lock(&s->lock);
-    ended = s->shut & SOCK_SHUT_WR;
-    WRITE_ONCE(s->dead, true);
-    WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
-    WRITE_ONCE(s->listening, false);
-    peer = s->peer;
-    s->peer = NULL;
-    unread = sock_unread_locked(s) > 0;
-    sock_queue_take_all_locked(s, &lost); /* dead: nothing is queued any more */
-    spin_unlock(&s->lock);
-    socket_wake(s, 0);
-    waitq_wake_all(&s->senders_wait);
-    if (peer)
-        tcp_tell_peer(s, peer, unread, ended);
-    if (tcp_of(inet_of(s))->wire)
-        tcp_wire_release(tcp_of(inet_of(s))->wire);
-    while ((conn = accept_take(s, accept))) {
-        conn->linger.on = false; /* no program has it: nobody waits for its end */
-        tcp_release(conn);
-        cond_yield();
-    }
-    sock_queue_free(s, &lost);
-    socket_put(s);
 }
 
 static const struct socket_ops tcp_ops = {

@@ -15,17 +15,12 @@ COUNTER(net_tcp_orphans_ended);
 
 /* ---- connecting ---- */
 
-void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
+void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct ip_path *path,
                    struct tcp_open *open)
 {
-    struct tcp_flow flow;
-
-    tcp_flow_of(key, &flow);
-    *open = (struct tcp_open){.config = &tcp_ns_of(key->ns)->config,
+    *open = (struct tcp_open){.config = &tcp_ns_of(t->inet.sock.ns)->config,
                               .congestion = t->congestion ? t->congestion : &tcp_cubic,
-                              .iss = tcp_isn(&tcp_secret, &flow, time_ns()),
-                              .time_offset = tcp_time_offset(&tcp_secret, &flow),
-                              .mss = tcp_path_mss(path, &key->peer),
+                              .mss = tcp_path_mss(path, peer),
                               .rcv_buf = tcp_payload(t->inet.sock.rcvbuf),
                               .rcv_buf_most = tcp_payload_most(&t->inet.sock)};
 }
@@ -50,6 +45,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     struct tcp_sock *t = w->sock;
     struct socket *s = &t->inet.sock;
     struct tcp_open open;
+    struct tcp_flow flow;
     struct tcp_after a;
     int err;
 
@@ -58,7 +54,10 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     err = s->listening || s->dead ? -EINVAL : s->peer || w->open ? -EISCONN : 0;
     if (!err) {
         tcp_wire_key(w, local, to);
-        tcp_open_fill(t, &w->entry.key, path, &open);
+        tcp_open_fill(t, &to->addr, path, &open);
+        tcp_flow_of(&w->entry.key, &flow);
+        open.iss = tcp_isn(&tcp_secret, &flow, time_ns());
+        open.time_offset = tcp_time_offset(&tcp_secret, &flow);
         err = tcp_wire_enter_locked(w, &open);
     }
     if (err) {
@@ -136,7 +135,9 @@ static int tcp_wire_claim(struct tcp_wire *w)
     int err;
 
     spin_lock(&w->sock->inet.sock.lock);
-    err = w->connecting ? -EALREADY : w->open || w->sock->inet.sock.peer ? -EISCONN : 0;
+    err = w->connecting || (w->open && tcp_wire_connecting(w)) ? -EALREADY
+          : w->open || w->sock->inet.sock.peer                 ? -EISCONN
+                                                               : 0;
     if (!err)
         w->connecting = true;
     spin_unlock(&w->sock->inet.sock.lock);
@@ -162,6 +163,34 @@ static void tcp_wire_forget(struct tcp_wire *w)
     rcu_synchronize();
 }
 
+int tcp_wire_disconnect(struct tcp_wire *w)
+{
+    bool busy;
+
+    spin_lock(&w->sock->inet.sock.lock);
+    busy = w->connecting;
+    w->connecting = true;
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (busy)
+        return -EALREADY;
+    tcp_wire_abort(w);
+    tcp_wire_forget(w);
+    WRITE_ONCE(w->connecting, false);
+    return 0;
+}
+
+int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
+{
+    bool connecting;
+
+    spin_lock(&w->sock->inet.sock.lock); /* one that just begins has begun then */
+    connecting = tcp_wire_connecting(w);
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (!connecting)
+        return -EISCONN;
+    return nonblock ? -EALREADY : tcp_wire_await(w, false);
+}
+
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock)
 {
     struct tcp_wire *w = tcp_wire_get(t);
@@ -174,14 +203,9 @@ int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path
         WRITE_ONCE(w->connecting, false);
     }
     ip_path_put(path);
+    if (err == -EALREADY && !nonblock && tcp_wire_connecting(w))
+        return tcp_wire_await(w, false);
     return err ? err : tcp_wire_await(w, nonblock);
-}
-
-int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
-{
-    if (!tcp_wire_connecting(w))
-        return -EISCONN;
-    return nonblock ? -EALREADY : tcp_wire_await(w, false);
 }
 
 /* ---- sending ---- */
