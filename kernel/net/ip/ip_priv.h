@@ -7,6 +7,7 @@
 #include "dev/netdev.h"
 #include "net/core/conf.h"
 #include "net/core/device.h"
+#include "net/core/mib.h"
 #include "net/core/ns.h"
 #include "net/ip/addr.h"
 #include "net/ip/ip.h"
@@ -34,9 +35,9 @@ struct ip_ns {
     struct ip_config *config; /* a  once it is there it stays */
     struct account *account;  /* I  its maker's */
     u64 generation; /* a  of all that a path depends on; no two namespaces have the same ever */
-    struct spinlock lock;     /* RANK_NET 8 */
-    struct list_node groups;  /* l  struct ip_group */
-    u32 nr_groups;            /* l */
+    struct spinlock lock;    /* RANK_NET 8 */
+    struct list_node groups; /* l  struct ip_group */
+    u32 nr_groups;           /* l */
     struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */

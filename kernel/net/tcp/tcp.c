@@ -13,11 +13,14 @@
 
 #define SIOCOUTQ 0x5411
 #define SIOCOUTQNSD 0x894b
+#define HALVES_LEAST 128
+#define RCVBUF_MOST (6 << 20) /* Linux's */
+#define SNDBUF_MOST (4 << 20)
 #define ORPHANS_MOST 8192 /* of a namespace, unless it is told otherwise */
 
 static const struct inet_proto tcp_proto;
 static struct slab_cache *tcp_cache;
-static u32 tcp_ns_offset;
+u32 tcp_ns_offset;
 
 static void tcp_init(void)
 {
@@ -33,6 +36,14 @@ static int tcp_ns_setup(struct net_ns *ns, void *part)
     port_table_init(&tn->ports);
     tcp_rests_init(&tn->rests);
     tn->config = tcp_config_default;
+    tn->ecn = 2;
+    tn->synack_retries = 5;
+    tn->halves_least = HALVES_LEAST;
+    tn->cookies = 1;
+    tn->tunes = true;
+    tn->congestion = &tcp_cubic;
+    memcpy(tn->receive, (const s32[]){4096, SOCK_BUF_DEFAULT, RCVBUF_MOST}, sizeof(tn->receive));
+    memcpy(tn->send, (const s32[]){4096, SOCK_BUF_DEFAULT, SNDBUF_MOST}, sizeof(tn->send));
     tn->max_orphans = ORPHANS_MOST;
     return 0;
 }
@@ -60,11 +71,14 @@ static struct port_table *tcp_ports(struct net_ns *ns)
 static struct tcp_sock *tcp_alloc(struct net_ns *ns, int family)
 {
     struct tcp_sock *t = slab_zalloc(tcp_cache);
+    const struct tcp_ns *tn = tcp_ns_of(ns);
 
     if (!t)
         return NULL;
     accept_queue_init(&t->accept);
     inet_setup(&t->inet, &tcp_proto, ns, &tcp_ns_of(ns)->list, family);
+    t->inet.sock.rcvbuf = (u32)READ_ONCE(tn->receive[1]);
+    t->inet.sock.sndbuf = (u32)READ_ONCE(tn->send[1]);
     return t;
 }
 
@@ -223,6 +237,10 @@ static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct
     if (!l)
         return -ECONNREFUSED;
     err = tcp_join(t, tcp_of(l), &from, to, nonblock);
+    if (!err) {
+        net_count(t->inet.sock.ns, MIB_TCP_ACTIVE);
+        net_count(t->inet.sock.ns, MIB_TCP_PASSIVE);
+    }
     socket_put(&l->sock);
     return err;
 }
