@@ -97,7 +97,8 @@ static bool net_tap_untag(struct packet *p, const u8 *frame)
 }
 
 /* Where its headers are, for filters. An ethernet header ends with the ethertype, which the link
- * has yet to look at if p came. False: a frame without a whole header, which is the link's to drop. */
+ * has yet to look at if p came. False: a frame without a whole header, which is the link's to drop.
+ */
 static bool net_tap_look(struct packet *p, bool sent)
 {
     u32 header = p->dev->header;

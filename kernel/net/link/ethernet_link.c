@@ -30,7 +30,8 @@ static bool ethernet_untag(struct packet *p)
 {
     const u8 *frame = packet_need(p, MIN(p->len, (u32)HEADERS));
 
-    return frame && p->len >= ETHERNET_HEADER && (p->vlan || !netdev_is_tagged(frame) || netdev_untag(p));
+    return frame && p->len >= ETHERNET_HEADER &&
+           (p->vlan || !netdev_is_tagged(frame) || netdev_untag(p));
 }
 
 static void ethernet_receive(struct packet *p)
