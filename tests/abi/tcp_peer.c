@@ -153,6 +153,89 @@ TEST(disconnected_socket_keeps_the_port_that_it_was_bound_to)
     EXPECT(p.there == 4000);
 }
 
+static int begun(struct peer *p, const char *to, int port)
+{
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    if (connect_at(s, to, port) == 0 || errno == EINPROGRESS)
+        return s;
+    EXPECT(errno == EADDRNOTAVAIL && close(s) == 0);
+    return -1;
+}
+
+TEST(connections_to_different_peers_share_ports_and_to_one_they_do_not)
+{
+    enum { ports = 4, peers = 10 };
+    struct peer p;
+    int s;
+
+    peer_open(&p);
+    put("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003");
+    for (int peer = 0; peer < peers; peer++) {
+        unsigned had = 0;
+
+        for (int i = 0; i < ports; i++) {
+            s = begun(&p, THERE, 80 + peer);
+            EXPECT(s >= 0 && port_of(s) >= 40000 && port_of(s) < 40000 + ports);
+            had |= 1u << (port_of(s) - 40000);
+        }
+        EXPECT(had == (1u << ports) - 1 && begun(&p, THERE, 80 + peer) < 0);
+    }
+    s = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT_ERR(bind_at(s, HERE, 40001), EADDRINUSE);
+    EXPECT_ERR(bind_at(s, "0.0.0.0", 40002), EADDRINUSE);
+    EXPECT(begun(&p, "10.9.0.3", 80) >= 0);
+}
+
+TEST(port_that_a_program_has_named_is_not_chosen_for_a_connection)
+{
+    struct peer p;
+    int l = (peer_open(&p), listener(40001, 1));
+
+    put("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001");
+    for (int peer = 0; peer < 5; peer++) {
+        int s = begun(&p, THERE, 80 + peer);
+
+        EXPECT(s >= 0 && port_of(s) == 40000);
+        EXPECT(begun(&p, THERE, 80 + peer) < 0);
+    }
+    close(l);
+}
+
+/* RFC 6056: whoever sees some ports cannot tell the others. */
+TEST(rfc6056_ports_towards_other_peers_follow_no_order)
+{
+    enum { peers = 20 };
+    int up = 0, before = 0;
+    struct peer p;
+
+    peer_open(&p);
+    for (int i = 0; i < peers; i++) {
+        int s = begun(&p, THERE, 80 + i), port = port_of(s);
+
+        up += port > before;
+        before = port;
+    }
+    EXPECT(up < peers - 1);
+}
+
+TEST(rfc6056_ports_of_datagram_sockets_follow_no_order)
+{
+    enum { sockets = 20 };
+    int up = 0, before = 0;
+
+    own_net();
+    for (int i = 0; i < sockets; i++) {
+        int s = socket(AF_INET, SOCK_DGRAM, 0), port;
+
+        EXPECT(bind_at(s, "127.0.0.1", 0) == 0);
+        port = port_of(s);
+        up += port > before;
+        before = port;
+    }
+    EXPECT(up < sockets - 1);
+}
+
 /* A child that writes until it may not: 0, or errno after what it wrote. */
 static pid_t writer(int s)
 {

@@ -58,7 +58,16 @@ def test_no_net_is_what_it_was():
 def test_the_machine_is_told_of_its_api_and_how_it_is_seen():
     port = free_port()
     p = run(*SHELL, "--net", "user", "--api", str(port), *commands("/boot/files/busybox cat /proc/cmdline"))
-    expect_in(f"bothy.api=tcp://0.0.0.0:2375 bothy.api.seen=tcp://127.0.0.1:{port}", p.stdout)
+    expect_in(f"bothy.api=tcp://0.0.0.0:2375,from=10.0.2.2 bothy.api.seen=tcp://127.0.0.1:{port}", p.stdout)
+
+
+def test_programs_of_the_machine_do_not_come_in_by_its_api():
+    """By no address of its own; test_docker_wire.py comes in by the port that is forwarded."""
+    ask = "/boot/files/busybox wget -qO- http://$a:2375/_ping"
+    p = run(*SHELL, "--net", "user", *commands(
+        "/boot/files/busybox sh -c 'until bothy net | /boot/files/busybox grep -q 10.0.2.15; do /boot/files/busybox usleep 50000; done; "
+        f"for a in 127.0.0.1 10.0.2.15; do {ask} >/dev/null 2>&1; echo $a $?; done'"))
+    expect((p.stdout, p.returncode), ("127.0.0.1 1\n10.0.2.15 1\n", 0), p.stderr)
 
 
 def test_a_published_port_is_here_and_a_free_one_is_printed():

@@ -30,6 +30,7 @@ static void fetch_disconnect(struct fetch *f)
     f->fd = -1;
     f->connected = f->kept = false;
     buf_clear(&f->in);
+    f->scanned = 0;
 }
 
 void fetch_close(struct fetch *f)
@@ -324,7 +325,7 @@ static ssize_t fetch_fill(struct fetch *f)
 static int fetch_head(struct fetch *f)
 {
     for (;;) {
-        int n = http_head_parse(&f->head, &f->in, true);
+        int n = http_head_parse(&f->head, &f->in, &f->scanned, true);
         ssize_t got;
 
         if (n > 0) {

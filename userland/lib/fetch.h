@@ -48,6 +48,7 @@ struct fetch {
     struct http_head head; /* of the last answer */
     struct http_body body;
     struct buf in;   /* bytes read and not yet used */
+    size_t scanned;  /* of a head, for http_head_parse() */
     struct buf sent; /* the head and what can be sent again */
     bool again;      /* all that was sent is in there */
     char why[512];

@@ -41,10 +41,10 @@ static enum ip_path_kind path_kind(const struct ip_route *r)
     }
 }
 
-/* What an address is to a namespace, as its local routes say. */
+/* What an address is by the local routes of a namespace. */
 struct path_look {
     struct ip_addr addr;
-    u64 generation; /* at which that was so: of the namespace alone, see ip_priv.h */
+    u64 generation; /* when that was so: of this namespace alone, see ip_priv.h */
     u32 device;     /* that has it, or 0 */
     u8 kind;        /* enum ip_path_kind */
 };
@@ -52,61 +52,57 @@ struct path_look {
 /* The last ones of this CPU: packets come in trains. */
 static DEFINE_PER_CPU(struct path_look[PATH_LOOKS], path_looks);
 
-static struct path_look *path_look_place(const struct ip_addr *a)
+static __noinline void path_look_up(struct ip_config *c, const struct ip_addr *a,
+                                    struct path_look *look)
 {
-    u32 hash = (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 0x9e3779b1U;
-
-    return &(*this_cpu_ptr(path_looks))[hash / (~0U / PATH_LOOKS + 1)];
-}
-
-static void path_look_up(struct net_ns *ns, struct path_look *look)
-{
-    struct ip_config *c = ip_config_of(ns);
-    struct ip_flow f = {.to = look->addr};
+    struct ip_flow f = {.to = *a};
     struct fib_result r;
 
+    look->addr = *a;
+    look->generation = load_acquire(&ip_ns_of(c->ns)->generation);
     look->kind = IP_UNICAST;
     look->device = 0;
-    if (!c || ip_is_loopback(&look->addr))
-        look->device = path_is_own(ns, &look->addr) ? LOOPBACK_INDEX : 0;
-    if (!c) {
-        look->kind = look->device ? IP_LOCAL : IP_UNICAST;
-        return;
-    }
     rcu_read_lock();
-    if (!fib_table_lookup(c->local[!ip_is_v4(&look->addr)], &f, &r)) {
+    if (!fib_table_lookup(c->local[!ip_is_v4(a)], &f, &r)) {
         look->kind = (u8)path_kind(r.route);
-        if (r.route->type == ROUTE_LOCAL && !ip_is_loopback(&look->addr))
+        if (r.route->type == ROUTE_LOCAL)
             look->device = r.hop->dev->index;
     }
     rcu_read_unlock();
 }
 
-static const struct path_look *path_look(struct net_ns *ns, const struct ip_addr *a)
+static const struct path_look *path_look(struct ip_config *c, const struct ip_addr *a)
 {
-    u64 generation = load_acquire(&ip_ns_of(ns)->generation);
-    struct path_look *look = path_look_place(a);
+    u32 hash = (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 0x9e3779b1U;
+    struct path_look *look = &(*this_cpu_ptr(path_looks))[hash / (~0U / PATH_LOOKS + 1)];
 
-    if (unlikely(look->generation != generation || !ip_equal(&look->addr, a))) {
-        look->addr = *a;
-        path_look_up(ns, look);
-        look->generation = generation;
-    }
+    if (unlikely(look->generation != load_acquire(&ip_ns_of(c->ns)->generation) ||
+                 !ip_equal(&look->addr, a)))
+        path_look_up(c, a, look);
     return look;
 }
 
 enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to)
 {
+    struct ip_config *c = ip_config_of(ns);
+
     if (ip_is_multicast(to))
         return IP_MULTICAST;
     if (ip_is_v4(to) && ip_v4(to) == ~0U)
         return IP_BROADCAST;
-    return path_look(ns, to)->kind;
+    if (!c)
+        return path_is_own(ns, to) ? IP_LOCAL : IP_UNICAST;
+    return path_look(c, to)->kind;
 }
 
+/* lo's own are not remembered: whether it is up changes without notice. */
 u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
 {
-    return path_look(ns, to)->device;
+    struct ip_config *c = ip_config_of(ns);
+
+    if (!c || ip_is_loopback(to))
+        return path_is_own(ns, to) ? LOOPBACK_INDEX : 0;
+    return path_look(c, to)->device;
 }
 
 /* The default, of a path to an address of that family. */

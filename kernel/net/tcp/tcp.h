@@ -73,6 +73,9 @@ static inline struct tcp_sock *tcp_of(const struct inet_sock *s)
 {
     return (struct tcp_sock *)(uintptr_t)s;
 }
+/* sock.c: NULL: no memory. */
+struct tcp_sock *tcp_sock_alloc(const struct inet_proto *proto, struct net_ns *ns, int family);
+void tcp_sock_free(struct tcp_sock *t);
 /* enum tcp_conn_state */
 u8 tcp_state(const struct tcp_sock *t);
 /* A socket for a connection to l, whose account pays and whose options it has. NULL: no memory. */
