@@ -43,8 +43,6 @@ void net_device_down_held(struct netdev *dev);
 int net_device_rename(struct netdev *dev, const char *name) __must_check;
 int net_device_set_mtu(struct netdev *dev, u32 mtu) __must_check;
 int net_device_set_address(struct netdev *dev, const u8 *addr) __must_check;
-/* The flags' own wish for all frames, or all groups': NETDEV_PROMISC, NETDEV_ALLMULTI. */
-void net_device_ask(struct netdev *dev, u32 flag, bool on);
 /* Takes a software device off its namespace, once. -ENODEV: it is going already. */
 int net_device_delete(struct netdev *dev) __must_check;
 /* A name that a device may have. */

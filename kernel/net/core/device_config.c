@@ -55,6 +55,23 @@ u8 net_device_state(const struct netdev *dev)
     return dev->depth ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
 }
 
+/* The flags' own wish for all frames, or all groups': NETDEV_PROMISC, NETDEV_ALLMULTI. */
+static void net_device_ask(struct netdev *dev, u32 flag, bool on)
+{
+    bool *asked = flag == NETDEV_PROMISC ? &dev->asked_promisc : &dev->asked_allmulti;
+
+    net_config_lock(dev->ns);
+    if (*asked != on) {
+        if (on && netdev_hold_flag(dev, flag))
+            on = false;
+        else if (!on)
+            netdev_release_flag(dev, flag);
+        WRITE_ONCE(*asked, on);
+        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+    }
+    net_config_unlock(dev->ns);
+}
+
 int net_device_set_flags(struct netdev *dev, u32 want, u32 change)
 {
     u32 now = net_device_flags(dev), flags = (now & ~change) | (want & change);
@@ -127,20 +144,4 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
         net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
-}
-
-void net_device_ask(struct netdev *dev, u32 flag, bool on)
-{
-    bool *asked = flag == NETDEV_PROMISC ? &dev->asked_promisc : &dev->asked_allmulti;
-
-    net_config_lock(dev->ns);
-    if (*asked != on) {
-        if (on && netdev_hold_flag(dev, flag))
-            on = false;
-        else if (!on)
-            netdev_release_flag(dev, flag);
-        WRITE_ONCE(*asked, on);
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
-    }
-    net_config_unlock(dev->ns);
 }
