@@ -191,6 +191,11 @@ void device_unregister(struct device *dev);
 /* All children of dev (of its driver's remove, say). */
 void device_unregister_children(struct device *dev);
 
+/* device_path.c: dev's directory, as a path below /sys: "devices/...". How long, or -ENAMETOOLONG.
+ * And how many directories it is below /sys. */
+int device_path(const struct device *dev, char *buf, size_t size);
+unsigned device_path_depth(const struct device *dev);
+
 static inline void device_get(struct device *dev)
 {
     refcount_get(&dev->ref);

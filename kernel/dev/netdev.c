@@ -38,6 +38,7 @@ int netdev_stack(struct netdev *dev, const struct netdev *lower)
     if (lower->depth >= NETDEV_DEPTH)
         return -EMLINK;
     dev->depth = lower->depth + 1;
+    dev->below = lower->index;
     mutex_init(&dev->config, RANK_DRIVER, NETDEV_CONFIG_ORDER + dev->depth, "netdev config");
     return 0;
 }

@@ -157,6 +157,7 @@ struct netdev {
     u16 type;                                 /* I  ARPHRD_* */
     u16 header;                               /* I  bytes of the link header */
     u8 depth;                                 /* I  devices below it */
+    u32 below;                                /* I  index of the next one; 0: none */
     u32 features;                             /* I  enum netdev_features */
     u32 min_mtu, max_mtu;                     /* I */
     u32 mtu;                                  /* c */
@@ -180,6 +181,7 @@ struct netdev {
     struct list_node node;  /* n  of its namespace */
     /* What net/core and net/netlink keep: c unless said otherwise. */
     u32 group;
+    char *alias;                        /* n  or NULL */
     bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */

@@ -4,6 +4,7 @@
  * no other file of the folder.
  */
 #include "net/core/up.h"
+#include "net/core/ns.h"
 #include "proc/nsset.h"
 #include "obj/up.h"
 #include "proc/proc.h"
@@ -63,6 +64,19 @@ struct pid_ns *up_current_pid_ns(void)
 struct net_ns *up_current_net_ns(void)
 {
     return current_task()->ns->net;
+}
+
+void *up_sysfs_net(void)
+{
+    struct net_ns *ns = current_task()->ns->net;
+
+    net_ns_get(ns);
+    return ns;
+}
+
+void up_sysfs_net_put(void *net)
+{
+    net_ns_put(net);
 }
 
 const struct cred *up_current_cred(void)

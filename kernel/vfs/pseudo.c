@@ -247,7 +247,8 @@ void pseudo_init(void)
     pseudo_add_file(f);
 }
 
-struct pseudo_node *pseudo_find(struct pseudo_node *dir, const char *name, size_t len)
+struct pseudo_node *pseudo_find(const struct super *s, struct pseudo_node *dir, const char *name,
+                                size_t len)
 {
     struct pseudo_node *node;
 
@@ -256,7 +257,9 @@ struct pseudo_node *pseudo_find(struct pseudo_node *dir, const char *name, size_
     if (node)
         pseudo_get(node);
     mutex_unlock(&pseudo_lock);
-    if (!node && dir->ops->lookup)
+    if (!node && dir->ops->lookup_in)
+        node = dir->ops->lookup_in(s, dir, name, len);
+    else if (!node && dir->ops->lookup)
         node = dir->ops->lookup(dir, name, len);
     return node && IS_ERR(node) && PTR_ERR(node) == -ENOENT ? NULL : node;
 }

@@ -30,6 +30,7 @@ struct pseudo_changes {
 void pseudo_changes_init(struct pseudo_changes *c);
 void pseudo_changed(struct pseudo_changes *c); /* irq-safe */
 
+struct device;
 struct pseudo_node;
 struct pseudo_ops {
     int (*show)(struct pseudo_node *node, struct seq *out, const struct cred *cred);
@@ -45,6 +46,10 @@ struct pseudo_ops {
     /* Computed directory (/proc/<pid>): finds or makes a child (a reference, or ERR_PTR); lists. */
     struct pseudo_node *(*lookup)(struct pseudo_node *dir, const char *name, size_t len);
     int (*list)(struct pseudo_node *dir, struct dir_context *ctx);
+    /* The same, of a directory that has other names in other mounts: s->priv says which mount. */
+    struct pseudo_node *(*lookup_in)(const struct super *s, struct pseudo_node *dir,
+                                     const char *name, size_t len);
+    int (*list_in)(const struct super *s, struct pseudo_node *dir, struct dir_context *ctx);
     int (*mkdir)(struct pseudo_node *dir, const char *name, u32 mode); /* cgroup */
     int (*rmdir)(struct pseudo_node *dir, struct pseudo_node *child);
     u32 (*poll)(struct pseudo_node *node, struct file *f, struct poll_table *pt);
@@ -96,6 +101,16 @@ struct pseudo_node *pseudo_root(const char *tree);
 int pseudo_super(const struct fs_type *type, struct pseudo_node *root, void *priv,
                  struct super **out) __must_check;
 struct pseudo_node *pseudo_of_file(const struct file *f);
+
+/* Directories of a class below devices, whose names differ from mount to mount: network interfaces
+ * of a namespace in /sys/devices/.../net. */
+struct sys_class {
+    const char *name;
+    /* The directory of those below parent, a struct device: a loose node, NULL (there are none), or
+     * ERR_PTR. Context: may sleep. */
+    struct pseudo_node *(*below)(const struct super *s, struct device *parent);
+};
+#define SYS_CLASS(id) TABLE_ENTRY(struct sys_class, sys_classes, #id)
 /* Any file: is it one over a node with these ops? */
 bool pseudo_file_is(const struct file *f, const struct pseudo_ops *ops);
 /* The mounts of ns that are reachable from root, as /proc/<pid>/mounts, or as mountinfo has them.

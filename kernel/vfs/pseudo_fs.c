@@ -67,7 +67,7 @@ static struct inode *pseudo_inode(struct super *s, struct pseudo_node *node)
 /* Computed and absent names are not kept: they come and go without our knowledge. */
 static int pseudo_lookup(struct inode *dir, struct dentry *d)
 {
-    struct pseudo_node *node = pseudo_find(dir->priv, d->name, d->len);
+    struct pseudo_node *node = pseudo_find(dir->super, dir->priv, d->name, d->len);
     struct inode *i;
 
     if (!node || IS_ERR(node)) {
@@ -93,8 +93,9 @@ static bool pseudo_revalidate(struct inode *dir, struct dentry *d)
         return false;
     node = i->priv;
     if (!node->revalidate)
-        return node->parent != NULL || node->ops->lookup || !S_ISDIR(node->mode);
-    now = pseudo_find(dir->priv, d->name, d->len);
+        return node->parent != NULL || node->ops->lookup || node->ops->lookup_in ||
+               !S_ISDIR(node->mode);
+    now = pseudo_find(dir->super, dir->priv, d->name, d->len);
     if (!now)
         return false;
     if (IS_ERR(now))
@@ -115,7 +116,7 @@ static int pseudo_mkdir(struct inode *dir, struct dentry *d, u32 mode, const str
     err = parent->ops->mkdir(parent, d->name, mode);
     if (err)
         return err;
-    node = pseudo_find(parent, d->name, d->len);
+    node = pseudo_find(dir->super, parent, d->name, d->len);
     if (node && !IS_ERR(node))
         i = pseudo_inode(dir->super, node);
     if (i) /* else it is looked up anew: made it is */
@@ -470,10 +471,11 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
             return 0;
         ctx->pos = PSEUDO_LISTED;
     }
-    if (!dir->ops->list)
+    if (!dir->ops->list && !dir->ops->list_in)
         return 0;
     ctx->pos -= PSEUDO_LISTED;
-    err = dir->ops->list(dir, ctx);
+    err =
+        dir->ops->list_in ? dir->ops->list_in(f->inode->super, dir, ctx) : dir->ops->list(dir, ctx);
     ctx->pos += PSEUDO_LISTED;
     return err;
 }

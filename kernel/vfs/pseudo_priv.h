@@ -8,8 +8,9 @@
 #include "vfs/pseudo.h"
 
 extern struct mutex pseudo_lock; /* the tree's shape */
-/* A reference to the child, fixed or computed; NULL if there is none, or ERR_PTR. */
-struct pseudo_node *pseudo_find(struct pseudo_node *dir, const char *name, size_t len);
+/* A reference to the child in that mount, fixed or computed; NULL if there is none, or ERR_PTR. */
+struct pseudo_node *pseudo_find(const struct super *s, struct pseudo_node *dir, const char *name,
+                                size_t len);
 
 /* The inode is that of a node. */
 bool pseudo_is(const struct inode *i);

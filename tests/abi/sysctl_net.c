@@ -353,3 +353,44 @@ TEST(a_listener_s_queue_is_bounded_by_somaxconn)
     }
     EXPECT(refused == 4);
 }
+
+/* ---- TCP ---- */
+
+TEST(tcp_s_values_are_judged_and_told_to_sockets)
+{
+    char name[16] = "";
+    socklen_t n = sizeof(name);
+    int s;
+
+    own_net();
+    EXPECT(is("ipv4/tcp_sack", "1") && is("ipv4/tcp_ecn", "2") && is("ipv4/tcp_fin_timeout", "60"));
+    EXPECT(is("ipv4/tcp_keepalive_time", "7200") && is("ipv4/tcp_keepalive_probes", "9"));
+    EXPECT(is("ipv4/tcp_syn_retries", "6") && is("ipv4/tcp_retries2", "15"));
+    EXPECT(!give("ipv4/tcp_keepalive_time", "100") && !give("ipv4/tcp_keepalive_intvl", "10"));
+    EXPECT(!give("ipv4/tcp_keepalive_probes", "3") && !give("ipv4/tcp_syn_retries", "2"));
+    EXPECT(!give("ipv4/tcp_fin_timeout", "30") && !give("ipv4/tcp_congestion_control", "reno"));
+    EXPECT(give("ipv4/tcp_congestion_control", "nonsense") == ENOENT);
+    EXPECT(give("ipv4/tcp_ecn", "9") == EINVAL && give("ipv4/tcp_syn_retries", "0") == EINVAL);
+    s = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(get(s, IPPROTO_TCP, 4 /* TCP_KEEPIDLE */) == 100);
+    EXPECT(get(s, IPPROTO_TCP, 5 /* TCP_KEEPINTVL */) == 10);
+    EXPECT(get(s, IPPROTO_TCP, 6 /* TCP_KEEPCNT */) == 3);
+    EXPECT(get(s, IPPROTO_TCP, 7 /* TCP_SYNCNT */) == 2);
+    EXPECT(get(s, IPPROTO_TCP, 8 /* TCP_LINGER2 */) == 30);
+    EXPECT(!getsockopt(s, IPPROTO_TCP, 13 /* TCP_CONGESTION */, name, &n) && !strcmp(name, "reno"));
+    set(s, IPPROTO_TCP, 4, 50);
+    EXPECT(get(s, IPPROTO_TCP, 4) == 50 && get(s, IPPROTO_TCP, 5) == 10);
+}
+
+TEST(tcp_s_buffers_begin_as_they_are_set)
+{
+    int s;
+
+    own_net();
+    EXPECT(!give("ipv4/tcp_rmem", "4096 100000 200000"));
+    EXPECT(is("ipv4/tcp_rmem", "4096\t100000\t200000"));
+    EXPECT(!give("ipv4/tcp_wmem", "4608 50000 60000"));
+    s = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(get(s, SOL_SOCKET, SO_RCVBUF) == 100000 && get(s, SOL_SOCKET, SO_SNDBUF) == 50000);
+    EXPECT(get(dgram(), SOL_SOCKET, SO_RCVBUF) == atoi("212992"));
+}

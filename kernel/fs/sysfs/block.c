@@ -181,7 +181,7 @@ static ssize_t sysblock_readlink(struct pseudo_node *node, char *buf, size_t n)
     if (!parent)
         return -ENOENT;
     strlcpy(buf, up, n);
-    len = n > sizeof(up) ? view_path(parent, buf + sizeof(up) - 1, n - (sizeof(up) - 1))
+    len = n > sizeof(up) ? device_path(parent, buf + sizeof(up) - 1, n - (sizeof(up) - 1))
                          : -ENAMETOOLONG;
     device_put(parent);
     return len < 0 ? len : len + (int)sizeof(up) - 1;

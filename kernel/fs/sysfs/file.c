@@ -141,7 +141,7 @@ static ssize_t view_readlink(struct pseudo_node *node, char *buf, size_t n)
     int err = 0;
 
     if (v->kind == VIEW_LINK_DEVICE)
-        err = view_path(v->dev, target, sizeof(target));
+        err = device_path(v->dev, target, sizeof(target));
     else if (v->kind == VIEW_LINK_DRIVER)
         snprintf(target, sizeof(target), "bus/%s/drivers/%s", v->dev->bus->name, v->driver->name);
     else if (v->dev->class)

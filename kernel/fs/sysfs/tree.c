@@ -11,37 +11,6 @@
 
 #define FIXED 256 /* below: fixed children; from here on: FIXED + serial of the device before */
 
-/* ------------------------------------------------------------- paths */
-
-/* How many directories dev's is below /sys. */
-static unsigned view_depth(const struct device *dev)
-{
-    unsigned n = 1; /* devices */
-
-    for (; dev; dev = dev->parent)
-        n += 1 + (dev->class != NULL) + (!dev->parent && dev->bus && dev->bus->dir);
-    return n;
-}
-
-int view_path(const struct device *dev, char *buf, size_t size)
-{
-    const struct device *chain[DEVICE_DEPTH_MAX + 1];
-    unsigned n = 0;
-    int len;
-
-    for (; dev && n < ARRAY_SIZE(chain); dev = dev->parent)
-        chain[n++] = dev;
-    len = scnprintf(buf, size, "devices");
-    if (n && chain[n - 1]->bus && chain[n - 1]->bus->dir)
-        len += scnprintf(buf + len, size - (size_t)len, "/%s", chain[n - 1]->bus->dir);
-    while (n-- > 0) {
-        if (chain[n]->class)
-            len += scnprintf(buf + len, size - (size_t)len, "/%s", chain[n]->class);
-        len += scnprintf(buf + len, size - (size_t)len, "/%s", chain[n]->name);
-    }
-    return (size_t)len + 1 < size ? len : -ENAMETOOLONG;
-}
-
 /* A position as a number of fixed children: programs choose positions, of 63 bits. */
 static unsigned tree_index(const loff_t *cursor)
 {
@@ -175,13 +144,13 @@ static bool tree_device_common(const struct view *dir, unsigned n, struct view *
     case 2:
         if ((!bus && !dev->class) || !tree_fixed(out, VIEW_LINK_SUBSYSTEM, dir, "subsystem"))
             return false;
-        out->ups = view_depth(dev);
+        out->ups = device_path_depth(dev);
         return true;
     case 3:
         if (!device_driver(dev) || !tree_fixed(out, VIEW_LINK_DRIVER, dir, "driver"))
             return false;
         out->driver = device_driver(dev);
-        out->ups = view_depth(dev);
+        out->ups = device_path_depth(dev);
         return true;
     default:
         return bus && bus->irq_at && bus->irq_at(dev, 0, &kind) >= 0 &&

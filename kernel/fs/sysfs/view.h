@@ -56,8 +56,6 @@ struct view {
 /* tree.c: the child of dir at *cursor or behind it (0: the first), *cursor then behind that one.
  * out holds a reference where it names a device. False: no more. */
 bool view_child(const struct view *dir, loff_t *cursor, struct view *out);
-/* dev's directory, as a path below /sys: "devices/...". How long, or -ENAMETOOLONG. */
-int view_path(const struct device *dev, char *buf, size_t size);
 
 /* file.c */
 void view_destroy(struct pseudo_node *node);

@@ -206,6 +206,7 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
     if (!err) {
         net_tap_device(ns, dev);
         net_event(ns, NET_EVENT_LINK, dev, 0);
+        net_event(ns, NET_EVENT_ADDED, dev, 0);
     }
     return err;
 }
@@ -234,6 +235,38 @@ void net_device_name(struct netdev *dev, char out[NETDEV_NAME])
     memcpy(out, dev->name, NETDEV_NAME);
     spin_unlock(&d->lock);
     out[NETDEV_NAME - 1] = '\0';
+}
+
+int net_device_set_alias(struct netdev *dev, const char *text, u32 n)
+{
+    struct net_devices *d = devices_of(dev->ns);
+    char *fresh, *old;
+    bool there;
+
+    if (n >= NET_ALIAS)
+        return -EINVAL;
+    fresh = n ? kzalloc(n + 1) : NULL;
+    if (n && !fresh)
+        return -ENOMEM;
+    if (n)
+        memcpy(fresh, text, n);
+    spin_lock(&d->lock);
+    there = !(READ_ONCE(dev->flags) & NETDEV_GONE);
+    old = there ? dev->alias : fresh;
+    if (there)
+        dev->alias = fresh;
+    spin_unlock(&d->lock);
+    kfree(old);
+    return there ? 0 : -ENODEV;
+}
+
+void net_device_alias(struct netdev *dev, char out[NET_ALIAS])
+{
+    struct net_devices *d = devices_of(dev->ns);
+
+    spin_lock(&d->lock);
+    strlcpy(out, dev->alias ? dev->alias : "", NET_ALIAS);
+    spin_unlock(&d->lock);
 }
 
 int up_netdev_add(struct netdev *dev, const char *name)
@@ -324,6 +357,7 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
 static void devices_remove(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
+    char *alias;
 
     mutex_lock(&dev->config);
     __atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST);
@@ -337,10 +371,14 @@ static void devices_remove(struct netdev *dev)
     mutex_lock(&d->config);
     (void)devices_tell(dev, NET_DEVICE_GONE);
     net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
+    net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
     spin_lock(&d->lock);
     list_del(&dev->node);
     d->nr--;
+    alias = dev->alias;
+    dev->alias = NULL;
     spin_unlock(&d->lock);
+    kfree(alias);
     mutex_unlock(&d->config);
     netdev_put(dev);
 }

@@ -45,14 +45,22 @@ void net_device_down_held(struct netdev *dev);
 int net_device_rename(struct netdev *dev, const char *name) __must_check;
 int net_device_set_mtu(struct netdev *dev, u32 mtu) __must_check;
 int net_device_set_address(struct netdev *dev, const u8 *addr) __must_check;
-/* The flags' own wish for all frames, or all groups': NETDEV_PROMISC, NETDEV_ALLMULTI. */
-void net_device_ask(struct netdev *dev, u32 flag, bool on);
 /* Takes a software device off its namespace, once. -ENODEV: it is going already. */
 int net_device_delete(struct netdev *dev) __must_check;
 /* A name that a device may have. */
 bool net_device_name_ok(const char *name);
 /* IFF_* as programs see them (netdevice(7)). */
 u32 net_device_flags(const struct netdev *dev);
+/* Those of `change` become as in `flags`, where a program may set them. */
+int net_device_set_flags(struct netdev *dev, u32 flags, u32 change) __must_check;
+/* RFC 2863's ifOperStatus, as linux/if.h numbers it. */
+enum { IF_OPER_UNKNOWN = 0, IF_OPER_DOWN = 2, IF_OPER_LOWERLAYERDOWN = 3, IF_OPER_UP = 6 };
+u8 net_device_state(const struct netdev *dev);
+/* A text that an administrator gives it; none: "". -EINVAL: too long; -ENODEV, -ENOMEM. Context:
+ * alias: any but an interrupt. */
+#define NET_ALIAS 256 /* with the NUL */
+int net_device_set_alias(struct netdev *dev, const char *text, u32 n) __must_check;
+void net_device_alias(struct netdev *dev, char out[NET_ALIAS]);
 
 /* The device receives frames for that group's link address, or no longer: counted. May sleep. */
 void net_device_group(struct netdev *dev, const u8 *link, bool join);

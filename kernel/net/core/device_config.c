@@ -42,6 +42,52 @@ u32 net_device_flags(const struct netdev *dev)
     return out;
 }
 
+u8 net_device_state(const struct netdev *dev)
+{
+    u32 flags = READ_ONCE(dev->flags);
+
+    if (flags & NETDEV_LOOPBACK)
+        return IF_OPER_UNKNOWN; /* as ever: it has no link that could tell */
+    if (!(flags & NETDEV_UP))
+        return IF_OPER_DOWN;
+    if (flags & NETDEV_CARRIER)
+        return IF_OPER_UP;
+    return dev->depth ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
+}
+
+/* The flags' own wish for all frames, or all groups': NETDEV_PROMISC, NETDEV_ALLMULTI. */
+static void net_device_ask(struct netdev *dev, u32 flag, bool on)
+{
+    bool *asked = flag == NETDEV_PROMISC ? &dev->asked_promisc : &dev->asked_allmulti;
+
+    net_config_lock(dev->ns);
+    if (*asked != on) {
+        if (on && netdev_hold_flag(dev, flag))
+            on = false;
+        else if (!on)
+            netdev_release_flag(dev, flag);
+        WRITE_ONCE(*asked, on);
+        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+    }
+    net_config_unlock(dev->ns);
+}
+
+int net_device_set_flags(struct netdev *dev, u32 want, u32 change)
+{
+    u32 now = net_device_flags(dev), flags = (now & ~change) | (want & change);
+    int err = 0;
+
+    if ((flags ^ now) & IFF_PROMISC)
+        net_device_ask(dev, NETDEV_PROMISC, flags & IFF_PROMISC);
+    if ((flags ^ now) & IFF_ALLMULTI)
+        net_device_ask(dev, NETDEV_ALLMULTI, flags & IFF_ALLMULTI);
+    if ((flags & ~now) & IFF_UP)
+        err = net_device_up(dev);
+    else if ((now & ~flags) & IFF_UP)
+        net_device_down(dev);
+    return err;
+}
+
 bool net_device_name_ok(const char *name)
 {
     if (!name[0] || !strcmp(name, ".") || !strcmp(name, ".."))
@@ -56,6 +102,7 @@ bool net_device_name_ok(const char *name)
 
 int net_device_rename(struct netdev *dev, const char *name)
 {
+    struct net_rename renamed;
     int err = 0;
 
     if (!net_device_name_ok(name) || strchr(name, '%'))
@@ -63,10 +110,14 @@ int net_device_rename(struct netdev *dev, const char *name)
     net_config_lock(dev->ns);
     if (READ_ONCE(dev->flags) & NETDEV_UP)
         err = -EBUSY;
+    renamed = (struct net_rename){.dev = dev};
+    net_device_name(dev, renamed.from);
     if (!err)
         err = net_device_set_name(dev, name);
-    if (!err)
+    if (!err) {
         net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_event(dev->ns, NET_EVENT_RENAMED, &renamed, 0);
+    }
     net_config_unlock(dev->ns);
     return err;
 }
@@ -93,20 +144,4 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
         net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
-}
-
-void net_device_ask(struct netdev *dev, u32 flag, bool on)
-{
-    bool *asked = flag == NETDEV_PROMISC ? &dev->asked_promisc : &dev->asked_allmulti;
-
-    net_config_lock(dev->ns);
-    if (*asked != on) {
-        if (on && netdev_hold_flag(dev, flag))
-            on = false;
-        else if (!on)
-            netdev_release_flag(dev, flag);
-        WRITE_ONCE(*asked, on);
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
-    }
-    net_config_unlock(dev->ns);
 }

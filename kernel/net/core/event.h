@@ -11,6 +11,7 @@
 #include "lib/types.h"
 
 struct net_ns;
+struct netdev;
 
 enum net_event_kind {
     NET_EVENT_LINK,    /* what: struct netdev *; new, or changed in any way */
@@ -23,6 +24,23 @@ enum net_event_kind {
     NET_EVENT_UNRULE,
     NET_EVENT_NEIGHBOUR, /* const struct ip_neighbour_view * */
     NET_EVENT_UNNEIGHBOUR,
+    NET_EVENT_ADDED,   /* what: struct netdev *, which has just come, after its NET_EVENT_LINK */
+    NET_EVENT_REMOVED, /* the same, before it is taken off */
+    NET_EVENT_RENAMED, /* const struct net_rename * */
+    NET_EVENT_ASKED,   /* const struct net_uevent *: a program asks for a uevent */
+};
+#define NET_EVENT_OBJECTS NET_EVENT_ADDED /* below: what rtnetlink tells */
+
+/* A device that has a new name. */
+struct net_rename {
+    struct netdev *dev;
+    char from[16];
+};
+struct net_uevent {
+    struct netdev *dev;
+    const char *action; /* "add", "change" and so on */
+    const char *more;   /* lines of a message, each with a NUL behind it ... */
+    u32 n;              /* ... bytes of them */
 };
 struct net_event_listener {
     /* change: enum ip_change bits of the request, or 0. */

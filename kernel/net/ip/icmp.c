@@ -23,9 +23,12 @@ static void icmp_receive(struct packet *p, const struct ip_info *h)
 
     if (!at || !ip_is_v4(&h->to) || !icmp_sum_ok(p)) {
         COUNT(net_icmp_bad);
+        net_count(p->dev->ns, MIB_ICMP_IN);
+        net_count(p->dev->ns, MIB_ICMP_ERRORS);
         packet_free(p);
         return;
     }
+    net_count_icmp(p->dev->ns, false, false, at[0]);
     if (at[0] == ICMP_UNREACHABLE || at[0] == ICMP_TIME || at[0] == ICMP_PROBLEM)
         icmp_error_receive(p, h);
     if (at[0] != ICMP_ECHO || at[1] || READ_ONCE(ip_values_of(p->dev->ns)->echo_ignore[0]) ||

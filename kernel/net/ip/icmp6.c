@@ -45,9 +45,12 @@ static void icmp6_receive(struct packet *p, const struct ip_info *h)
 
     if (!at || ip_is_v4(&h->to) || !ip_sum_is_ok(p, h)) {
         COUNT(net_icmp6_bad);
+        NET_COUNT_ICMP(p->dev->ns, MIB_ICMP_IN, true);
+        NET_COUNT_ICMP(p->dev->ns, MIB_ICMP_ERRORS, true);
         packet_free(p);
         return;
     }
+    net_count_icmp(p->dev->ns, true, false, at[0]);
     switch (at[0]) {
     case ICMP6_ECHO:
         icmp6_echo(p, h, at);

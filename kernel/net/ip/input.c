@@ -70,6 +70,7 @@ void ip_deliver(struct packet *p, const struct ip_info *h)
     const struct ip_watcher *w;
     bool wanted = false;
 
+    NET_COUNT_IP(p->dev->ns, MIB_IN_DELIVERS, !ip_is_v4(&h->to));
     TABLE_FOR_EACH(w, ip_watchers)
     wanted |= w->receive(p, h);
     TABLE_FOR_EACH(proto, ip_protocols)
@@ -81,6 +82,7 @@ void ip_deliver(struct packet *p, const struct ip_info *h)
     }
     if (!wanted) {
         COUNT(net_ip_no_protocol);
+        NET_COUNT_IP(p->dev->ns, MIB_IN_PROTOCOLS, !ip_is_v4(&h->to));
         ip_refuse(p, h, IP_NO_PROTOCOL);
     }
     packet_free(p);
@@ -96,6 +98,7 @@ static void ipv4_join(struct packet *p, const struct ipv4 *h, const struct ip_in
     u8 *at;
 
     COUNT(net_ip_fragments);
+    net_count(p->dev->ns, MIB_REASM_REQUESTS);
     if (!c) {
         packet_free(p);
         return;
@@ -120,8 +123,11 @@ static void ipv4_receive(struct packet *p)
     struct ip_info info;
     struct ipv4 h;
 
+    net_count(p->dev->ns, MIB_IN_RECEIVES);
+    net_count_by(p->dev->ns, MIB_IN_OCTETS, p->len);
     if (ipv4_header(p, &h)) {
         COUNT(net_ip_bad);
+        net_count(p->dev->ns, MIB_IN_HEADERS);
         packet_free(p);
         return;
     }
@@ -134,6 +140,7 @@ static void ipv4_receive(struct packet *p)
                             .whole_only = h.whole_only};
     if (!ipv4_from_ok(p, &h) || !ipv4_is_ours(p, &info.to)) {
         COUNT(net_ip_not_ours);
+        net_count(p->dev->ns, MIB_IN_ADDRESSES);
         packet_free(p);
     } else if (ipv4_is_fragment(&h)) {
         ipv4_join(p, &h, &info);

@@ -61,6 +61,7 @@ static void ipv6_join(struct packet *p, u32 at, struct ip_info *info)
     u8 *head;
 
     COUNT(net_ip6_fragments);
+    NET_COUNT_IP(p->dev->ns, MIB_REASM_REQUESTS, true);
     ipv6_fragment_parse(packet_data(p) + at, &f);
     packet_pull(p, at + IPV6_FRAGMENT_HEADER);
     if (f.more && p->len % 8) { /* RFC 8200 4.5 */
@@ -104,6 +105,7 @@ static void ipv6_walk(struct packet *p, struct ip_info *info, bool joined)
     }
     if (verdict != IPV6_DELIVER) {
         COUNT(net_ip6_bad);
+        NET_COUNT_IP(p->dev->ns, MIB_IN_HEADERS, true);
         packet_free(p);
         return;
     }
@@ -119,8 +121,11 @@ static void ipv6_receive(struct packet *p)
     struct ip_info info;
     struct ipv6 h;
 
+    NET_COUNT_IP(p->dev->ns, MIB_IN_RECEIVES, true);
+    net_count_by(p->dev->ns, MIB_IN_OCTETS + MIB_IP6 - MIB_IP, p->len);
     if (!at || ipv6_parse(at, IPV6_HEADER, p->len, &h)) {
         COUNT(net_ip6_bad);
+        NET_COUNT_IP(p->dev->ns, MIB_IN_HEADERS, true);
         packet_free(p);
         return;
     }
@@ -128,6 +133,7 @@ static void ipv6_receive(struct packet *p)
     p->network = p->start;
     if (net_conf(p->dev, CONF6_DISABLE) || !ipv6_ends_are_ok(p, &h) || !ipv6_is_ours(p, &h)) {
         COUNT(net_ip6_not_ours);
+        NET_COUNT_IP(p->dev->ns, MIB_IN_ADDRESSES, true);
         packet_free(p);
         return;
     }

@@ -7,6 +7,7 @@
 #include "dev/netdev.h"
 #include "net/core/conf.h"
 #include "net/core/device.h"
+#include "net/core/mib.h"
 #include "net/core/ns.h"
 #include "net/ip/addr.h"
 #include "net/ip/ip.h"

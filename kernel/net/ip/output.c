@@ -167,9 +167,22 @@ static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_pat
             break;
         }
         err = output_one(ns, q, path, h, &part);
+        NET_COUNT_IP(ns, MIB_FRAG_CREATES, !ip_is_v4(&h->to));
     }
+    NET_COUNT_IP(ns, err ? MIB_FRAG_FAILS : MIB_FRAG_OKS, !ip_is_v4(&h->to));
     packet_free(p);
     return err;
+}
+
+static inline void output_count(struct net_ns *ns, struct packet *p, const struct ip_info *h)
+{
+    bool v6 = !ip_is_v4(&h->to);
+    u32 header = v6 ? IPV6_HEADER : IPV4_HEADER, more = v6 ? MIB_IP6 - MIB_IP : 0;
+
+    net_count(ns, MIB_OUT_REQUESTS + more);
+    net_count_by(ns, MIB_OUT_OCTETS + more, p->len + header);
+    if (unlikely(h->protocol == IPV4_ICMP || h->protocol == IPV6_ICMP) && p->linear)
+        net_count_icmp(ns, v6, true, *packet_data(p));
 }
 
 int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
@@ -178,6 +191,7 @@ int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
     bool v4 = ip_is_v4(&h->to);
     struct output_part part = {.whole = true};
 
+    output_count(ns, p, h);
     if (p->gso || p->len + (v4 ? IPV4_HEADER : IPV6_HEADER) <= path->mtu) {
         part.id = v4 && !h->whole_only ? ip_id() : 0; /* RFC 6864 4.1 */
         return output_one(ns, p, path, h, &part);
@@ -185,6 +199,7 @@ int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
     if (!h->whole_only && p->len <= 65535 - IPV4_HEADER && path->mtu >= 68)
         return output_parts(ns, p, path, h);
     COUNT(net_ip_too_long);
+    NET_COUNT_IP(ns, MIB_FRAG_FAILS, !v4);
     packet_free(p);
     return -EMSGSIZE;
 }

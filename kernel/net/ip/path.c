@@ -244,6 +244,8 @@ int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out
     } else {
         err = -ENETUNREACH;
     }
+    if (err == -ENETUNREACH)
+        NET_COUNT_IP(ns, MIB_OUT_NO_ROUTES, !ip_is_v4(&f->to));
     if (!err && found.kind == IP_UNICAST)
         found.mtu = pmtu_of(ns, &f->to, found.mtu);
     if (!err)

@@ -226,6 +226,7 @@ static struct packet *datagram_join(const struct datagram *d, struct netdev *dev
     q->protocol = first->protocol;
     if (datagram_fill(d, q) && !packet_charge(q, ip_ns_of(dev->ns)->account)) {
         COUNT(net_fragments_joined);
+        NET_COUNT_IP(dev->ns, MIB_REASM_OKS, !ip_is_v4(&d->to));
         return q;
     }
     packet_free(q);
@@ -261,6 +262,7 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
     spin_unlock(&r->lock);
     if (!kept) {
         COUNT(net_fragments_dropped);
+        NET_COUNT_IP(dev->ns, MIB_REASM_FAILS, !ip_is_v4(&h->to));
         packet_free(p);
     }
     datagrams_free(&gone);
@@ -279,6 +281,10 @@ static void datagram_late(struct datagram *d)
     struct packet *p = d->packets[0];
 
     COUNT(net_fragments_late);
+    if (p) {
+        NET_COUNT_IP(p->dev->ns, MIB_REASM_TIMEOUT, !ip_is_v4(&d->to));
+        NET_COUNT_IP(p->dev->ns, MIB_REASM_FAILS, !ip_is_v4(&d->to));
+    }
     if (d->told)
         icmp_error_send(p, &d->info, ip_is_v4(&d->to) ? ICMP_TIME : ICMP6_TIME, 1, 0);
     datagram_free(d);

@@ -129,7 +129,7 @@ static bool rtnl_fill(const struct rtnl_event *e, const struct rtnl_out *o, u16 
 
 static void rtnl_changed(struct net_ns *ns, enum net_event_kind kind, const void *what, u32 change)
 {
-    const struct rtnl_event *e = &rtnl_events[kind / 2];
+    const struct rtnl_event *e = &rtnl_events[MIN(kind, NET_EVENT_OBJECTS - 1) / 2];
     const struct nl_request *asking = nl_asking(ns);
     struct nl_builder b;
     struct rtnl_out o = {&b, NULL, asking};
@@ -137,6 +137,8 @@ static void rtnl_changed(struct net_ns *ns, enum net_event_kind kind, const void
     u32 group = rtnl_group(e, what);
     u8 *message;
 
+    if (kind >= NET_EVENT_OBJECTS)
+        return;
     nl_changed(ns, e->matter);
     if (!nl_listened(ns, NETLINK_ROUTE, group) && !(asking && (asking->h.flags & NLM_F_ECHO)))
         return;

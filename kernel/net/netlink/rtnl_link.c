@@ -8,8 +8,6 @@
 
 TABLE_DECLARE(struct rtnl_kind, rtnl_kinds);
 
-enum { IF_OPER_UNKNOWN = 0, IF_OPER_DOWN = 2, IF_OPER_LOWERLAYERDOWN = 3, IF_OPER_UP = 6 };
-
 const struct rtnl_kind *rtnl_kind_of(const struct netdev *dev)
 {
     const struct rtnl_kind *k;
@@ -28,21 +26,6 @@ const struct rtnl_kind *rtnl_kind_named(const char *name)
     if (!strcmp(k->name, name))
         return k;
     return NULL;
-}
-
-static u8 link_state(const struct netdev *dev)
-{
-    u32 flags = READ_ONCE(dev->flags);
-    const struct rtnl_kind *k;
-
-    if (flags & NETDEV_LOOPBACK)
-        return IF_OPER_UNKNOWN; /* as ever: it has no link that could tell */
-    if (!(flags & NETDEV_UP))
-        return IF_OPER_DOWN;
-    if (flags & NETDEV_CARRIER)
-        return IF_OPER_UP;
-    k = rtnl_kind_of(dev);
-    return k && k->link ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
 }
 
 /* struct rtnl_link_stats64; rtnl_link_stats is the same in words of 32 bits. */
@@ -110,7 +93,7 @@ static void link_fill_numbers(struct nl_builder *b, const struct netdev *dev)
     u32 flags = READ_ONCE(dev->flags);
 
     nl_put_u32(b, IFLA_TXQLEN, READ_ONCE(dev->tx_queue_len));
-    nl_put_u8(b, IFLA_OPERSTATE, link_state(dev));
+    nl_put_u8(b, IFLA_OPERSTATE, net_device_state(dev));
     nl_put_u8(b, IFLA_LINKMODE, 0);
     nl_put_u32(b, IFLA_MTU, READ_ONCE(dev->mtu));
     nl_put_u32(b, IFLA_MIN_MTU, dev->min_mtu);
@@ -122,6 +105,15 @@ static void link_fill_numbers(struct nl_builder *b, const struct netdev *dev)
     nl_put_u8(b, IFLA_CARRIER, (flags & NETDEV_UP) && (flags & NETDEV_CARRIER));
     nl_put_text(b, IFLA_QDISC, "noqueue");
     nl_put_u32(b, IFLA_CARRIER_CHANGES, READ_ONCE(dev->nr_carrier));
+}
+
+static void link_fill_alias(struct nl_builder *b, struct netdev *dev)
+{
+    char alias[NET_ALIAS];
+
+    net_device_alias(dev, alias);
+    if (alias[0])
+        nl_put_text(b, IFLA_IFALIAS, alias);
 }
 
 bool rtnl_fill_link(const struct rtnl_out *o, u16 type, struct netdev *dev)
@@ -137,6 +129,7 @@ bool rtnl_fill_link(const struct rtnl_out *o, u16 type, struct netdev *dev)
     memcpy(name, dev->name, sizeof(name));
     name[sizeof(name) - 1] = 0;
     nl_put_text(o->b, IFLA_IFNAME, name);
+    link_fill_alias(o->b, dev);
     link_fill_numbers(o->b, dev);
     link_fill_addr(o->b, dev);
     link_fill_stats(o->b, dev);

@@ -9,8 +9,6 @@
 #include "lib/string.h"
 #include "net/netlink/rtnl_link.h"
 
-enum { IFF_UP = 1, IFF_PROMISC = 0x100, IFF_ALLMULTI = 0x200 };
-
 static const struct nl_rule set_rules[IFLA_RULES] = {
     [IFLA_ADDRESS] = {NL_BYTES, NETDEV_ADDR, 32},
     [IFLA_IFNAME] = {NL_TEXT, 0, NETDEV_NAME - 1},
@@ -21,7 +19,7 @@ static const struct nl_rule set_rules[IFLA_RULES] = {
     [IFLA_LINKINFO] = {NL_NEST, 0, 0},
     [IFLA_NET_NS_PID] = {NL_REFUSED, 0, 0},
     [IFLA_NET_NS_FD] = {NL_REFUSED, 0, 0},
-    [IFLA_IFALIAS] = {NL_REFUSED, 0, 0},
+    [IFLA_IFALIAS] = {NL_BYTES, 0, NET_ALIAS - 1},
     [IFLA_GROUP] = {NL_U32, 0, 0},
     [IFLA_CARRIER] = {NL_REFUSED, 0, 0},
     [IFLA_PROP_LIST] = {NL_REFUSED, 0, 0},
@@ -64,19 +62,7 @@ static int link_set_parse(struct nl_request *r, struct link_set *q)
 static int link_set_flags(struct netdev *dev, const struct ifinfo *i)
 {
     /* Without a mask: all flags are as said. */
-    u32 change = i->change ? i->change : i->flags ? ~0U : 0, now = net_device_flags(dev);
-    u32 flags = (now & ~change) | (i->flags & change);
-    int err = 0;
-
-    if ((flags ^ now) & IFF_PROMISC)
-        net_device_ask(dev, NETDEV_PROMISC, flags & IFF_PROMISC);
-    if ((flags ^ now) & IFF_ALLMULTI)
-        net_device_ask(dev, NETDEV_ALLMULTI, flags & IFF_ALLMULTI);
-    if ((flags & ~now) & IFF_UP)
-        err = net_device_up(dev);
-    else if ((now & ~flags) & IFF_UP)
-        net_device_down(dev);
-    return err;
+    return net_device_set_flags(dev, i->flags, i->change ? i->change : i->flags ? ~0U : 0);
 }
 
 static int link_set_kind(struct nl_request *r, struct netdev *dev, struct link_set *q)
@@ -89,6 +75,17 @@ static int link_set_kind(struct nl_request *r, struct netdev *dev, struct link_s
     if (!k || strcmp(k->name, q->kind) || !k->change)
         return rtnl_refuse(r, &q->a[IFLA_LINKINFO], "Device type does not change so", -EOPNOTSUPP);
     return k->change(dev, &l);
+}
+
+/* With a NUL behind it or not. */
+static int link_set_alias(struct netdev *dev, const struct nl_attr *a)
+{
+    const char *text = (const char *)a->data;
+    u32 n = 0;
+
+    while (n < a->len && text[n])
+        n++;
+    return net_device_set_alias(dev, text, n);
 }
 
 static int link_set_do(struct nl_request *r, struct netdev *dev, struct link_set *q)
@@ -107,6 +104,8 @@ static int link_set_do(struct nl_request *r, struct netdev *dev, struct link_set
         err = net_device_rename(dev, q->name);
     if (!err && nl_has(&a[IFLA_TXQLEN]))
         WRITE_ONCE(dev->tx_queue_len, MIN(nl_u32(&a[IFLA_TXQLEN]), NETDEV_BACKLOG_MOST));
+    if (!err && nl_has(&a[IFLA_IFALIAS]))
+        err = link_set_alias(dev, &a[IFLA_IFALIAS]);
     if (!err && nl_has(&a[IFLA_GROUP]))
         WRITE_ONCE(dev->group, nl_u32(&a[IFLA_GROUP]));
     return err ? err : link_set_flags(dev, &q->i);

@@ -60,7 +60,7 @@ const char *tcp_diag_congestion(struct tcp_sock *t)
 {
     const struct tcp_congestion_ops *ops = READ_ONCE(t->congestion);
 
-    return ops ? ops->name : "cubic";
+    return (ops ? ops : READ_ONCE(tcp_ns_of(t->inet.sock.ns)->congestion))->name;
 }
 
 /* ---- what is no socket ---- */

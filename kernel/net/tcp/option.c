@@ -4,6 +4,7 @@
  * so there what times or shapes segments is kept by itself.
  */
 #include "lib/format.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "net/tcp/info.h"
 #include "net/tcp/wire.h"
@@ -154,20 +155,41 @@ static void tcp_info_of(struct inet_sock *s, struct tcp_info *info)
         tcp_info_local(s, info);
 }
 
+/* What the namespace is configured to, of an option that is as it was at first. */
+static bool tcp_option_default(const struct inet_sock *s, int name, s32 *v)
+{
+    const struct tcp_config *c = &tcp_ns_of(s->sock.ns)->config;
+
+    for (u32 i = 0; i < TCP_OPTIONS; i++)
+        if (tcp_options[i].name == name &&
+            inet_option_get(s, IPPROTO_TCP, name) != tcp_options[i].first)
+            return false;
+    *v = name == TCP_KEEPIDLE    ? (s32)(READ_ONCE(c->keep_idle) / NSEC_PER_SEC)
+         : name == TCP_KEEPINTVL ? (s32)(READ_ONCE(c->keep_interval) / NSEC_PER_SEC)
+         : name == TCP_LINGER2   ? (s32)(READ_ONCE(c->fin_wait2) / NSEC_PER_SEC)
+         : name == TCP_KEEPCNT   ? (s32)READ_ONCE(c->keep_count)
+         : name == TCP_SYNCNT    ? (s32)READ_ONCE(c->syn_retries)
+                                 : 0;
+    return *v;
+}
+
 int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n)
 {
     const struct tcp_congestion_ops *ops = tcp_of(s)->congestion;
-    char congestion[16] = "cubic";
+    char congestion[16];
     struct tcp_info info;
     s32 mss;
 
+    if (tcp_option_default(s, name, &mss))
+        return socket_option_put(val, n, &mss, sizeof(mss));
     switch (name) {
     case TCP_INFO:
         tcp_info_of(s, &info);
         return socket_option_put(val, n, &info, sizeof(info));
     case TCP_CONGESTION:
-        if (ops)
-            snprintf(congestion, sizeof(congestion), "%s", ops->name);
+        ops = ops ? ops : READ_ONCE(tcp_ns_of(s->sock.ns)->congestion);
+        memset(congestion, 0, sizeof(congestion));
+        snprintf(congestion, sizeof(congestion), "%s", ops->name);
         return socket_option_put(val, n, congestion, sizeof(congestion));
     case TCP_MAXSEG:
         mss = tcp_mss(s);

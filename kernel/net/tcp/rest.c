@@ -15,7 +15,7 @@
 #include "net/tcp/diag.h"
 #include "net/tcp/wire.h"
 
-#define RESTS_MOST 8192U
+#define RESTS_MOST 8192 /* unless it is told otherwise */
 #define REST_SLACK (500 * NSEC_PER_MSEC)
 
 struct tcp_rest {
@@ -71,7 +71,7 @@ static void tcp_rest_list_locked(struct tcp_rests *rests, struct tcp_rest *r) RE
     struct tcp_rest *oldest = list_first(&rests->list, struct tcp_rest, node);
 
     ASSERT_HELD(&rests->lock);
-    if (rests->nr >= RESTS_MOST && tcp_rest_unlist_locked(rests, oldest))
+    if (oldest && rests->nr >= (u32)READ_ONCE(rests->most) && tcp_rest_unlist_locked(rests, oldest))
         tcp_rest_drop(oldest);
     list_add_tail(&rests->list, &r->node);
     r->listed = true;
@@ -115,6 +115,7 @@ void tcp_rest_begin_locked(struct tcp_wire *w)
     spin_lock(&rests->lock); /* over both: in the list alone it could be dropped as one too many */
     if (tcp_table_replace(&w->entry, &r->entry)) {
         tcp_rest_list_locked(rests, r);
+        net_count(s->ns, MIB_TCP_TIMEWAIT);
         r = NULL;
     }
     spin_unlock(&rests->lock);
@@ -190,6 +191,7 @@ static void tcp_rest_fire(struct timer *t)
 
 void tcp_rests_init(struct tcp_rests *rests)
 {
+    rests->most = RESTS_MOST;
     spinlock_init(&rests->lock, RANK_NET, 4, "tcp rests");
     list_init(&rests->list);
     timer_init(&rests->timer, tcp_rest_fire);

@@ -24,11 +24,14 @@ struct tcp_ns *tcp_ns_of(struct net_ns *ns)
 struct tcp_sock *tcp_sock_alloc(const struct inet_proto *proto, struct net_ns *ns, int family)
 {
     struct tcp_sock *t = slab_zalloc(tcp_cache);
+    struct tcp_ns *tn = tcp_ns_of(ns);
 
     if (!t)
         return NULL;
     accept_queue_init(&t->accept);
-    inet_setup(&t->inet, proto, ns, &tcp_ns_of(ns)->list, family);
+    inet_setup(&t->inet, proto, ns, &tn->list, family);
+    t->inet.sock.rcvbuf = (u32)READ_ONCE(tn->receive[1]);
+    t->inet.sock.sndbuf = (u32)READ_ONCE(tn->send[1]);
     return t;
 }
 

@@ -12,6 +12,9 @@
 
 #define SIOCOUTQ 0x5411
 #define SIOCOUTQNSD 0x894b
+#define HALVES_LEAST 128
+#define RCVBUF_MOST (6 << 20) /* Linux's */
+#define SNDBUF_MOST (4 << 20)
 #define ORPHANS_MOST 8192 /* of a namespace, unless it is told otherwise */
 
 static const struct inet_proto tcp_proto;
@@ -24,6 +27,14 @@ static int tcp_ns_setup(struct net_ns *ns, void *part)
     port_table_init(&tn->ports);
     tcp_rests_init(&tn->rests);
     tn->config = tcp_config_default;
+    tn->ecn = 2;
+    tn->synack_retries = 5;
+    tn->halves_least = HALVES_LEAST;
+    tn->cookies = 1;
+    tn->tunes = true;
+    tn->congestion = &tcp_cubic;
+    memcpy(tn->receive, (const s32[]){4096, SOCK_BUF_DEFAULT, RCVBUF_MOST}, sizeof(tn->receive));
+    memcpy(tn->send, (const s32[]){4096, SOCK_BUF_DEFAULT, SNDBUF_MOST}, sizeof(tn->send));
     tn->max_orphans = ORPHANS_MOST;
     return 0;
 }
@@ -142,6 +153,10 @@ static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct
     if (!l)
         return -ECONNREFUSED;
     err = tcp_join(t, tcp_of(l), &from, to, nonblock);
+    if (!err) {
+        net_count(t->inet.sock.ns, MIB_TCP_ACTIVE);
+        net_count(t->inet.sock.ns, MIB_TCP_PASSIVE);
+    }
     socket_put(&l->sock);
     return err;
 }

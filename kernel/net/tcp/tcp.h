@@ -8,6 +8,7 @@
 #pragma once
 
 #include "net/core/accept.h"
+#include "net/core/mib.h"
 #include "net/core/queue.h"
 #include "net/ip/addr.h"
 #include "net/ip/inet.h"
@@ -42,6 +43,7 @@ struct tcp_rests {
     struct spinlock lock;
     struct list_node list; /* l */
     u32 nr;                /* l */
+    s32 most;              /* a  tcp_max_tw_buckets */
     bool closed;           /* l */
     struct timer timer;
     struct work work;
@@ -54,8 +56,15 @@ struct tcp_ns {
     struct port_table ports;
     struct tcp_rests rests;
     struct tcp_config config; /* a */
-    u32 max_orphans;          /* a  tcp_max_orphans */
-    u32 nr_orphans;           /* a  connections over packets whose socket is closed */
+    s32 ecn, orphan_retries;  /* a  as they were set; config has what they mean */
+    s32 synack_retries;       /* a */
+    s32 halves_least;         /* a  tcp_max_syn_backlog */
+    s32 cookies;              /* a  0: none, 1: where there is no place, 2: always */
+    s32 receive[3], send[3];  /* a  bytes of a socket's buffers: the least, at first, the most */
+    bool tunes;               /* a  receive buffers grow */
+    const struct tcp_congestion_ops *congestion; /* a  of sockets that name none */
+    u32 max_orphans;                             /* a  tcp_max_orphans */
+    u32 nr_orphans; /* a  connections over packets whose socket is closed */
 };
 extern u32 tcp_ns_offset;
 struct tcp_ns *tcp_ns_of(struct net_ns *ns);

@@ -203,6 +203,18 @@ fail:
     return NULL;
 }
 
+static void tcp_wire_count(const struct tcp_wire *w, const struct tcp_out *o)
+{
+    struct net_ns *ns = w->entry.key.ns;
+    u32 n = o->gso && o->seg.len > o->gso ? DIV_ROUND_UP(o->seg.len, o->gso) : 1;
+
+    net_count_by(ns, MIB_TCP_OUT, n);
+    if (unlikely(o->again))
+        net_count_by(ns, MIB_TCP_AGAIN, n);
+    if (unlikely(o->seg.flags & TCP_RST))
+        net_count(ns, MIB_TCP_RESETS);
+}
+
 static void tcp_wire_collect_locked(struct tcp_wire *w, u64 now) REQUIRES(w->sock->inet.sock.lock)
 {
     struct tcp_out o;
@@ -212,6 +224,7 @@ static void tcp_wire_collect_locked(struct tcp_wire *w, u64 now) REQUIRES(w->soc
     while (tcp_conn_output(&w->conn, now, &o)) {
         o.seg.from_port = w->entry.key.local_port;
         o.seg.to_port = w->entry.key.peer_port;
+        tcp_wire_count(w, &o);
         do {
             struct packet *p = tcp_wire_packet_locked(w, &o);
 

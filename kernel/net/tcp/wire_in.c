@@ -35,8 +35,12 @@ void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *
     struct ip_info out;
     struct packet *p = tcp_answer_packet(h, seg, &out);
 
-    if (p)
-        (void)ip_answer(ns, p, &out, ip_needs_scope(&h->from) ? h->device : 0);
+    if (!p)
+        return;
+    net_count(ns, MIB_TCP_OUT);
+    if (seg->flags & TCP_RST)
+        net_count(ns, MIB_TCP_RESETS);
+    (void)ip_answer(ns, p, &out, ip_needs_scope(&h->from) ? h->device : 0);
 }
 
 void tcp_answer_by(struct net_ns *ns, const struct ip_path *path, const struct ip_info *h,
@@ -218,9 +222,11 @@ static void tcp_receive(struct packet *p, const struct ip_info *h)
         n = MIN(p->len, MAX(tcp_segment_header_of(at), n));
         at = packet_need(p, n);
     }
+    net_count(p->dev->ns, MIB_TCP_IN);
     if (!at || p->kind != PACKET_HOST || ip_is_multicast(&h->to) || !ip_sum_is_ok(p, h) ||
         tcp_segment_parse(at, n, p->len, &seg)) {
         COUNT(net_tcp_bad);
+        net_count(p->dev->ns, MIB_TCP_ERRORS);
         packet_free(p);
         return;
     }

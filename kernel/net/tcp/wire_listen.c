@@ -5,7 +5,8 @@
  *
  * A half-open connection lies in the table of connections and holds a reference to its listener,
  * under whose lock it is; it is charged to the listener's account. A listener has at most as many
- * as its backlog (HALVES_LEAST at the least); what comes beyond gets a cookie, and nothing is kept.
+ * as its backlog (tcp_max_syn_backlog at the least); what comes beyond gets a cookie, and nothing
+ * is kept.
  */
 #include "lib/err.h"
 #include "lib/log.h"
@@ -14,7 +15,7 @@
 #include "net/tcp/diag.h"
 #include "net/tcp/wire.h"
 
-#define HALVES_LEAST 128U
+#define SYNCNT_FIRST 6 /* of a socket that was told nothing */
 #define COOKIES_FOR \
     (120 * NSEC_PER_SEC) /* that long after the last one was sent their answers are believed */
 
@@ -61,14 +62,16 @@ static struct tcp_listen tcp_listen_of(struct tcp_sock *l, const struct ip_path 
 {
     s32 tries = inet_option_get(&l->inet, IPPROTO_TCP, TCP_SYNCNT);
     s32 defer = inet_option_get(&l->inet, IPPROTO_TCP, TCP_DEFER_ACCEPT);
+    const struct tcp_ns *tn = tcp_ns_of(l->inet.sock.ns);
 
-    return (struct tcp_listen){.config = &tcp_ns_of(l->inet.sock.ns)->config,
-                               .mss = tcp_path_mss(path, peer),
-                               .maxseg = l->maxseg,
-                               .rcv_buf = tcp_payload(l->inet.sock.rcvbuf),
-                               .rcv_buf_most = tcp_payload_most(&l->inet.sock),
-                               .retries = tries > 0 ? (u32)tries : 5,
-                               .defer = defer > 0 ? (u64)defer * NSEC_PER_SEC : 0};
+    return (struct tcp_listen){
+        .config = &tcp_ns_of(l->inet.sock.ns)->config,
+        .mss = tcp_path_mss(path, peer),
+        .maxseg = l->maxseg,
+        .rcv_buf = tcp_payload(l->inet.sock.rcvbuf),
+        .rcv_buf_most = tcp_payload_most(&l->inet.sock),
+        .retries = tries != SYNCNT_FIRST ? (u32)tries : (u32)READ_ONCE(tn->synack_retries),
+        .defer = defer > 0 ? (u64)defer * NSEC_PER_SEC : 0};
 }
 
 static int tcp_listen_path(struct tcp_sock *l, const struct ip_info *h, struct ip_path *path)
@@ -195,10 +198,11 @@ static struct tcp_half *tcp_half_make(struct tcp_sock *l, const struct ip_info *
 
 static bool tcp_half_reserve(struct tcp_sock *l)
 {
+    u32 least = (u32)READ_ONCE(tcp_ns_of(l->inet.sock.ns)->halves_least);
     bool ok;
 
     spin_lock(&l->inet.sock.lock);
-    ok = l->inet.sock.listening && l->nr_halves < MAX(l->accept.max, HALVES_LEAST);
+    ok = l->inet.sock.listening && l->nr_halves < MAX(l->accept.max, least);
     if (ok)
         l->nr_halves++;
     spin_unlock(&l->inet.sock.lock);
@@ -257,6 +261,7 @@ static void tcp_syn_cookie(struct tcp_sock *l, const struct tcp_listen *listen,
     u64 now = time_ns();
 
     COUNT(net_tcp_cookies);
+    net_count(l->inet.sock.ns, MIB_TCP_COOKIES_SENT);
     WRITE_ONCE(l->cookie_sent, now);
     tcp_key_of(l, h, syn, &key);
     tcp_flow_of(&key, &flow);
@@ -271,15 +276,18 @@ static void tcp_listen_syn(struct tcp_sock *l, const struct ip_info *h,
 {
     struct tcp_listen listen;
     struct ip_path path;
+    s32 cookies;
 
     if (!accept_has_space(&l->inet.sock, &l->accept) || l->inet.sock.dead) {
         COUNT(net_tcp_overflow);
+        net_count(l->inet.sock.ns, MIB_TCP_FULL);
         return;
     }
     if (tcp_listen_path(l, h, &path))
         return;
+    cookies = READ_ONCE(tcp_ns_of(l->inet.sock.ns)->cookies);
     listen = tcp_listen_of(l, &path, &h->from);
-    if (!tcp_syn_remember(l, &listen, &path, h, syn))
+    if (cookies > 1 || (!tcp_syn_remember(l, &listen, &path, h, syn) && cookies))
         tcp_syn_cookie(l, &listen, &path, h, syn);
     ip_path_put(&path);
 }
@@ -343,6 +351,7 @@ static void tcp_child_begin(struct tcp_sock *l, struct tcp_wire *w, struct packe
 {
     struct socket *s = &w->sock->inet.sock;
 
+    net_count(l->inet.sock.ns, MIB_TCP_PASSIVE);
     tcp_wire_input(w, p, seg);
     if (accept_add(&l->inet.sock, &l->accept,
                    s)) { /* it listens no more, or the last place was taken meanwhile */
@@ -364,13 +373,15 @@ static void tcp_listen_cookie(struct tcp_sock *l, struct packet *p, const struct
     struct tcp_flow flow;
     struct ip_path path;
     struct tcp_key key;
-    bool recent = sent && now - sent < COOKIES_FOR;
+    bool recent = sent && now - sent < COOKIES_FOR, good;
 
     if (recent && accept_has_space(&l->inet.sock, &l->accept) && !tcp_listen_path(l, h, &path)) {
         listen = tcp_listen_of(l, &path, &h->from);
         tcp_key_of(l, h, seg, &key);
         tcp_flow_of(&key, &flow);
-        if (tcp_cookie_check(&req, &listen, &tcp_secret, &flow, seg, now))
+        good = tcp_cookie_check(&req, &listen, &tcp_secret, &flow, seg, now);
+        net_count(l->inet.sock.ns, good ? MIB_TCP_COOKIES_GOOD : MIB_TCP_COOKIES_BAD);
+        if (good)
             w = tcp_child_make(l, &path, h, seg, &req);
         else
             ip_path_put(&path);

@@ -18,7 +18,9 @@ void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct 
                    struct tcp_open *open)
 {
     *open = (struct tcp_open){.config = &tcp_ns_of(t->inet.sock.ns)->config,
-                              .congestion = t->congestion ? t->congestion : &tcp_cubic,
+                              .congestion = t->congestion
+                                                ? t->congestion
+                                                : READ_ONCE(tcp_ns_of(t->inet.sock.ns)->congestion),
                               .mss = tcp_path_mss(path, peer),
                               .rcv_buf = tcp_payload(t->inet.sock.rcvbuf),
                               .rcv_buf_most = tcp_payload_most(&t->inet.sock)};
@@ -63,6 +65,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
         spin_unlock(&w->sock->inet.sock.lock);
         return err;
     }
+    net_count(s->ns, MIB_TCP_ACTIVE);
     socket_get(s); /* the table's */
     t->inet.local = *local;
     t->inet.peer = *to;

@@ -5,8 +5,6 @@
  */
 #include "net/tcp/wire.h"
 
-#define TCP_RCVBUF_MOST (6U << 20) /* Linux's tcp_rmem and tcp_wmem */
-#define TCP_SNDBUF_MOST (4U << 20)
 #define TOS_ECN 3
 
 /* The window is of payload; where packets keep much more memory than that, there is less of it. */
@@ -28,7 +26,10 @@ void tcp_wire_window_locked(struct tcp_wire *w)
 
 u32 tcp_payload_most(const struct socket *s)
 {
-    return tcp_payload(s->rcvbuf_set ? s->rcvbuf : TCP_RCVBUF_MOST);
+    const struct tcp_ns *tn = tcp_ns_of(s->ns);
+
+    return tcp_payload(s->rcvbuf_set || !READ_ONCE(tn->tunes) ? s->rcvbuf
+                                                              : (u32)READ_ONCE(tn->receive[2]));
 }
 
 /* An option in seconds; 0, the configuration's, where it is as it was at first. */
@@ -37,6 +38,13 @@ static u64 tcp_seconds(const struct inet_sock *s, int name, s32 first)
     s32 v = inet_option_get(s, IPPROTO_TCP, name);
 
     return v > 0 && v != first ? (u64)v * NSEC_PER_SEC : 0;
+}
+
+static u32 tcp_count(const struct inet_sock *s, int name, s32 first)
+{
+    s32 v = inet_option_get(s, IPPROTO_TCP, name);
+
+    return v > 0 && v != first ? (u32)v : 0;
 }
 
 static u64 tcp_linger2(const struct inet_sock *s)
@@ -67,8 +75,8 @@ void tcp_wire_options_locked(struct tcp_wire *w)
         .keep_idle = tcp_seconds(s, TCP_KEEPIDLE, 7200),
         .keep_interval = tcp_seconds(s, TCP_KEEPINTVL, 75),
         .linger2 = tcp_linger2(s),
-        .keep_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_KEEPCNT),
-        .syn_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_SYNCNT),
+        .keep_count = tcp_count(s, TCP_KEEPCNT, 9),
+        .syn_count = tcp_count(s, TCP_SYNCNT, 6),
         .maxseg = t->maxseg,
         .window_clamp = (u32)inet_option_get(s, IPPROTO_TCP, TCP_WINDOW_CLAMP),
         .notsent_lowat = lowat > 0 ? (u32)lowat : 0,
@@ -99,12 +107,15 @@ void tcp_wire_options(struct tcp_wire *w)
 void tcp_wire_tune_locked(struct tcp_wire *w)
 {
     struct socket *s = &w->sock->inet.sock;
+    const struct tcp_ns *tn = tcp_ns_of(s->ns);
+    u32 most = MAX((u32)READ_ONCE(tn->receive[2]), s->rcvbuf);
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    if (!s->rcvbuf_set && 2ULL * w->conn.rcv_want > s->rcvbuf) {
-        WRITE_ONCE(s->rcvbuf, (u32)MIN(2ULL * w->conn.rcv_want, (u64)TCP_RCVBUF_MOST));
+    if (!s->rcvbuf_set && READ_ONCE(tn->tunes) && 2ULL * w->conn.rcv_want > s->rcvbuf) {
+        WRITE_ONCE(s->rcvbuf, (u32)MIN(2ULL * w->conn.rcv_want, (u64)most));
         tcp_wire_window_locked(w);
     }
     if (!s->sndbuf_set && 2ULL * w->conn.snd_want > s->sndbuf)
-        WRITE_ONCE(s->sndbuf, (u32)MIN(2ULL * w->conn.snd_want, (u64)TCP_SNDBUF_MOST));
+        WRITE_ONCE(s->sndbuf, (u32)MIN(2ULL * w->conn.snd_want,
+                                       (u64)MAX(READ_ONCE(tn->send[2]), (s32)s->sndbuf)));
 }

@@ -41,11 +41,13 @@ static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_inf
                       u32 head, u16 segment)
 {
     struct udp_msg *um = (struct udp_msg *)(void *)sock_packet_msg(p);
+    bool queued;
 
     if (READ_ONCE(r->sock.queued) >= READ_ONCE(r->sock.rcvbuf) ||
         sock_packet_begin(&r->sock, p, head)) {
         __atomic_fetch_add(&r->sock.lost, 1, __ATOMIC_RELAXED);
         COUNT(net_udp_lost);
+        udp_count_queued(r->sock.ns, false, !ip_is_v4(&h->to));
         packet_free(p);
         return;
     }
@@ -55,7 +57,9 @@ static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_inf
     um->heard = (struct inet_heard){
         .to = h->to, .device = h->device, .flow = h->flow, .hops = h->hops, .tos = h->tos};
     um->segment = segment;
-    if (!sock_queue_offer(&r->sock, &um->msg))
+    queued = sock_queue_offer(&r->sock, &um->msg);
+    udp_count_queued(r->sock.ns, queued, !ip_is_v4(&h->to));
+    if (!queued)
         COUNT(net_udp_lost);
 }
 
@@ -116,6 +120,7 @@ static void udp_give_one(struct packet *p, const struct ip_info *h, const struct
 
     if (!r) {
         COUNT(net_udp_unheard);
+        NET_COUNT_UDP(p->dev->ns, MIB_UDP_NO_PORTS, !ip_is_v4(&h->to));
         ip_refuse(p, h, IP_NO_PORT);
         packet_free(p);
         return;
@@ -135,6 +140,8 @@ static void udp_receive(struct packet *p, const struct ip_info *h)
 
     if (!at || !udp_sum_ok(p, h, !wire_u16(at + 6))) {
         COUNT(net_udp_bad);
+        NET_COUNT_UDP(p->dev->ns, MIB_UDP_ERRORS, !ip_is_v4(&h->to));
+        NET_COUNT_UDP(p->dev->ns, MIB_UDP_SUMS, !ip_is_v4(&h->to));
         packet_free(p);
         return;
     }

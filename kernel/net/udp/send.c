@@ -46,6 +46,7 @@ static __noinline void udp_unheard(struct udp_sock *u, struct iov_iter *data,
     u64 n = MIN(data->count, (u64)(v4 ? UDP_QUOTE4 : UDP_QUOTE6));
     u8 *quote = inet_wants_errors(&u->inet, v4) ? kmalloc(MAX(n, (u64)1)) : NULL;
 
+    NET_COUNT_UDP(u->inet.sock.ns, MIB_UDP_NO_PORTS, !v4);
     if (!quote || iov_copy_from(data, quote, n) != n)
         n = 0;
     inet_error(&u->inet, &e, &w->to, quote, (u32)n);
@@ -80,7 +81,7 @@ static __always_inline int udp_put(struct udp_sock *u, struct inet_sock *r, stru
     um->from = (struct ip_end){.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
     udp_heard(u, w, &um->heard);
     um->segment = segment;
-    sock_queue_offer(&r->sock, &um->msg);
+    udp_count_queued(r->sock.ns, sock_queue_offer(&r->sock, &um->msg), !ip_is_v4(&w->to.addr));
     return 0;
 }
 
@@ -161,6 +162,7 @@ void udp_drop_pending(struct udp_sock *u)
 static int udp_go(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
                   unsigned flags)
 {
+    NET_COUNT_UDP(u->inet.sock.ns, MIB_UDP_OUT, !ip_is_v4(&w->to.addr));
     return likely(!w->way.path.dev) ? udp_deliver(u, data, w) : udp_transmit(u, data, w, flags);
 }
 

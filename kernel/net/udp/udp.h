@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "net/core/mib.h"
 #include "net/core/queue.h"
 #include "net/ip/addr.h"
 #include "net/ip/inet.h"
@@ -84,3 +85,11 @@ enum {
     UDP_SEGMENT = 103,
     UDP_GRO = 104,
 };
+
+/* A datagram was put into its receiver's queue, or found it full. */
+static inline void udp_count_queued(struct net_ns *ns, bool queued, bool v6)
+{
+    NET_COUNT_UDP(ns, queued ? MIB_UDP_IN : MIB_UDP_FULL, v6);
+    if (unlikely(!queued))
+        NET_COUNT_UDP(ns, MIB_UDP_ERRORS, v6);
+}
