@@ -52,3 +52,17 @@ fuzz-kvm: build/tests/fuzz-kvm
 	@$(MAKE) all
 	@$(MAKE) DEBUG=1 all
 	@tests/fuzz/test-fuzz kvm --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --cpus $(or $(CPUS),3) $(if $(RELEASE),--release)
+
+# Netlink's messages and the sockets beside them, in namespaces of the fuzzer's own.
+FUZZ_NET_SRC := $(wildcard tests/fuzz/net/*.c) tests/fuzz/abi/values.c tests/fuzz/abi/objects.c
+
+build/tests/fuzz-net: $(FUZZ_NET_SRC) tests/fuzz/abi/fuzz.h tests/fuzz/net/net.h
+	@mkdir -p $(@D)
+	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror \
+	    -Wno-unused-parameter -Wno-missing-field-initializers -Itests/fuzz/abi -Itests/fuzz/net -o $@ $(FUZZ_NET_SRC)
+
+.PHONY: fuzz-net
+fuzz-net: build/tests/fuzz-net
+	@$(MAKE) all
+	@$(MAKE) DEBUG=1 all
+	@tests/fuzz/test-fuzz net --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --cpus $(or $(CPUS),2) $(if $(RELEASE),--release)
