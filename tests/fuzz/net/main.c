@@ -2,7 +2,7 @@
  *
  * fuzz-net [SEED [SECONDS [THREADS]]]: processes, each with a user namespace and net namespaces of
  * its own, whose threads configure the network and use it, well and badly, until the time is over.
- * A process lives a second; how it ends is of no interest. Prints what it did. fuzz-net wait: a
+ * A process lives two seconds; how it ends is of no interest. Prints what it did. fuzz-net wait: a
  * second passes.
  */
 #include <errno.h>
@@ -23,7 +23,7 @@
 #define PROCESSES 3
 #define THREADS_MOST 8
 
-static volatile uint64_t *made; /* deeds in all, shared */
+volatile struct done *done;
 static unsigned threads = 3;
 static uint64_t seed;
 
@@ -67,7 +67,7 @@ static void *work(void *arg)
             socket_deed(c);
         else
             netlink_deed(c);
-        __atomic_fetch_add(made, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&done->deeds, 1, __ATOMIC_RELAXED);
     }
     return NULL;
 }
@@ -88,9 +88,10 @@ static void process(uint64_t number)
     values_init();
     if (!isolate())
         _exit(3);
+    netlink_begin();
     netlink_open_all(&c);
     sigaction(SIGUSR2, &wake, NULL);
-    alarm(1);
+    alarm(2);
     for (unsigned i = 0; i < threads; i++) {
         chances[i].state = chance_u64(&c);
         n += pthread_create(&thread[n], NULL, work, &chances[i]) == 0;
@@ -121,7 +122,7 @@ int main(int argc, char **argv)
         return (int)sleep(1);
     seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     threads = argc > 3 ? (unsigned)atoi(argv[3]) % THREADS_MOST : 3;
-    made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    done = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     while (now() < end || running) {
         while (running < PROCESSES && now() < end) {
             pid_t pid = fork();
@@ -138,7 +139,10 @@ int main(int argc, char **argv)
         running--;
         refused += WIFEXITED(status) && WEXITSTATUS(status) == 3;
     }
-    printf("ok %lu deeds in %lu processes, %lu without namespaces of their own\n",
-           (unsigned long)*made, (unsigned long)number, (unsigned long)refused);
-    return *made == 0;
+    printf("ok %lu deeds in %lu processes, %lu without namespaces of their own; requests: %lu "
+           "done, %lu "
+           "refused; %lu messages told\n",
+           (unsigned long)done->deeds, (unsigned long)number, (unsigned long)refused,
+           (unsigned long)done->accepted, (unsigned long)done->refused, (unsigned long)done->told);
+    return !done->accepted || !done->told;
 }

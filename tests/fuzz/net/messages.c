@@ -14,6 +14,7 @@
 #include "net.h"
 
 #define NEST_MOST 4
+#define RARE 1 /* a likelihood: most messages have none of those */
 
 static void *space(struct message *m, unsigned n)
 {
@@ -53,7 +54,7 @@ const char *net_name(struct chance *c)
 
 static uint32_t index_of(struct chance *c)
 {
-    return chance_of(c, 16) ? value_int(c) : (uint32_t)chance_below(c, 9);
+    return chance_of(c, 16) ? value_int(c) : (uint32_t)chance_below(c, 6);
 }
 
 unsigned net_address(struct chance *c, int family, uint8_t *out)
@@ -223,7 +224,7 @@ static void put_attrs(struct chance *c, struct message *m, const struct attr_for
         struct rtattr a = {0, f->type};
         uint32_t begin;
 
-        if (chance_below(c, 8) >= f->likely)
+        if (f->likely == RARE ? !chance_of(c, 30) : chance_below(c, 8) >= f->likely)
             continue;
         align(m);
         begin = m->n;
@@ -246,7 +247,7 @@ static uint32_t link_flags(struct chance *c)
 
 static void put_letter(struct chance *c, struct message *m, char letter)
 {
-    static const uint8_t families[] = {AF_INET, AF_INET6, AF_INET, AF_INET6, 0, 7, 17, 127};
+    static const uint8_t families[] = {AF_INET, AF_INET6, AF_INET, AF_INET6, AF_INET, AF_INET6, 0, 17};
     static const uint8_t protocols[] = {6, 17, 255, 6, 58, 0, 132, 16};
     static const uint8_t tables[] = {254, 255, 0, 100, 253};
     uint64_t word = 0;
@@ -327,7 +328,7 @@ static uint16_t flags_of(struct chance *c, uint16_t type)
     if (chance_of(c, 16))
         flags |= NLM_F_ECHO;
     if ((type & 3) == 2 || type == 20)
-        flags |= chance_of(c, 2) ? NLM_F_DUMP : 0;
+        flags |= chance_of(c, 3) ? 0 : NLM_F_DUMP;
     else if (chance_of(c, 4))
         flags |= (uint16_t)(chance_u64(c) & 0xf00);
     else
@@ -348,6 +349,63 @@ void message_make(struct chance *c, const struct form *f, struct message *m)
     put_attrs(c, m, f->attrs, 0);
     h.nlmsg_len = m->n;
     memcpy(m->bytes, &h, sizeof(h));
+}
+
+/* ---- what each process begins with ---- */
+
+static void plain_begin(struct message *m, uint16_t type, const void *body, unsigned n)
+{
+    struct nlmsghdr h = {.nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE};
+
+    m->n = 0;
+    put(m, &h, sizeof(h));
+    put(m, body, n);
+}
+
+static void plain_attr(struct message *m, uint16_t type, const void *data, unsigned n)
+{
+    struct rtattr a = {(uint16_t)(sizeof(a) + n), type};
+
+    put(m, &a, sizeof(a));
+    put(m, data, n);
+    align(m);
+}
+
+static void plain_send(int s, struct message *m)
+{
+    memcpy(m->bytes, &m->n, sizeof(m->n));
+    send(s, m->bytes, m->n, MSG_DONTWAIT);
+}
+
+void netlink_begin(void)
+{
+    static const char info[] = "\x0a\0\1\0dummy\0\0"; /* IFLA_INFO_KIND, which ends with zeroes */
+    static const uint8_t six[16] = {0xfd, 2, [15] = 1};
+    int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    struct ifinfomsg up = {.ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+    struct message m;
+
+    plain_begin(&m, RTM_SETLINK, &up, sizeof(up));
+    plain_send(s, &m);
+    up.ifi_index = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        struct ifaddrmsg a = {.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = 2 + i};
+        uint8_t four[4] = {10, 0, (uint8_t)i, 1};
+
+        plain_begin(&m, RTM_NEWLINK, &up, sizeof(up));
+        plain_attr(&m, 3, i ? "d1" : "d0", 3);
+        plain_attr(&m, 18, info, 12);
+        plain_send(s, &m);
+        plain_begin(&m, RTM_NEWADDR, &a, sizeof(a));
+        plain_attr(&m, 2, four, sizeof(four));
+        plain_send(s, &m);
+        a.ifa_family = AF_INET6;
+        a.ifa_prefixlen = 64;
+        plain_begin(&m, RTM_NEWADDR, &a, sizeof(a));
+        plain_attr(&m, 2, six, i ? 0 : sizeof(six));
+        plain_send(s, &m);
+    }
+    close(s);
 }
 
 /* ---- spoiling ---- */

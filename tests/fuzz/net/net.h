@@ -37,7 +37,7 @@ enum value_kind {
 struct attr_form {
     uint16_t type;
     uint8_t kind;
-    uint8_t likely; /* in so many of 8 messages */
+    uint8_t likely; /* in so many of 8 messages; 1: seldom */
     const struct attr_form *in;
 };
 /* Letters of the body: f family, b small byte, p bits of a prefix, t table, h 16 bits, i index,
@@ -61,6 +61,12 @@ struct shared {
 };
 extern struct shared shared;
 
+/* What has been done, in memory that all processes share. */
+struct done {
+    uint64_t deeds, accepted, refused, told; /* messages that came by what they say */
+};
+extern volatile struct done *done;
+
 const char *net_name(struct chance *c);
 /* 4 or 16 bytes; which. */
 unsigned net_address(struct chance *c, int family, uint8_t *out);
@@ -71,3 +77,5 @@ void message_spoil(struct chance *c, struct message *m);
 void netlink_deed(struct chance *c);
 void socket_deed(struct chance *c);
 void netlink_open_all(struct chance *c);
+/* Two devices that are up and have addresses. */
+void netlink_begin(void);

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -71,9 +72,21 @@ static void netlink_read(struct chance *c, int s)
 {
     static __thread char buf[40000];
 
-    for (unsigned n = (unsigned)chance_below(c, 4); n; n--)
-        recv(s, buf, chance_of(c, 4) ? chance_below(c, 600) : sizeof(buf),
-             (int)(MSG_DONTWAIT | (chance_of(c, 8) ? MSG_PEEK | MSG_TRUNC : 0)));
+    for (unsigned n = (unsigned)chance_below(c, 4); n; n--) {
+        const struct nlmsgerr *e = (void *)(buf + NLMSG_HDRLEN);
+        const struct nlmsghdr *h = (void *)buf;
+        ssize_t got = recv(s, buf, chance_of(c, 4) ? chance_below(c, 600) : sizeof(buf),
+                           MSG_DONTWAIT | (chance_of(c, 8) ? MSG_PEEK | MSG_TRUNC : 0));
+
+        if (got < NLMSG_HDRLEN + 4)
+            continue;
+        __atomic_fetch_add(h->nlmsg_type != NLMSG_ERROR ? &done->told
+                           : e->error                   ? &done->refused
+                                                        : &done->accepted,
+                           1, __ATOMIC_RELAXED);
+        if (h->nlmsg_type == NLMSG_ERROR && getenv("FUZZ_TELL"))
+            printf("%d %d\n", e->msg.nlmsg_type, e->error);
+    }
 }
 
 static const struct form *form_of(struct chance *c, int protocol)
