@@ -247,7 +247,8 @@ static uint32_t link_flags(struct chance *c)
 
 static void put_letter(struct chance *c, struct message *m, char letter)
 {
-    static const uint8_t families[] = {AF_INET, AF_INET6, AF_INET, AF_INET6, AF_INET, AF_INET6, 0, 17};
+    static const uint8_t families[] = {AF_INET, AF_INET6, AF_INET, AF_INET6,
+                                       AF_INET, AF_INET6, 0,       17};
     static const uint8_t protocols[] = {6, 17, 255, 6, 58, 0, 132, 16};
     static const uint8_t tables[] = {254, 255, 0, 100, 253};
     uint64_t word = 0;
