@@ -11,6 +11,26 @@ build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 	    -Ikernel/include -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ \
 	    $(FUZZ_VMM_SRC) -lpthread
 
+# What userland reads off a network: with the suite's sanitizers over the corpus, and guided by clang's libFuzzer.
+FUZZ_WIRE_SRC := tests/fuzz/fuzz_wire.c $(addprefix userland/netd/,address.c config.c wire.c dhcp4.c dhcp4_msg.c ra.c dhcp6.c sntp.c)
+build/fuzz/fuzz_wire: $(addprefix build/asan/obj/,$(addsuffix .o,$(FUZZ_WIRE_SRC))) $(ASAN_LIB) $(ENGINE_PURE)
+	@mkdir -p $(@D)
+	$(call QUIET,ALD,$@) $(HOSTCC) $(ASAN_CFLAGS) -o $@ $^
+
+FUZZ_GUIDED_SRC := $(FUZZ_WIRE_SRC) $(filter-out %/heap.c,$(sort $(wildcard userland/lib/*.c userland/runtime/*.c))) \
+                   $(addprefix userland/engine/,life.c restart.c listen_parse.c image_ref.c manifest.c registry.c skeleton.c)
+build/fuzz/fuzz_wire_guided: $(FUZZ_GUIDED_SRC)
+	@mkdir -p $(@D)
+	$(call QUIET,FUZZ,$@) clang -std=gnu17 -O1 -g -D_GNU_SOURCE -DFUZZ_GUIDED -fno-strict-aliasing -Iuserland -Ikernel/include \
+	    -Wno-everything -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $(FUZZ_GUIDED_SRC)
+
+FUZZ_KINDS := dhcp4 dhcp6 frame ra sntp config netlink request answer url name manifest
+.PHONY: fuzz-wire
+fuzz-wire: build/fuzz/fuzz_wire_guided
+	@for kind in $(or $(KIND),$(FUZZ_KINDS)); do mkdir -p build/fuzz/found/$$kind; echo $$kind; \
+	    FUZZ_KIND=$$kind $< -max_len=4096 -timeout=5 -max_total_time=$(or $(SECONDS),300) -print_final_stats=1 -verbosity=0 \
+	    -artifact_prefix=build/fuzz/$$kind- build/fuzz/found/$$kind tests/fuzz/corpus/$$kind || exit 1; done
+
 # The kernel's readers of what comes from outside are fuzzed in the unit tier, briefly: here longer.
 UNIT_TIMES ?= 50
 
