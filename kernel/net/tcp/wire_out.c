@@ -215,9 +215,11 @@ static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
             return -EPIPE;
         if (tcp_wire_space(w) > 0 && !tcp_wire_connecting(w))
             return 0;
-        if (flags & MSG_DONTWAIT)
+        tcp_wire_want_space(w); /* from here on acknowledgements tell of it */
+        if ((flags & MSG_DONTWAIT) && (tcp_wire_space(w) <= 0 || tcp_wire_connecting(w)))
             return -EAGAIN;
-        tcp_wire_want_space(w);
+        if (flags & MSG_DONTWAIT)
+            continue;
         err = wait_event_deadline(&s->wait, tcp_wire_ready(w) && !tcp_wire_connecting(w),
                                   SLEEP_INTERRUPTIBLE, deadline);
         if (err)
