@@ -169,10 +169,10 @@ static void forward_unreachable(struct packet *p, const struct ipv4 *h, const st
                        0);
 }
 
-/* 0/8 and 127/8 are on no wire; 240/4 is as any other, as on Linux. */
+/* 0.0.0.0 and 127/8 are on no wire; the rest of 0/8 and 240/4 are as any other, as on Linux. */
 static bool forward_to_ok(u32 to)
 {
-    return to >> 24 != 0 && to >> 24 != 127;
+    return to && to >> 24 != 127;
 }
 
 static void forward_on_v4(struct packet *p, const struct ipv4 *h, const struct ip_info *info,
