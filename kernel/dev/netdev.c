@@ -283,18 +283,17 @@ int netdev_transmit(struct netdev *dev, struct packet *p)
     int err = FAILPOINT(netdev_transmit) ? -ENOBUFS : netdev_prepare(dev, p);
     struct netdev_queue *q;
 
-    if (err) {
-        if (err == -EXDEV)
-            return netdev_transmit_cut(dev, p);
+    if (err && err != -EXDEV) {
         packet_free(p);
         return err;
     }
-    p->dev = dev;
-    q = &dev->queues[cpu_id() % dev->nr_queues];
     if (unlikely(READ_ONCE(dev->taps)) && (READ_ONCE(dev->flags) & NETDEV_UP))
-        up_netdev_sent(p);
+        up_netdev_sent(p); /* whole, if it is to be cut */
+    if (err)
+        return netdev_transmit_cut(dev, p);
     if (unlikely(dev->ops->pass))
         return netdev_pass(dev, p);
+    q = &dev->queues[cpu_id() % dev->nr_queues];
     spin_lock(&q->lock);
     if (READ_ONCE(dev->flags) & NETDEV_UP) {
         err = netdev_queue_locked(q, p, false);

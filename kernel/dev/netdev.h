@@ -60,6 +60,7 @@ struct segment_plan;
 #define NETDEV_NAME 16
 #define NETDEV_ADDR 6 /* bytes of a link address; loopback and tunnels have none */
 #define NETDEV_BUDGET 64
+#define NETDEV_MTU_LEAST 68 /* RFC 791 3.2: what every link of IPv4 takes */
 #define NETDEV_BACKLOG 1000
 #define NETDEV_BACKLOG_MOST 10000U /* that may be asked for */
 #define NETDEV_QUEUES 16
@@ -81,6 +82,7 @@ enum netdev_features {
     NETDEV_JOIN = 1 << 7,    /* the driver calls netdev_receive_done */
     NETDEV_TSO_ECN = 1 << 6, /* cuts PACKET_GSO_ECN rightly: CWR on the first segment alone */
 };
+enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772, ARPHRD_NONE = 0xfffe }; /* linux/if_arp.h */
 enum netdev_flags {
     NETDEV_UP = 1 << 0,       /* opened */
     NETDEV_CARRIER = 1 << 1,  /* the link is there */
@@ -151,7 +153,7 @@ struct netdev {
     const struct netdev_ops *ops;             /* I */
     struct device *parent;                    /* I  the device that it is; or NULL */
     void *driver;                             /* the driver's */
-    u16 type;                                 /* I  ARPHRD_*: 1 ethernet, 772 loopback */
+    u16 type;                                 /* I  ARPHRD_* */
     u16 header;                               /* I  bytes of the link header */
     u8 depth;                                 /* I  devices below it */
     u32 features;                             /* I  enum netdev_features */
@@ -198,6 +200,11 @@ static inline void netdev_get(struct netdev *dev)
     refcount_get(&dev->ref);
 }
 void netdev_put(struct netdev *dev);
+/* What goes through it needs a neighbour's link address. */
+static inline bool netdev_has_neighbours(const struct netdev *dev)
+{
+    return dev->type == ARPHRD_ETHER;
+}
 
 #ifdef DEBUG
 void netdev_assert_thread(struct netdev_queue *q);

@@ -11,12 +11,33 @@ build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 	    -Ikernel/include -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ \
 	    $(FUZZ_VMM_SRC) -lpthread
 
+# The readers of what comes by a wire and by netlink; they tell the fuzzer where they have been.
+FUZZ_NET_SRC := $(addprefix kernel/net/,ip/ipv4.c ip/ipv6.c ip/icmp_parse.c ip/fragment.c link/ethernet.c link/arp.c \
+                link/vnet_header.c netlink/message.c tcp/segment.c) kernel/dev/join.c kernel/dev/segment.c
+FUZZ_NET_OBJ := $(addsuffix .o,$(addprefix build/fuzz/net/,$(FUZZ_NET_SRC)))
+FUZZ_NET_FLAGS := $(UNIT_CPPFLAGS) $(filter-out -O1,$(UNIT_CFLAGS)) -O2 -MMD -MP
+
+build/fuzz/net/kernel/net/%.c.o build/fuzz/net/kernel/dev/%.c.o: FUZZ_NET_FLAGS += -fsanitize-coverage=trace-pc
+build/fuzz/net/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(call QUIET,HCC,$<) $(HOSTCC) $(FUZZ_NET_FLAGS) -c $< -o $@
+
+build/fuzz/fuzz_net: $(FUZZ_NET_OBJ) build/fuzz/net/kernel/lib/checksum.c.o build/fuzz/net/tests/fuzz/fuzz_net.c.o
+	$(call QUIET,HLD,$@) $(HOSTCC) $(UNIT_CFLAGS) -o $@ $^
+-include $(FUZZ_NET_OBJ:.o=.d) build/fuzz/net/tests/fuzz/fuzz_net.c.d
+
+# For a time: make fuzz-net SECONDS=600, for each entry a twelfth of it.
+.PHONY: fuzz-net
+fuzz-net: build/fuzz/fuzz_net
+	@build/fuzz/fuzz_net --seconds $$(($(or $(SECONDS),60) / 12)) --seed $(or $(SEED),1) tests/fuzz/net.corpus
+
 # The kernel's readers of what comes from outside are fuzzed in the unit tier, briefly: here longer.
 UNIT_TIMES ?= 50
 
 .PHONY: fuzz
-fuzz: build/fuzz/fuzz_vmm build/unit/unit build/unit/user build/sim/sim
+fuzz: build/fuzz/fuzz_vmm build/fuzz/fuzz_net build/unit/unit build/unit/user build/sim/sim
 	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
+	@build/fuzz/fuzz_net --rounds 1000000 --seed $(or $(FUZZ_SEED),1) tests/fuzz/net.corpus
 	@UNIT_TIMES=$(UNIT_TIMES) build/unit/user survive
 	@build/sim/sim lies $(or $(FUZZ_SEED),1) 100000
 	@for t in damage cpio_never seccomp hostile_device any_order; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done

@@ -379,26 +379,13 @@ const struct net_link *net_link_of(const struct netdev *dev)
     return NULL;
 }
 
-/* A link header that lies in fragments is made linear for them, and a tag is beside the frame, as
- * they expect; a frame without a whole header is the link's to drop. */
-static void devices_show(struct packet *p)
-{
-    const u8 *head = p->dev->header ? packet_need(p, p->dev->header) : NULL;
-
-    if (head && p->dev->header == ETHERNET_HEADER && netdev_is_tagged(head) && !p->vlan &&
-        !netdev_untag(p))
-        return;
-    if (head || !p->dev->header)
-        net_tap_show(p->dev->ns, p, false);
-}
-
 void up_netdev_receive(struct packet *p)
 {
     const struct net_link *l = net_link_of(p->dev);
     bool up = READ_ONCE(p->dev->flags) & NETDEV_UP;
 
     if (unlikely(READ_ONCE(p->dev->taps)) && up)
-        devices_show(p);
+        net_tap_show(p->dev->ns, p, false);
     if (l && up)
         l->receive(p);
     else

@@ -80,7 +80,8 @@ struct net_link {
     u16 type; /* ARPHRD_* */
     /* A frame, which begins with the link's header. Takes p. */
     void (*receive)(struct packet *p);
-    /* Puts the header before p: for `to`, a link address. -ENOBUFS: no space. */
+    /* Puts the header before p: for `to`, a link address, or NULL where the link has none.
+     * -ENOBUFS: no space. */
     int (*header)(struct packet *p, struct netdev *dev, u16 protocol, const u8 *to);
 };
 #define NET_LINK(id) TABLE_ENTRY(struct net_link, net_links, #id)

@@ -20,7 +20,6 @@ enum {
     IFF_MULTICAST = 0x1000,
     IFF_LOWER_UP = 0x10000,
 };
-#define ARPHRD_ETHER 1
 
 static u32 device_kind_flags(const struct netdev *dev)
 {

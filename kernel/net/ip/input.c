@@ -31,6 +31,15 @@ static int ipv4_header(struct packet *p, struct ipv4 *h)
     return 0;
 }
 
+/* Not from this host, unless that is allowed, nor from a net's broadcast address. */
+static bool ipv4_from_another(const struct packet *p, const struct ip_info *info)
+{
+    enum ip_path_kind kind = ip_kind_of(p->dev->ns, &info->from);
+
+    return kind == IP_UNICAST ||
+           (kind == IP_LOCAL && net_conf_most(p->dev, CONF4_ACCEPT_LOCAL));
+}
+
 static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h, const struct ip_info *info)
 {
     if (p->dev->flags & NETDEV_LOOPBACK) /* it was sent here */
@@ -38,8 +47,7 @@ static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h, const str
     /* A client of DHCP has no address yet (RFC 2131 4.1). */
     if (!h->from)
         return h->to == ~0U;
-    if (ipv4_source_ok(h->from) && h->to >> 24 != 127 &&
-        (!ip_local_device(p->dev->ns, &info->from) || net_conf_most(p->dev, CONF4_ACCEPT_LOCAL)) &&
+    if (ipv4_source_ok(h->from) && h->to >> 24 != 127 && ipv4_from_another(p, info) &&
         forward_source_ok(p, info))
         return true;
     forward_log_martian(p, info);

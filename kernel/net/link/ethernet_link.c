@@ -8,8 +8,6 @@
 #include "net/link/ethernet.h"
 #include "net/link/vlan.h"
 
-#define ARPHRD_ETHER 1
-#define ARPHRD_LOOPBACK 772
 #define VLAN_ID 0xfff
 
 COUNTER(net_rx_bad_frame);

@@ -229,6 +229,7 @@ static bool link_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (fits)
             s->last = dev->index;
         netdev_put(dev);
+        cond_yield();
     }
     return fits;
 }
@@ -292,6 +293,7 @@ static bool stats_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (fits)
             s->last = dev->index;
         netdev_put(dev);
+        cond_yield();
     }
     return fits;
 }

@@ -180,7 +180,7 @@ static void packet_destroy(struct socket *s)
     slab_free(packet_sock_cache, packet_of(s));
 }
 
-/* A device that goes is no longer listened to: the program is told. */
+/* A device that goes, or goes down, is no longer listened to: the program is told. */
 static void packet_device_gone(struct socket *s, u32 device)
 {
     if (READ_ONCE(packet_of(s)->device) != device)

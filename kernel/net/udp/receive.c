@@ -5,6 +5,7 @@
  * costs is bounded: UDP_GROUP_MOST receivers.
  */
 #include "lib/log.h"
+#include "lib/wire.h"
 #include "net/core/device.h"
 #include "net/core/filter.h"
 #include "net/ip/addr.h"
@@ -17,11 +18,6 @@ COUNTER(net_udp_bad);
 COUNTER(net_udp_unheard);
 COUNTER(net_udp_lost);
 
-static u16 udp_word(const u8 *at)
-{
-    return (u16)(at[0] << 8 | at[1]);
-}
-
 /* Without a checksum: never IPv6, unless the receiver allows it (RFC 6935). */
 static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, bool none)
 {
@@ -32,7 +28,7 @@ static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, bool non
 static const u8 *udp_header(struct packet *p)
 {
     const u8 *at = packet_need(p, UDP_HEADER);
-    u32 len = at ? udp_word(at + 4) : 0;
+    u32 len = at ? wire_u16(at + 4) : 0;
 
     if (len < UDP_HEADER || len > p->len)
         return NULL;
@@ -137,14 +133,14 @@ static void udp_receive(struct packet *p, const struct ip_info *h)
     struct ip_end to = {.addr = h->to}, from = {.addr = h->from};
     bool unsummed;
 
-    if (!at || !udp_sum_ok(p, h, !udp_word(at + 6))) {
+    if (!at || !udp_sum_ok(p, h, !wire_u16(at + 6))) {
         COUNT(net_udp_bad);
         packet_free(p);
         return;
     }
-    unsummed = !udp_word(at + 6) && !ip_is_v4(&h->to);
-    from.port = udp_word(at);
-    to.port = udp_word(at + 2);
+    unsummed = !wire_u16(at + 6) && !ip_is_v4(&h->to);
+    from.port = wire_u16(at);
+    to.port = wire_u16(at + 2);
     if (ip_needs_scope(&h->to))
         to.scope = h->device;
     if (!to.port)
@@ -166,8 +162,8 @@ static void udp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, 
 
     if (n < UDP_HEADER)
         return;
-    us.port = udp_word(at);
-    them.port = udp_word(at + 2);
+    us.port = wire_u16(at);
+    them.port = wire_u16(at + 2);
     if (ip_needs_scope(&h->from))
         us.scope = h->device;
     if (!us.port)

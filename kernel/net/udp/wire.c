@@ -4,6 +4,7 @@
  * device, and what is under way is bounded by sndbuf (core/sending.h).
  */
 #include "lib/log.h"
+#include "lib/wire.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
 #include "net/core/sending.h"
@@ -35,7 +36,8 @@ void udp_path_keep(struct udp_sock *u, const struct ip_end *to, const struct ine
     struct ip_path old = {0};
 
     spin_lock(&s->lock);
-    if (!s->dead && u->inet.peer.port == to->port && ip_equal(&u->inet.peer.addr, &to->addr)) {
+    if (!s->dead && u->inet.peer.port == to->port && ip_equal(&u->inet.peer.addr, &to->addr) &&
+        !(READ_ONCE(way->path.dev->flags) & NETDEV_GONE)) { /* else nothing would drop it */
         old = u->path;
         u->path = way->path;
         netdev_get(u->path.dev);
@@ -72,12 +74,6 @@ static int udp_device_event(struct netdev *dev, enum net_device_event event)
 }
 NET_DEVICE_HOOK(udp) = {udp_device_event};
 
-static void udp_put_word(u8 *at, u16 v)
-{
-    at[0] = (u8)(v >> 8);
-    at[1] = (u8)v;
-}
-
 /* One datagram with the next n bytes of data; NULL with *err. */
 static struct packet *udp_packet(struct udp_sock *u, struct iov_iter *data, u32 n,
                                  const struct udp_way *w, int *err)
@@ -88,10 +84,10 @@ static struct packet *udp_packet(struct udp_sock *u, struct iov_iter *data, u32 
     *err = -ENOBUFS;
     if (!at)
         return NULL;
-    udp_put_word(at, READ_ONCE(u->inet.local.port));
-    udp_put_word(at + 2, w->to.port);
-    udp_put_word(at + 4, (u16)(UDP_HEADER + n));
-    udp_put_word(at + 6, 0);
+    wire_put_u16(at, READ_ONCE(u->inet.local.port));
+    wire_put_u16(at + 2, w->to.port);
+    wire_put_u16(at + 4, (u16)(UDP_HEADER + n));
+    wire_put_u16(at + 6, 0);
     *err = sock_packet_fill(p, data, n);
     if (!*err)
         *err = sock_send_count(&u->inet.sock, p);
