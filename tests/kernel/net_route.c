@@ -255,3 +255,25 @@ SELFTEST(rules_and_routes_that_are_many_bound_a_look_up)
     ip_path_put(&path);
     net_ns_put(ns);
 }
+
+/* Two namespaces that differ in one address, which comes and goes: what is remembered of it is
+ * never another's, nor of before. */
+SELFTEST(route_whose_an_address_is_is_known_at_once)
+{
+    struct ip_addr a = ip_from_v4(0x0a000002);
+    struct ip_addr_view v = {.family = V4, .prefix = 24, .addr = a};
+    struct netdev *dev, *other_dev;
+    struct net_ns *ns = route_ns(&dev), *other = route_ns(&other_dev);
+
+    CHECK(dev && other_dev);
+    v.device = dev->index;
+    for (u32 i = 0; i < 3; i++) {
+        CHECK(!ip_local_device(ns, &a) && !ip_local_device(other, &a));
+        CHECK(!route_address(ns, dev->index, 0x0a000002, 24));
+        CHECK(ip_local_device(ns, &a) == dev->index && !ip_local_device(other, &a));
+        CHECK(ip_local_device(ns, &a) == dev->index);
+        CHECK(!ip_address_remove(ns, &v));
+    }
+    net_ns_put(ns);
+    net_ns_put(other);
+}

@@ -110,6 +110,34 @@ wait $t; cat /tmp/seen /tmp/said
     expect_in("0 packets dropped by kernel", out)
 
 
+def test_ss_shows_and_ends_sockets():
+    out = outcome("""
+ip link set lo up
+nc -l -p 80 -e /bin/cat &
+tftp -g -r x -l /tmp/x 127.0.0.1 > /dev/null 2>&1 &
+until [ $(ss -tulnH | wc -l) = 2 ]; do usleep 10000; done
+(echo hello; exec sleep 1000) | nc 127.0.0.1 80 > /tmp/echo 2> /dev/null &
+until grep -q hello /tmp/echo 2> /dev/null; do usleep 10000; done
+ss -tunapxe0 -i -m
+echo filtered; ss -tnH state established dport = :80; ss -tnH '( sport = :81 )'; ss -tanH src 127.0.0.0/8 and sport = :80
+echo families; ss -f netlink -H | wc -l; ss -xaH; ss -w -a; ss -0 -a
+echo ended; ss -K -tnH dport = :80; ss -tnH dport = :80; echo done
+""", ("iproute2",), ("bin/ip", "bin/ss"))
+    before, filtered = out.split("filtered\n")
+    filtered, families = filtered.split("families\n")
+    families, ended = families.split("ended\n")
+    listing = [line for line in before.splitlines() if "127.0.0.1" in line and "ESTAB" in line]
+    expect(len(listing), 2, before)
+    expect(all("users:((" in line and "pid=" in line and "ino:" in line and "sk:" in line for line in listing), True,
+           before)
+    for word in ("skmem:(r0,rb212992", "cubic", "UNCONN", 'users:(("tftp",pid='):
+        expect_in(word, before)
+    expect(len(filtered.splitlines()), 2, filtered)
+    expect_in("127.0.0.1:80", filtered)
+    expect(families.splitlines()[0], "1", families)
+    expect(len([line for line in ended.splitlines() if line.startswith("ESTAB")]), 1, ended)
+
+
 def test_iproute2_makes_vlans_and_tcpdump_sees_their_tags():
     out = outcome("""
 ip link add d0 type dummy; ip link add link d0 name d0.5 type vlan id 5 || exit 1

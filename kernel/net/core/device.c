@@ -14,7 +14,6 @@
 #include "net/core/tap.h"
 
 #define DEVICES_MOST 512U /* of a namespace */
-#define ETHERNET_HEADER 14
 
 TABLE_DECLARE(struct net_device_hook, net_device_hooks);
 TABLE_DECLARE(struct net_link, net_links);

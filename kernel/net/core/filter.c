@@ -34,6 +34,11 @@ static void filter_fetch(const struct bpf_packet *b, u32 offset, u8 *out, u32 n)
     }
 }
 
+static u32 filter_random(void)
+{
+    return (u32)random_u64();
+}
+
 #define NO_HEADER (-(1 << 30)) /* loads from there fail */
 
 /* Where a header begins, from the filter's first byte; one that was not parsed is none. */
@@ -60,6 +65,7 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
         .network = filter_header(p, p->network, skip),
         .fetch = filter_fetch,
         .packet = p,
+        .random = filter_random,
         .known =
             {
                 [BPF_KNOWN_PROTOCOL] = p->protocol,
@@ -73,7 +79,6 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
                 [BPF_KNOWN_VLAN] = p->vlan,
                 [BPF_KNOWN_HAS_VLAN] = p->vlan != 0,
                 [BPF_KNOWN_PAYLOAD] = p->transport > p->start ? p->transport - p->start : 0,
-                [BPF_KNOWN_RANDOM] = (u32)random_u64(),
                 [BPF_KNOWN_VLAN_TYPE] = p->vlan ? ETHERTYPE_VLAN : 0,
             },
     };

@@ -11,6 +11,8 @@
 #include "net/core/device.h"
 #include "sync/rcu.h"
 
+#define ETHERNET_HEADER 14
+
 struct net_taps {
     struct mutex lock;
     struct list_node taps; /* lock, RCU to read */
@@ -87,14 +89,22 @@ void net_tap_device(struct net_ns *ns, struct netdev *dev)
     mutex_unlock(&all->lock);
 }
 
+/* A tag in a frame that came is moved beside it, as taps expect. False: it is cut short. */
+static bool net_tap_untag(struct packet *p, const u8 *frame)
+{
+    return p->dev->header != ETHERNET_HEADER || p->vlan || !netdev_is_tagged(frame) ||
+           netdev_untag(p);
+}
+
 /* Where its headers are, for filters. An ethernet header ends with the ethertype, which the link
- * has yet to look at if p came. False: a frame without a whole header. */
+ * has yet to look at if p came. False: a frame without a whole header, which is the link's to drop.
+ */
 static bool net_tap_look(struct packet *p, bool sent)
 {
     u32 header = p->dev->header;
     const u8 *at = packet_need(p, header);
 
-    if (!at)
+    if (!at || (!sent && !net_tap_untag(p, at)) || !(at = packet_need(p, header)))
         return false;
     p->link = p->start;
     p->network = (u16)(p->start + header);

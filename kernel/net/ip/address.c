@@ -14,7 +14,7 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
-#define PRIORITY_ADDR6 256 /* of the routes of addresses of IPv6 */
+#define PRIORITY_ADDR6 256     /* of the routes of addresses of IPv6 */
 #define DAD_DELAY NSEC_PER_SEC /* before the first */
 #define DAD_WAIT NSEC_PER_SEC  /* RetransTimer */
 

@@ -38,6 +38,7 @@ struct port_name {
     struct port_group *found;   /* member of: found by what arrives */
     u32 index;                  /* there */
     bool reuse, share, listens; /* as it was counted */
+    bool chosen;                /* the same; by port_bind_towards */
 };
 
 enum inet_option_kind {

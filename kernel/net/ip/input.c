@@ -19,9 +19,13 @@ COUNTER(net_ip_no_protocol);
 /* The header, of a packet that has nothing behind its end. */
 static int ipv4_header(struct packet *p, struct ipv4 *h)
 {
-    u32 n = MIN(p->len, (u32)IPV4_HEADER_MAX);
+    u32 n = MIN(p->len, (u32)IPV4_HEADER);
     const u8 *at = packet_need(p, n);
 
+    if (at && n && (at[0] & 15) * 4U > n) { /* with options */
+        n = MIN(p->len, (at[0] & 15) * 4U);
+        at = packet_need(p, n);
+    }
     if (!at || ipv4_parse(at, n, p->len, h))
         return -EINVAL;
     packet_trim(p, h->total);
@@ -36,8 +40,7 @@ static bool ipv4_from_another(const struct packet *p, const struct ip_info *info
 {
     enum ip_path_kind kind = ip_kind_of(p->dev->ns, &info->from);
 
-    return kind == IP_UNICAST ||
-           (kind == IP_LOCAL && net_conf_most(p->dev, CONF4_ACCEPT_LOCAL));
+    return kind == IP_UNICAST || (kind == IP_LOCAL && net_conf_most(p->dev, CONF4_ACCEPT_LOCAL));
 }
 
 static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h, const struct ip_info *info)

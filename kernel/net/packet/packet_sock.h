@@ -61,6 +61,11 @@ struct packet_sock {
     struct packet_ring *ring;                         /* c to write, RCU to read; NULL: the queue */
     u32 version, reserve;                             /* c  of the ring: TPACKET_* */
 };
+/* A namespace's part. */
+struct packet_ns {
+    struct socket_list list;
+};
+struct packet_ns *packet_ns_of(struct net_ns *ns);
 static inline struct packet_sock *packet_of(struct socket *s)
 {
     return (struct packet_sock *)s;

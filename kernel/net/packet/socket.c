@@ -18,10 +18,6 @@ static const struct socket_ops packet_ops;
 static struct slab_cache *packet_sock_cache;
 static u32 packet_ns_offset;
 
-struct packet_ns {
-    struct socket_list list;
-};
-
 static void packet_sock_init(void)
 {
     packet_sock_cache = slab_cache_create("packet_sock", sizeof(struct packet_sock), 0);
@@ -35,7 +31,7 @@ static int packet_ns_setup(struct net_ns *ns, void *part)
 }
 NET_PART("60", packet) = {sizeof(struct packet_ns), &packet_ns_offset, packet_ns_setup, NULL};
 
-static struct packet_ns *packet_ns_of(struct net_ns *ns)
+struct packet_ns *packet_ns_of(struct net_ns *ns)
 {
     return net_part(ns, packet_ns_offset);
 }
