@@ -17,6 +17,7 @@ static void config_teardown(struct net_ns *ns, void *part)
     struct ip_ns *in = ip_ns_of(ns);
     struct ip_config *c = in->config;
 
+    membership_fini(&in->membership);
     ip_groups_forget(ns, 0);
     pmtu_free(ns);
     if (!c)
@@ -130,7 +131,7 @@ static void config_groups(struct netdev *dev, bool join)
     net_device_group(dev, nodes, join);
 }
 
-static int config_up(struct netdev *dev)
+static int config_up_addresses(struct netdev *dev)
 {
     bool lo = dev->flags & NETDEV_LOOPBACK;
     struct ip_config *c = lo ? ip_config_of(dev->ns) : ip_config_make(dev->ns);
@@ -141,6 +142,15 @@ static int config_up(struct netdev *dev)
     if (lo && address_lo(c, dev))
         return -ENOMEM;
     return address_up(c, dev);
+}
+
+static int config_up(struct netdev *dev)
+{
+    int err = config_up_addresses(dev);
+
+    if (!err)
+        ip_groups_rejoin(dev->ns, dev->index);
+    return err;
 }
 
 static void config_down(struct netdev *dev, bool gone)
