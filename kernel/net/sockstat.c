@@ -17,13 +17,15 @@ static void sockstat_count(struct socket_list *list, u64 *nr, u64 *nr6)
 
 static int sockstat_show(struct net_ns *ns, struct seq *out)
 {
+    const struct tcp_ns *tn = tcp_ns_of(ns);
     u64 tcp, tcp6, udp, udp6, local, none;
 
     sockstat_count(&tcp_ns_of(ns)->list, &tcp, &tcp6);
     sockstat_count(&udp_ns_of(ns)->list, &udp, &udp6);
     sockstat_count(&((struct unix_ns *)net_part(ns, unix_ns_offset))->list, &local, &none);
-    seq_printf(out, "sockets: used %lu\nTCP: inuse %lu orphan 0 tw %u alloc %lu mem 0\n",
-               tcp + udp + local, tcp - tcp6, READ_ONCE(tcp_ns_of(ns)->rests.nr), tcp);
+    seq_printf(out, "sockets: used %lu\nTCP: inuse %lu orphan %u tw %u alloc %lu mem 0\n",
+               tcp + udp + local, tcp - tcp6, READ_ONCE(tn->nr_orphans), READ_ONCE(tn->rests.nr),
+               tcp);
     seq_printf(out, "UDP: inuse %lu mem 0\n", udp - udp6);
     return 0;
 }

@@ -358,7 +358,8 @@ static void line_unreach(void)
     script_after(&r);
 }
 
-/* option [nodelay cork uncork keepidle= keepintvl= keepcnt= usertimeout= maxseg= clamp= quick] */
+/* option [nodelay cork uncork keepidle= keepintvl= keepcnt= usertimeout= maxseg= clamp= quick
+ * nofinwait2] */
 static void line_option(void)
 {
     struct tcp_options *o = &script.c.options;
@@ -366,6 +367,8 @@ static void line_option(void)
 
     o->no_delay |= script_has("nodelay", 1);
     o->quick_ack |= script_has("quick", 1);
+    if (script_has("nofinwait2", 1))
+        o->linger2 = TCP_LINGER2_NONE;
     o->cork = (o->cork || script_has("cork", 1)) && !script_has("uncork", 1);
     if (script_key("keepidle", 1, &v)) {
         o->keep_alive = true;
@@ -385,15 +388,19 @@ static void line_option(void)
     script_collect();
 }
 
-/* config [times scale nosack ecn] [buf= mss=]: before the connection begins */
+/* config [times scale nosack ecn] [buf= mss= orphanlife=]: before the connection begins */
 static void line_config(void)
 {
+    u32 v;
+
     script.config.times = script_has("times", 1);
     script.config.scale = script_has("scale", 1);
     script.config.sack = !script_has("nosack", 1);
     script.config.ecn_ask = script.config.ecn_take = script_has("ecn", 1);
     script_key("buf", 1, &script.rcv_buf);
     script_key("mss", 1, &script.mss);
+    if (script_key("orphanlife", 1, &v))
+        script.config.orphan_life = v * SIM_MS;
 }
 
 static void script_listen(void)

@@ -154,13 +154,28 @@ void tcp_enter_time_wait(struct tcp_conn *c, u64 now, struct tcp_result *r)
 }
 
 /* An orphan waits for the peer's FIN no longer than that. */
-void tcp_enter_fin_wait2(struct tcp_conn *c, u64 now)
+void tcp_enter_fin_wait2(struct tcp_conn *c, u64 now, struct tcp_result *r)
 {
     u64 wait = c->options.linger2 ? c->options.linger2 : c->config->fin_wait2;
 
     c->state = TCP_FIN_WAIT2;
-    if (c->closed)
+    if (!c->closed)
+        return;
+    if (wait == TCP_LINGER2_NONE)
+        tcp_end_reset(c, 0, r);
+    else
         tcp_timer_set(c, TCP_TIMER_LIFE, now + wait);
+}
+
+/* Nobody will end it but the peer or time: a peer that acknowledges a byte now and then does not
+ * keep its memory for ever. */
+static void conn_orphaned(struct tcp_conn *c, u64 now)
+{
+    u64 bytes = c->snd_end - tcp_conn_buffered(c);
+
+    if (c->state != TCP_CLOSE && c->state != TCP_TIME_WAIT && c->state != TCP_FIN_WAIT2)
+        tcp_timer_set(c, TCP_TIMER_LIFE,
+                      now + c->config->orphan_life + bytes * c->config->orphan_byte);
 }
 
 /* --- the program ------------------------------------------------------------------------------ */
@@ -222,9 +237,10 @@ void tcp_conn_close(struct tcp_conn *c, u64 now, struct tcp_result *r)
     else if (c->unread && c->state != TCP_CLOSE && c->state != TCP_TIME_WAIT)
         tcp_end_reset(c, 0, r);
     else if (c->state == TCP_FIN_WAIT2)
-        tcp_enter_fin_wait2(c, now);
+        tcp_enter_fin_wait2(c, now, r);
     else
         tcp_conn_shutdown(c, now, r);
+    conn_orphaned(c, now);
 }
 
 /* RFC 9293 3.10.5: those that the peer knows get a reset. */

@@ -54,7 +54,9 @@ struct tcp_config {
     u64 rto_first, rto_least, rto_most;
     u64 delayed_ack;
     u64 keep_idle, keep_interval;
-    u64 fin_wait2; /* an orphan's time in FIN_WAIT2 */
+    u64 fin_wait2;   /* an orphan's time in FIN_WAIT2 */
+    u64 orphan_life; /* what an orphan has at the most, beside ... */
+    u64 orphan_byte; /* ... so much for each byte that it has still to bring over */
     u32 keep_count;
     u32 syn_retries, retries, orphan_retries;
     bool scale, times, sack;
@@ -63,16 +65,18 @@ struct tcp_config {
 };
 extern const struct tcp_config tcp_config_default; /* Linux's values */
 
+#define TCP_LINGER2_NONE (~0ULL)
+
 /* What a socket's options say of one connection. They may change at any time between calls. */
 struct tcp_options {
     u64 user_timeout;             /* TCP_USER_TIMEOUT; 0: by retries */
     u64 keep_idle, keep_interval; /* 0: config's */
-    u64 linger2;                  /* TCP_LINGER2; 0: config's fin_wait2 */
-    u32 keep_count, syn_count;    /* 0: config's */
-    u32 maxseg;                   /* TCP_MAXSEG; 0: none */
-    u32 window_clamp;             /* 0: none */
-    u32 notsent_lowat;            /* 0: none */
-    u64 pacing_most;              /* SO_MAX_PACING_RATE, bytes a second; 0: none */
+    u64 linger2; /* TCP_LINGER2; 0: config's fin_wait2; TCP_LINGER2_NONE: no time in FIN_WAIT2 */
+    u32 keep_count, syn_count; /* 0: config's */
+    u32 maxseg;                /* TCP_MAXSEG; 0: none */
+    u32 window_clamp;          /* 0: none */
+    u32 notsent_lowat;         /* 0: none */
+    u64 pacing_most;           /* SO_MAX_PACING_RATE, bytes a second; 0: none */
     bool keep_alive, no_delay, cork, quick_ack;
 };
 
@@ -146,7 +150,7 @@ enum tcp_timer {
     TCP_TIMER_ACK, /* delayed */
     TCP_TIMER_KEEP,
     TCP_TIMER_PACE,
-    TCP_TIMER_LIFE, /* FIN_WAIT2, TIME_WAIT */
+    TCP_TIMER_LIFE, /* an orphan's, FIN_WAIT2, TIME_WAIT */
     TCP_TIMERS
 };
 
@@ -289,7 +293,8 @@ void tcp_conn_read(struct tcp_conn *c, u32 n, u64 now, struct tcp_result *r);
 void tcp_conn_set_rcv_buf(struct tcp_conn *c, u32 bytes);
 /* It writes no more: FIN follows what is buffered. */
 void tcp_conn_shutdown(struct tcp_conn *c, u64 now, struct tcp_result *r);
-/* It reads and writes no more. What it has not read is lost: then the peer gets a reset. */
+/* It reads and writes no more. What it has not read is lost: then the peer gets a reset. Whatever
+ * the peer says, the connection ends within a time that is known now (config's orphan_*). */
 void tcp_conn_close(struct tcp_conn *c, u64 now, struct tcp_result *r);
 /* Ends at once with a reset to the peer. */
 void tcp_conn_abort(struct tcp_conn *c, u64 now, struct tcp_result *r);

@@ -139,7 +139,7 @@ static void ack_fin(struct tcp_conn *c, u64 now, struct tcp_result *r)
     if (!tcp_fin_acked(c))
         return;
     if (c->state == TCP_FIN_WAIT1)
-        tcp_enter_fin_wait2(c, now);
+        tcp_enter_fin_wait2(c, now, r);
     else if (c->state == TCP_CLOSING)
         tcp_enter_time_wait(c, now, r);
     else if (c->state == TCP_LAST_ACK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a connection does unless it is told otherwise: Linux's values.
+ * What a connection does unless it is told otherwise: Linux's values. An orphan's life is our own:
+ * Linux lets one live as long as its peer acknowledges a byte now and then.
  */
 #include "net/tcp/conn_priv.h"
 
@@ -13,6 +14,8 @@ const struct tcp_config tcp_config_default = {
     .keep_interval = 75 * TCP_SECOND,
     .keep_count = 9,
     .fin_wait2 = 60 * TCP_SECOND,
+    .orphan_life = 600 * TCP_SECOND,
+    .orphan_byte = TCP_SECOND / 1024,
     .syn_retries = 6,
     .retries = 15,
     .orphan_retries = 8,

@@ -44,7 +44,7 @@ void tcp_set_mss(struct tcp_conn *c);
 void tcp_end(struct tcp_conn *c, int error, struct tcp_result *r);
 void tcp_end_reset(struct tcp_conn *c, int error, struct tcp_result *r);
 void tcp_enter_time_wait(struct tcp_conn *c, u64 now, struct tcp_result *r);
-void tcp_enter_fin_wait2(struct tcp_conn *c, u64 now);
+void tcp_enter_fin_wait2(struct tcp_conn *c, u64 now, struct tcp_result *r);
 void tcp_established(struct tcp_conn *c, u64 now, struct tcp_result *r);
 static inline bool tcp_fin_acked(const struct tcp_conn *c)
 {

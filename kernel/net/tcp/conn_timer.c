@@ -189,9 +189,13 @@ static void timer_pace(struct tcp_conn *c, u64 now, struct tcp_result *r)
     /* output goes on */
 }
 
+/* A peer that still has an open connection is told. */
 static void timer_life(struct tcp_conn *c, u64 now, struct tcp_result *r)
 {
-    tcp_end(c, 0, r);
+    if (c->state == TCP_FIN_WAIT2 || c->state == TCP_TIME_WAIT)
+        tcp_end(c, 0, r);
+    else
+        tcp_end_reset(c, 0, r);
 }
 
 static void (*const timer_handlers[TCP_TIMERS])(struct tcp_conn *, u64, struct tcp_result *) = {

@@ -13,6 +13,7 @@
 
 #define SIOCOUTQ 0x5411
 #define SIOCOUTQNSD 0x894b
+#define ORPHANS_MOST 8192 /* of a namespace, unless it is told otherwise */
 
 static const struct inet_proto tcp_proto;
 static struct slab_cache *tcp_cache;
@@ -31,6 +32,8 @@ static int tcp_ns_setup(struct net_ns *ns, void *part)
     socket_list_init(&tn->list);
     port_table_init(&tn->ports);
     tcp_rests_init(&tn->rests);
+    tn->config = tcp_config_default;
+    tn->max_orphans = ORPHANS_MOST;
     return 0;
 }
 

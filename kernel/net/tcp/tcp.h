@@ -12,6 +12,7 @@
 #include "net/ip/addr.h"
 #include "net/ip/inet.h"
 #include "net/ip/port.h"
+#include "net/tcp/conn.h"
 #include "sched/timer.h"
 #include "sched/work.h"
 #include "sync/rcu.h"
@@ -46,11 +47,15 @@ struct tcp_rests {
     struct work work;
 };
 
-/* A namespace's part. */
+/* A namespace's part. Its configuration is its own; connections read it at any time: whoever
+ * changes a field uses WRITE_ONCE. */
 struct tcp_ns {
     struct socket_list list;
     struct port_table ports;
     struct tcp_rests rests;
+    struct tcp_config config; /* a */
+    u32 max_orphans;          /* a  tcp_max_orphans */
+    u32 nr_orphans;           /* a  connections over packets whose socket is closed */
 };
 struct tcp_ns *tcp_ns_of(struct net_ns *ns);
 

@@ -367,6 +367,9 @@ void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a)
     if (!w->open)
         return;
     w->open = false;
+    if (w->orphan)
+        __atomic_fetch_sub(&tcp_ns_of(w->sock->inet.sock.ns)->nr_orphans, 1, __ATOMIC_RELAXED);
+    w->orphan = false;
     list_init(&records);
     tcp_result_init(&rest);
     tcp_conn_drain(&w->conn, &records, &rest);

@@ -46,6 +46,7 @@ struct tcp_wire {
     bool sending;             /* l */
     bool timed;               /* l  the timer's reference is held */
     bool connecting;          /* l  one thread is in connect(2), before the first packet */
+    bool orphan;              /* l  counted as one of its namespace's */
     u32 waiting;              /* l  bytes of memory that pieces out of order keep */
     struct list_node packets; /* l  to be sent */
     struct timer timer;

@@ -61,7 +61,7 @@ static struct tcp_listen tcp_listen_of(struct tcp_sock *l, const struct ip_path 
     s32 tries = inet_option_get(&l->inet, IPPROTO_TCP, TCP_SYNCNT);
     s32 defer = inet_option_get(&l->inet, IPPROTO_TCP, TCP_DEFER_ACCEPT);
 
-    return (struct tcp_listen){.config = &tcp_config_default,
+    return (struct tcp_listen){.config = &tcp_ns_of(l->inet.sock.ns)->config,
                                .mss = tcp_path_mss(path, peer),
                                .maxseg = l->maxseg,
                                .rcv_buf = tcp_payload(l->inet.sock.rcvbuf),

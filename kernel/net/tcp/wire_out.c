@@ -11,6 +11,8 @@
 #define LINGER_MOST 65535
 #define PORT_TRIES 16 /* ephemeral ports that are tried for one peer */
 
+COUNTER(net_tcp_orphans_ended);
+
 /* ---- connecting ---- */
 
 void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
@@ -19,7 +21,7 @@ void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct i
     struct tcp_flow flow;
 
     tcp_flow_of(key, &flow);
-    *open = (struct tcp_open){.config = &tcp_config_default,
+    *open = (struct tcp_open){.config = &tcp_ns_of(key->ns)->config,
                               .congestion = t->congestion ? t->congestion : &tcp_cubic,
                               .iss = tcp_isn(&tcp_secret, &flow, time_ns()),
                               .time_offset = tcp_time_offset(&tcp_secret, &flow),
@@ -355,6 +357,22 @@ static u64 tcp_linger(const struct socket *s)
     return (v < 0 || v > LINGER_MOST ? LINGER_MOST : (u64)v) * NSEC_PER_SEC;
 }
 
+/* The connection goes on without its program: counted, and one too many ends at once. */
+static void tcp_wire_orphan_locked(struct tcp_wire *w, struct tcp_after *a)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct tcp_ns *tn = tcp_ns_of(w->sock->inet.sock.ns);
+    u32 others = __atomic_fetch_add(&tn->nr_orphans, 1, __ATOMIC_RELAXED);
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    w->orphan = true;
+    if (others < READ_ONCE(tn->max_orphans))
+        return;
+    COUNT(net_tcp_orphans_ended);
+    tcp_conn_abort(&w->conn, time_ns(), &a->result);
+    tcp_wire_result_locked(w, a);
+}
+
 void tcp_wire_release(struct tcp_wire *w)
 {
     struct socket *s = &w->sock->inet.sock;
@@ -368,6 +386,8 @@ void tcp_wire_release(struct tcp_wire *w)
     else if (w->open)
         tcp_conn_close(&w->conn, time_ns(), &a.result);
     tcp_wire_result_locked(w, &a);
+    if (w->open && !a.ended)
+        tcp_wire_orphan_locked(w, &a);
     tcp_wire_unlock(w, &a);
     if (linger && !abort)
         (void)wait_event_deadline(&s->wait, tcp_wire_gone(w), SLEEP_INTERRUPTIBLE,

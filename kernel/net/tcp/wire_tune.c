@@ -31,9 +31,19 @@ u32 tcp_payload_most(const struct socket *s)
     return tcp_payload(s->rcvbuf_set ? s->rcvbuf : TCP_RCVBUF_MOST);
 }
 
-static u64 tcp_seconds(s32 v)
+/* An option in seconds; 0, the configuration's, where it is as it was at first. */
+static u64 tcp_seconds(const struct inet_sock *s, int name, s32 first)
 {
-    return v > 0 ? (u64)v * NSEC_PER_SEC : 0;
+    s32 v = inet_option_get(s, IPPROTO_TCP, name);
+
+    return v > 0 && v != first ? (u64)v * NSEC_PER_SEC : 0;
+}
+
+static u64 tcp_linger2(const struct inet_sock *s)
+{
+    s32 v = inet_option_get(s, IPPROTO_TCP, TCP_LINGER2);
+
+    return v < 0 ? TCP_LINGER2_NONE : tcp_seconds(s, TCP_LINGER2, 60);
 }
 
 void tcp_wire_options_locked(struct tcp_wire *w)
@@ -54,9 +64,9 @@ void tcp_wire_options_locked(struct tcp_wire *w)
     lowat = inet_option_get(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
     *o = (struct tcp_options){
         .user_timeout = (u64)inet_option_get(s, IPPROTO_TCP, TCP_USER_TIMEOUT) * NSEC_PER_MSEC,
-        .keep_idle = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPIDLE)),
-        .keep_interval = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_KEEPINTVL)),
-        .linger2 = tcp_seconds(inet_option_get(s, IPPROTO_TCP, TCP_LINGER2)),
+        .keep_idle = tcp_seconds(s, TCP_KEEPIDLE, 7200),
+        .keep_interval = tcp_seconds(s, TCP_KEEPINTVL, 75),
+        .linger2 = tcp_linger2(s),
         .keep_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_KEEPCNT),
         .syn_count = (u32)inet_option_get(s, IPPROTO_TCP, TCP_SYNCNT),
         .maxseg = t->maxseg,
