@@ -44,7 +44,15 @@ static u32 filter_random(void)
 /* Where a header begins, from the filter's first byte; one that was not parsed is none. */
 static s32 filter_header(const struct packet *p, u16 at, u32 skip)
 {
-    return at && at <= p->start + skip ? (s32)at - (s32)p->start - (s32)skip : NO_HEADER;
+    return at && at <= p->start + p->linear ? (s32)at - (s32)p->start - (s32)skip : NO_HEADER;
+}
+
+/* The bytes before the filter's first that it may read: from the first header that is known. */
+static u32 filter_before(const struct bpf_packet *b)
+{
+    s32 first = MIN(b->link == NO_HEADER ? 0 : b->link, b->network == NO_HEADER ? 0 : b->network);
+
+    return first < 0 ? (u32)-first : 0;
 }
 
 u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip)
@@ -75,10 +83,7 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
             },
     };
 
-    if (b.network != NO_HEADER)
-        b.before = (u32)-b.network;
-    if (b.link != NO_HEADER)
-        b.before = (u32)-MIN(b.link, b.network == NO_HEADER ? 0 : b.network);
+    b.before = filter_before(&b);
     return bpf_run(f->insns, &b);
 }
 

@@ -63,8 +63,16 @@ struct walk_ctx;
 #define SCM_RIGHTS 1
 #define SCM_CREDENTIALS 2
 
-#define SOCK_BUF_DEFAULT 212992U /* as Linux's net.core.rmem_default */
-#define SOCK_BUF_MAX (64U << 20) /* by privilege */
+#define SOCK_BUF_DEFAULT 212992U
+#define SOCK_SNDBUF_MIN 4608
+#define SOCK_RCVBUF_MIN 2304
+#define SOCK_BUF_MAX (64U << 20)      /* by privilege */
+#define SOCK_BUF_ASKED_MOST (1 << 29) /* that SO_RCVBUF may be allowed to ask for */
+
+/* How large a socket's buffers are at first, and what may be asked for. a */
+extern struct sock_buffers {
+    s32 send_first, send_most, receive_first, receive_most;
+} sock_buffers;
 
 struct sock_addr { /* sockaddr_storage */
     u16 family;
@@ -327,6 +335,10 @@ struct socket_ioctl {
 /* Calls fn for each socket of the list; which sleeps not. May yield: what comes meanwhile is seen
  * or not. */
 void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32 arg), u32 arg);
+/* The next of the list behind `after`, a reference, or from the start (NULL): at most n references
+ * into out; how many, 0: there are no more. One hold of the lock. */
+u32 socket_list_take(struct socket_list *list, const struct socket *after, struct socket **out,
+                     u32 n);
 /* Calls show for each socket of the list, with its lock held for a few at a time. */
 struct seq;
 void socket_list_show(struct socket_list *list, struct seq *out,

@@ -43,7 +43,8 @@ static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h)
     /* A client of DHCP has no address yet (RFC 2131 4.1). */
     if (!h->from)
         return h->to == ~0U;
-    return ipv4_source_ok(h->from) && h->to >> 24 != 127 && !ip_local_device(p->dev->ns, &from);
+    return ipv4_source_ok(h->from) && h->to >> 24 != 127 &&
+           ip_kind_of(p->dev->ns, &from) == IP_UNICAST; /* neither ours nor a net's broadcast */
 }
 
 /* A packet for one host that all on the link got is dropped (RFC 1122 3.3.6). */

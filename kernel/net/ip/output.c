@@ -63,6 +63,8 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
     case IP_MULTICAST:
         return output_group(ns, p, path, h);
     default:
+        if (!netdev_has_neighbours(path->dev))
+            return output_link(p, path->dev, NULL);
         return neighbour_output(ip_neighbours(ns), path->dev, &path->next, p);
     }
 }
@@ -214,6 +216,6 @@ int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 
 
 void ip_path_confirm(struct net_ns *ns, const struct ip_path *path)
 {
-    if (path->kind == IP_UNICAST)
+    if (path->kind == IP_UNICAST && netdev_has_neighbours(path->dev))
         neighbour_confirm(ip_neighbours(ns), path->dev, &path->next);
 }

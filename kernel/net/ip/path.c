@@ -8,7 +8,6 @@
 #include "net/ip/fib.h"
 #include "net/link/loopback.h"
 
-#define HOPS_DEFAULT 64
 #define FEATURE_ECN 1 /* RTAX_FEATURE_ECN */
 
 void ip_path_put(struct ip_path *path)
@@ -26,7 +25,8 @@ bool ip_path_is_valid(struct net_ns *ns, const struct ip_path *path)
 /* lo, by itself. */
 static bool path_is_own(struct net_ns *ns, const struct ip_addr *to)
 {
-    return ip_is_loopback(to) && loopback_is_up(ns) && (ip_is_v4(to) || !ip_sysctl(ns, IP_NO_IPV6));
+    return ip_is_loopback(to) && loopback_is_up(ns) &&
+           (ip_is_v4(to) || !net_conf(loopback_of(ns), CONF6_DISABLE));
 }
 
 static enum ip_path_kind path_kind(const struct ip_route *r)
@@ -105,14 +105,28 @@ u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
     return path_look(c, to)->device;
 }
 
+/* The default, of a path to an address of that family. */
+static u8 path_hops(const struct netdev *dev, const struct ip_addr *to)
+{
+    return (u8)(ip_is_v4(to) ? READ_ONCE(ip_values_of(dev->ns)->ttl)
+                             : net_conf(dev, CONF6_HOP_LIMIT));
+}
+
+static u32 path_mtu(const struct netdev *dev, const struct ip_addr *to)
+{
+    u32 mtu = READ_ONCE(dev->mtu), own = ip_is_v4(to) ? 0 : (u32)net_conf(dev, CONF6_MTU);
+
+    return own && own < mtu ? own : mtu;
+}
+
 /* Borrows dev within RCU. */
 static void path_set(struct ip_path *out, struct netdev *dev, enum ip_path_kind kind)
 {
     netdev_get(dev);
     out->dev = dev;
     out->kind = (u8)kind;
-    out->mtu = READ_ONCE(dev->mtu);
-    out->hops = kind == IP_MULTICAST ? 1 : HOPS_DEFAULT;
+    out->mtu = path_mtu(dev, &out->next);
+    out->hops = kind == IP_MULTICAST ? 1 : path_hops(dev, &out->next);
 }
 
 static void path_set_local(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out)

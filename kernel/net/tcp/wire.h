@@ -146,6 +146,8 @@ u32 tcp_payload_most(const struct socket *s);
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock);
 /* connect(2) of a socket that has a connection. */
 int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock);
+/* Ends what there is with a reset, and forgets what came. 0, -EALREADY. */
+int tcp_wire_disconnect(struct tcp_wire *w);
 ssize_t tcp_wire_send(struct tcp_wire *w, struct socket_message *m, unsigned flags);
 int tcp_wire_shutdown(struct tcp_wire *w, u32 bits);
 /* close(2), SO_LINGER included. */
@@ -169,5 +171,9 @@ bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct 
 /* A new connection of this host may take the record's place, which is gone then: it begins with
  * *iss. */
 bool tcp_rest_may_open(const struct tcp_key *key, u32 *iss);
+/* What a record, or a half-open connection, is to those who list them. In an RCU reader. */
+struct tcp_diag;
+void tcp_rest_diag(const struct tcp_entry *e, struct tcp_diag *out);
+void tcp_half_diag(const struct tcp_entry *e, struct tcp_diag *out);
 void tcp_rests_init(struct tcp_rests *rests);
 void tcp_rests_fini(struct tcp_rests *rests);

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/worker.h"
+#include "net/tcp/diag.h"
 #include "net/tcp/wire.h"
 
 #define HALVES_LEAST 128U
@@ -472,4 +473,14 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
         packet_free(p);
     ip_path_put(&path);
     tcp_half_put(half);
+}
+
+void tcp_half_diag(const struct tcp_entry *e, struct tcp_diag *out)
+{
+    const struct tcp_half *half = container_of(e, const struct tcp_half, entry);
+
+    out->state = TCP_SYN_RECV;
+    out->timer = TCP_DIAG_RETRANSMIT;
+    out->retries = READ_ONCE(half->req.sent);
+    out->expires = tcp_diag_left(READ_ONCE(half->req.deadline));
 }
