@@ -2,6 +2,7 @@
  *
  * setsockopt and getsockopt of SOL_SOCKET; what it does not know goes to the family.
  */
+#include "lib/bpf.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "net/core/filter.h"
@@ -49,6 +50,7 @@ enum {
     SO_RXQ_OVFL = 40,
     SO_LOCK_FILTER = 44,
     SO_BUSY_POLL = 46,
+    SO_BPF_EXTENSIONS = 48,
     SO_INCOMING_NAPI_ID = 56,
     SO_COOKIE = 57,
     SO_BINDTOIFINDEX = 62,
@@ -118,10 +120,11 @@ static int option_set_timeout(u64 *timeout, const void *val, u32 n)
  * is not told. */
 static u32 option_buffer(int asked, bool send, bool force)
 {
-    u32 most = force ? SOCK_BUF_MAX / 2 : SOCK_BUF_DEFAULT;
+    s32 allowed = send ? READ_ONCE(sock_buffers.send_most) : READ_ONCE(sock_buffers.receive_most);
+    u32 most = force ? SOCK_BUF_MAX / 2 : (u32)allowed;
     u32 n = asked < 0 ? most : MIN((u32)asked, most);
 
-    return MAX(2 * n, send ? 4608U : 2304U);
+    return MAX(2 * n, send ? (u32)SOCK_SNDBUF_MIN : (u32)SOCK_RCVBUF_MIN);
 }
 
 static int option_set_buffer(struct socket *s, int name, int v)
@@ -309,6 +312,9 @@ static int option_get_int(struct socket *s, int name, int *v)
         return 0;
     case SO_PROTOCOL:
         *v = s->protocol;
+        return 0;
+    case SO_BPF_EXTENSIONS: /* how far a filter's loads of what is known beside the bytes go */
+        *v = 4 * BPF_KNOWN_MOST;
         return 0;
     case SO_ERROR:
         *v = -socket_take_error(s);

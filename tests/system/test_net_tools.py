@@ -153,7 +153,7 @@ ip mptcp endpoint 2>&1; ip link property add dev lo altname other 2>&1; timeout 
 
 def test_iproute2_monitors_all():
     out = outcome("""
-ip monitor all > /tmp/heard 2>&1 & m=$!
+/bin/ip monitor all > /tmp/heard 2>&1 & m=$!
 until awk -v m=$m '$3 == m && $4 != "00000000" {found = 1} END {exit !found}' /proc/net/netlink; do usleep 10000; done
 ip link add d0 type dummy; ip link set d0 up; ip addr add 10.1.0.1/24 dev d0; ip route add 10.9.0.0/16 via 10.1.0.2
 ip rule add from 10.1.0.0/24 table 5; ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev d0; ip link del d0
@@ -163,6 +163,27 @@ kill $m; cat /tmp/heard
     for line in ("[LINK]", "[ADDR]", "[ROUTE]10.9.0.0/16 via 10.1.0.2 dev d0", "[RULE]32765:\tfrom 10.1.0.0/24 lookup 5",
                  "[NEIGH]10.1.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT"):
         expect_in(line, out)
+
+
+def test_iproute2_makes_vlans_and_tcpdump_sees_their_tags():
+    out = outcome("""
+ip link add d0 type dummy; ip link add link d0 name d0.5 type vlan id 5 || exit 1
+ip link set d0 up; ip link set d0.5 up; ip addr add 10.5.0.1/24 dev d0.5 || exit 2
+ip -d link show d0.5
+ip link add link d0 name d0.6 type vlan id 6 protocol 802.1ad 2>&1
+ip link add link d0 name d0.6 type vlan id 6 reorder_hdr off 2>&1
+ip link add link d0 name d0.6 type vlan id 6 egress-qos-map 1:2 2>&1
+tcpdump -Z root -n -e -l -i d0 -c 1 vlan 5 and arp > /tmp/seen 2> /tmp/said & t=$!
+until grep -q listening /tmp/said; do usleep 10000; done
+arping -c 1 -w 1 -I d0.5 10.5.0.9 > /dev/null
+wait $t; cat /tmp/seen /tmp/said
+""", ("iproute2", "tcpdump"), ("bin/ip", "usr/bin/tcpdump"))
+    expect_in("d0.5@d0: <BROADCAST,MULTICAST,UP,LOWER_UP>", out)
+    expect_in("vlan protocol 802.1Q id 5 <REORDER_HDR>", out)
+    for why in ("Only 802.1Q tags are there", "only reorder_hdr is there", "VLAN priorities are not mapped"):
+        expect_in(why, out)
+    expect_in("ethertype 802.1Q (0x8100), length 46: vlan 5, p 0, ethertype ARP", out)
+    expect_in("Request who-has 10.5.0.9", out)
 
 
 def test_node_lists_the_interfaces():

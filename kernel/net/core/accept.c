@@ -3,7 +3,32 @@
  * A listener's queue of connections.
  */
 #include "net/core/accept.h"
+#include "lib/log.h"
+#include "net/core/sysctl.h"
 #include "sched/timer.h"
+
+/* A namespace's part. */
+struct accept_ns {
+    s32 most; /* a  net.core.somaxconn */
+};
+static u32 accept_ns_offset;
+
+static struct accept_ns *accept_ns_of(struct net_ns *ns)
+{
+    return net_part(ns, accept_ns_offset);
+}
+
+static int accept_ns_setup(struct net_ns *ns, void *part)
+{
+    ((struct accept_ns *)part)->most = ACCEPT_BACKLOG_MAX;
+    return 0;
+}
+NET_PART("06", accept) = {sizeof(struct accept_ns), &accept_ns_offset, accept_ns_setup, NULL};
+
+static const struct net_sysctl accept_rows[] = {
+    {.path = "core/somaxconn", SYSCTL_IN(accept_ns_offset, struct accept_ns, most), .max = 65535},
+};
+NET_SYSCTLS(accept) = {accept_rows, ARRAY_SIZE(accept_rows)};
 
 void accept_queue_init(struct accept_queue *q)
 {
@@ -12,8 +37,10 @@ void accept_queue_init(struct accept_queue *q)
 
 void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog)
 {
+    s32 most = READ_ONCE(accept_ns_of(l->ns)->most);
+
     ASSERT_HELD(&l->lock);
-    q->max = backlog < 0 || backlog > ACCEPT_BACKLOG_MAX ? ACCEPT_BACKLOG_MAX : (u32)backlog + 1;
+    q->max = (u32)(backlog < 0 || backlog > most ? most : backlog) + 1;
     WRITE_ONCE(l->listening, true);
 }
 

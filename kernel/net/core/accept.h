@@ -8,7 +8,7 @@
 
 #include "net/core/sock.h"
 
-#define ACCEPT_BACKLOG_MAX 4096
+#define ACCEPT_BACKLOG_MAX 4096 /* net.core.somaxconn as it is at first */
 
 /* l the listener's lock */
 struct accept_queue {
@@ -17,7 +17,7 @@ struct accept_queue {
 };
 void accept_queue_init(struct accept_queue *q);
 
-/* One more than backlog asks for fits, as on Linux. */
+/* One more than backlog asks for fits, as on Linux, which net.core.somaxconn bounds. */
 void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog) REQUIRES(l->lock);
 /* There is space for a connection, or connect fails. */
 bool accept_has_space(const struct socket *l, const struct accept_queue *q);

@@ -20,7 +20,6 @@ enum {
     IFF_MULTICAST = 0x1000,
     IFF_LOWER_UP = 0x10000,
 };
-#define ARPHRD_ETHER 1
 
 static u32 device_kind_flags(const struct netdev *dev)
 {
@@ -46,6 +45,8 @@ u32 net_device_flags(const struct netdev *dev)
 bool net_device_name_ok(const char *name)
 {
     if (!name[0] || !strcmp(name, ".") || !strcmp(name, ".."))
+        return false;
+    if (!strcmp(name, "all") || !strcmp(name, "default")) /* directories of sysctls have these */
         return false;
     for (u32 i = 0; name[i]; i++)
         if (i == NETDEV_NAME - 1 || (u8)name[i] <= ' ' || name[i] == '/' || name[i] == ':')
@@ -77,7 +78,7 @@ int net_device_set_mtu(struct netdev *dev, u32 mtu)
     net_config_lock(dev->ns);
     err = netdev_set_mtu(dev, mtu);
     if (!err)
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }
@@ -89,7 +90,7 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
     net_config_lock(dev->ns);
     err = netdev_set_address(dev, addr);
     if (!err)
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }

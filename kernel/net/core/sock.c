@@ -7,10 +7,28 @@
 #include "mm/account.h"
 #include "mm/slab.h"
 #include "net/core/sending.h"
+#include "net/core/sysctl.h"
 #include "obj/pid.h"
 #include "vfs/pseudo.h"
 
 #define LIST_FEW 16 /* sockets shown under one hold of the list's lock */
+
+/* net.core's, of all namespaces, as on Linux. */
+struct sock_buffers sock_buffers = {SOCK_BUF_DEFAULT, SOCK_BUF_DEFAULT, SOCK_BUF_DEFAULT,
+                                    SOCK_BUF_DEFAULT};
+
+#define BUFFER(name, field, least)                                                     \
+    {                                                                                  \
+        .path = "core/" name, .host = true, .at = &sock_buffers.field, .min = (least), \
+        .max = SOCK_BUF_ASKED_MOST                                                     \
+    }
+static const struct net_sysctl sock_rows[] = {
+    BUFFER("rmem_default", receive_first, SOCK_RCVBUF_MIN),
+    BUFFER("rmem_max", receive_most, SOCK_RCVBUF_MIN),
+    BUFFER("wmem_default", send_first, SOCK_SNDBUF_MIN),
+    BUFFER("wmem_max", send_most, SOCK_SNDBUF_MIN),
+};
+NET_SYSCTLS(sock) = {sock_rows, ARRAY_SIZE(sock_rows)};
 
 void socket_list_init(struct socket_list *list)
 {
@@ -34,7 +52,8 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     refcount_init(&s->ref, 1);
     s->family = (u16)family;
     s->type = (u8)type;
-    s->sndbuf = s->rcvbuf = SOCK_BUF_DEFAULT;
+    s->sndbuf = (u32)READ_ONCE(sock_buffers.send_first);
+    s->rcvbuf = (u32)READ_ONCE(sock_buffers.receive_first);
     s->ino = inum_alloc();
     s->uid = current_cred()->fsuid;
     s->account = account_current();

@@ -63,8 +63,16 @@ struct walk_ctx;
 #define SCM_RIGHTS 1
 #define SCM_CREDENTIALS 2
 
-#define SOCK_BUF_DEFAULT 212992U /* as Linux's net.core.rmem_default */
-#define SOCK_BUF_MAX (64U << 20) /* by privilege */
+#define SOCK_BUF_DEFAULT 212992U
+#define SOCK_SNDBUF_MIN 4608
+#define SOCK_RCVBUF_MIN 2304
+#define SOCK_BUF_MAX (64U << 20)      /* by privilege */
+#define SOCK_BUF_ASKED_MOST (1 << 29) /* that SO_RCVBUF may be allowed to ask for */
+
+/* How large a socket's buffers are at first, and what may be asked for. a */
+extern struct sock_buffers {
+    s32 send_first, send_most, receive_first, receive_most;
+} sock_buffers;
 
 struct sock_addr { /* sockaddr_storage */
     u16 family;

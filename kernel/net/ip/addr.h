@@ -37,16 +37,6 @@ static inline bool ip_needs_scope(const struct ip_addr *a)
  * is up. */
 u32 ip_local_device(struct net_ns *ns, const struct ip_addr *a);
 
-/* net.ipv6.*, yes or no. */
-enum ip_sysctl {
-    IP_BINDV6ONLY,      /* IPV6_V6ONLY of a new socket */
-    IP_NO_IPV6,         /* ::1 is not there */
-    IP_NO_IPV6_DEFAULT, /* the same for devices to come, which have no address of IPv6 anyway */
-    IP_SYSCTLS
-};
-bool ip_sysctl(struct net_ns *ns, enum ip_sysctl which);
-void ip_sysctl_set(struct net_ns *ns, enum ip_sysctl which, bool on);
-
 /* The device's first IPv4 address, as ioctls have it. prefix in bits, 0..32. May sleep. */
 int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix) __must_check; /* 0 takes it away; -ENOMEM */
 bool ip_addr_get(struct netdev *dev, u32 *v4, u8 *prefix);

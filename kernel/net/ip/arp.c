@@ -46,11 +46,23 @@ static void arp_answer(struct netdev *dev, const struct arp *asked)
     arp_send(dev, &a, asked->from_link);
 }
 
+/* net.ipv4.conf.DEV.arp_ignore: 1: the address must be this device's, 2: and the asker in its net.
+ */
+static bool arp_may_answer(struct netdev *dev, const struct ip_addr *to, const struct ip_addr *from)
+{
+    s32 mode = net_conf_most(dev, CONF4_ARP_IGNORE);
+
+    if (!mode)
+        return true;
+    return ip_local_device(dev->ns, to) == dev->index && (mode == 1 || ip_on_link(dev, from));
+}
+
 static void arp_heard(struct netdev *dev, const struct arp *a, u8 kind)
 {
     struct ip_addr from = ip_from_v4(a->from), to = ip_from_v4(a->to);
     struct neighbour_table *t = ip_neighbours(dev->ns);
-    bool ours = !ip_is_loopback(&to) && ip_local_device(dev->ns, &to);
+    bool ours = !ip_is_loopback(&to) && ip_local_device(dev->ns, &to) &&
+                (a->operation != ARP_REQUEST || arp_may_answer(dev, &to, &from));
     bool answers = a->operation == ARP_REPLY && kind == PACKET_HOST;
 
     if (!t || ip_local_device(dev->ns, &from)) /* it claims to be us */

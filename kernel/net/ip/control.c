@@ -162,7 +162,7 @@ void inet_header(const struct inet_sock *s, const struct ip_addr *to, const stru
 {
     bool v4 = ip_is_v4(to);
 
-    *hops = (u8)(h->hops >= 0 ? h->hops : control_hops(s, to));
+    *hops = (u8)MAX(h->hops >= 0 ? h->hops : control_hops(s, to), 0);
     *tos = (u8)(h->tos >= 0 ? h->tos
                             : inet_option_get(s, v4 ? IPPROTO_IP : IPPROTO_IPV6,
                                               v4 ? IP_TOS : IPV6_TCLASS));

@@ -28,13 +28,14 @@ static void icmp_receive(struct packet *p, const struct ip_info *h)
     }
     if (at[0] == ICMP_UNREACHABLE || at[0] == ICMP_TIME || at[0] == ICMP_PROBLEM)
         icmp_error_receive(p, h);
-    if (at[0] != ICMP_ECHO || at[1] || ip_kind_of(p->dev->ns, &h->to) != IP_LOCAL) {
+    if (at[0] != ICMP_ECHO || at[1] || READ_ONCE(ip_values_of(p->dev->ns)->echo_ignore[0]) ||
+        ip_kind_of(p->dev->ns, &h->to) != IP_LOCAL) {
         packet_free(p);
         return;
     }
     COUNT(net_icmp_echoes);
     icmp_echo_answer(at);
-    p->flags = 0;
+    packet_reuse(p);
     (void)ip_answer(p->dev->ns, p, &answer, 0);
 }
 

@@ -19,15 +19,18 @@ static void icmp6_echo(struct packet *p, const struct ip_info *h, u8 *at)
         .from = h->to, .to = h->from, .protocol = IPV6_ICMP, .tos = h->tos, .flow = h->flow};
     struct net_ns *ns = p->dev->ns;
     struct ip_flow f = {.to = h->from, .device = ip_needs_scope(&h->from) ? h->device : 0};
+    const bool *ignore = ip_values_of(ns)->echo_ignore;
+    bool group = ip_is_multicast(&h->to);
     struct ip_path path;
 
-    if (!ip_is_multicast(&h->to))
+    if (!group)
         f.from = h->to;
-    if (ip_path_find(ns, &f, &path)) {
+    if (READ_ONCE(ignore[1]) || (group && READ_ONCE(ignore[2])) || ip_path_find(ns, &f, &path)) {
         packet_free(p);
         return;
     }
     COUNT(net_icmp6_echoes);
+    packet_reuse(p);
     at[0] = ICMP6_ECHO_REPLY;
     at[2] = at[3] = 0;
     answer.from = path.source;
@@ -45,7 +48,6 @@ static void icmp6_receive(struct packet *p, const struct ip_info *h)
         packet_free(p);
         return;
     }
-    p->flags = 0;
     switch (at[0]) {
     case ICMP6_ECHO:
         icmp6_echo(p, h, at);

@@ -13,10 +13,7 @@
 #define QUOTE4 (576 - IPV4_HEADER - ICMP_HEADER)
 #define QUOTE6 (IPV6_MIN_MTU - IPV6_HEADER - ICMP_HEADER)
 #define ERROR_QUOTE_READ 128 /* bytes looked at of a message */
-#define LIMIT_EACH NSEC_PER_MSEC
-#define LIMIT_BURST (50 * LIMIT_EACH)
-#define LIMIT_PEER_EACH (100 * NSEC_PER_MSEC)
-#define LIMIT_PEER_BURST (6 * LIMIT_PEER_EACH)
+#define LIMIT_PEER_BURST 6
 
 TABLE_DECLARE(struct ip_protocol, ip_protocols);
 TABLE_DECLARE(struct ip_watcher, ip_watchers);
@@ -25,12 +22,13 @@ COUNTER(net_icmp_errors_limited);
 COUNTER(net_icmp_errors_sent);
 COUNTER(net_icmp_errors_bad);
 
-/* *at: the time from which on nothing is owed. One in `each` on average, `burst` at once. */
+/* *at: the time from which on nothing is owed. One in `each` ns on average, `burst` of them at
+ * once. */
 static bool limit_passes(u64 *at, u64 now, u64 each, u64 burst)
 {
     u64 was = READ_ONCE(*at), from = MAX(was, now);
 
-    if (from - now > burst - each)
+    if (from - now > burst * each - each)
         return false;
     WRITE_ONCE(*at, from + each); /* two at once may count as one */
     return true;
@@ -40,12 +38,14 @@ static bool error_may_go(struct net_ns *ns, const struct ip_addr *to)
 {
     struct ip_ns *in = ip_ns_of(ns);
     u32 slot = (u32)((to->q[0] ^ to->q[1]) * 0x9e3779b97f4a7c15ULL >> 32) % IP_LIMIT_SLOTS;
-    u64 now = time_ns();
+    u64 now = time_ns(), rate = (u64)READ_ONCE(in->values.error_rate);
+    u64 gap = (u64)READ_ONCE(in->values.error_gap[!ip_is_v4(to)]) * NSEC_PER_MSEC;
 
     if (ip_is_loopback(to))
         return true;
-    if (limit_passes(&in->error_peers[slot], now, LIMIT_PEER_EACH, LIMIT_PEER_BURST) &&
-        limit_passes(&in->error_all, now, LIMIT_EACH, LIMIT_BURST))
+    if ((!gap || limit_passes(&in->error_peers[slot], now, gap, LIMIT_PEER_BURST)) &&
+        limit_passes(&in->error_all, now, NSEC_PER_SEC / rate,
+                     (u64)READ_ONCE(in->values.error_burst)))
         return true;
     COUNT(net_icmp_errors_limited);
     return false;
@@ -94,7 +94,8 @@ static bool error_is_due(struct packet *p, const struct ip_info *h, bool group_t
 {
     if (p->kind != PACKET_HOST && !group_too)
         return false;
-    if (ip_is_any(&h->from) || ip_is_multicast(&h->from))
+    if (ip_is_any(&h->from) || ip_is_multicast(&h->from) ||
+        ip_kind_of(p->dev->ns, &h->from) == IP_BROADCAST)
         return false;
     if (!group_too && ip_kind_of(p->dev->ns, &h->to) != IP_LOCAL &&
         ip_kind_of(p->dev->ns, &h->to) != IP_UNICAST)

@@ -4,6 +4,7 @@
  * messages. What TCP and UDP do with them is theirs.
  */
 #include "net/ip/inet.h"
+#include "net/ip/ip_priv.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
@@ -153,7 +154,9 @@ int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
         return -EINVAL;
     if (inet_is_shared(a) || ip_local_device(s->sock.ns, a))
         return 0;
-    return inet_option_get(s, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND)
+    return READ_ONCE(ip_values_of(s->sock.ns)->nonlocal[!v4]) ||
+                   inet_option_get(s, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+                                   v4 ? IP_FREEBIND : IPV6_FREEBIND)
                ? 0
                : -EADDRNOTAVAIL;
 }
@@ -173,7 +176,7 @@ int inet_bind(struct socket *sock, const struct sock_addr *sa, u32 len, const st
         err = inet_bind_check(s, &end);
     if (err)
         return err;
-    if (end.port && end.port < 1024 &&
+    if (end.port && end.port < (u32)READ_ONCE(ip_values_of(sock->ns)->unprivileged) &&
         !cred_capable(current_cred(), sock->ns->user_ns, CAP_NET_BIND_SERVICE))
         return -EACCES;
     if (sock->type == SOCK_STREAM && READ_ONCE(sock->peer))
@@ -363,7 +366,7 @@ void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_
     list_init(&s->errors);
     list_init(&s->groups);
     s->sock.protocol = proto->protocol;
-    s->v6only = family == AF_INET6 && ip_sysctl(ns, IP_BINDV6ONLY);
+    s->v6only = family == AF_INET6 && READ_ONCE(ip_values_of(ns)->v6only);
     socket_init(&s->sock, proto->ops, ns, list, family, proto->type);
 }
 

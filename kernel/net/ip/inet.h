@@ -38,6 +38,7 @@ struct port_name {
     struct port_group *found;   /* member of: found by what arrives */
     u32 index;                  /* there */
     bool reuse, share, listens; /* as it was counted */
+    bool chosen;                /* the same; by port_bind_towards */
 };
 
 enum inet_option_kind {
@@ -158,7 +159,8 @@ struct inet_heard {
     u32 flow;
     u8 hops, tos;
 };
-/* Hops and class of a datagram to `to`: what its sender says of it (h), or the socket's options. */
+/* Hops and class of a datagram to `to`: what its sender says of it (h), or the socket's options.
+ * Hops 0: the path's. */
 void inet_header(const struct inet_sock *s, const struct ip_addr *to, const struct socket_header *h,
                  u8 *hops, u8 *tos);
 /* Notes of IP for a receiver. port: its own. */
@@ -182,7 +184,9 @@ int inet_set_option(struct socket *s, int level, int name, const void *val, u32 
 int inet_get_option(struct socket *s, int level, int name, void *val, u32 *n);
 int inet_option_inherit(struct inet_sock *s, const struct inet_sock *from);
 bool inet_option_on(const struct inet_sock *s, int level, int name);
-/* The value of an option that is a number. */
+/* What a namespace's packets have that no option or path says more of. */
+s32 inet_hops(const struct inet_sock *s, bool v4);
+/* The value of an option that is a number; -1 of a hop limit: as the path has it. */
 s32 inet_option_get(const struct inet_sock *s, int level, int name);
 
 /* inet_datagram.c: operations of sockets that send and receive whole messages. _end: the rest of

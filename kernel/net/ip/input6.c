@@ -126,7 +126,7 @@ static void ipv6_receive(struct packet *p)
     }
     packet_trim(p, h.payload + IPV6_HEADER);
     p->network = p->start;
-    if (ip_sysctl(p->dev->ns, IP_NO_IPV6) || !ipv6_ends_are_ok(p, &h) || !ipv6_is_ours(p, &h)) {
+    if (net_conf(p->dev, CONF6_DISABLE) || !ipv6_ends_are_ok(p, &h) || !ipv6_is_ours(p, &h)) {
         COUNT(net_ip6_not_ours);
         packet_free(p);
         return;

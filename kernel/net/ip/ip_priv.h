@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dev/netdev.h"
+#include "net/core/conf.h"
 #include "net/core/device.h"
 #include "net/core/ns.h"
 #include "net/ip/addr.h"
@@ -17,20 +18,35 @@
 struct ip_config;
 struct pmtu_table;
 
+/* What sysctl.c shows: all a. [0] IPv4, [1] IPv6. */
+struct ip_values {
+    s32 ttl;
+    s32 ports[2];     /* first and last of those that are chosen for programs */
+    s32 unprivileged; /* from this port on anyone may have it */
+    s32 error_rate, error_burst,
+        error_gap[2];                         /* ICMP's errors: a second, at once; ms to one host */
+    bool nonlocal[2], echo_ignore[3], v6only; /* echo_ignore[2]: IPv6's groups */
+    u64 *reserved; /* a bit for each port that is not chosen; NULL: none; once there it stays */
+};
+
 /* l lock · a atomic · I immutable after create */
 struct ip_ns {
-    struct ip_config *config;                   /* a  once it is there it stays */
-    struct account *account;                    /* I  its maker's */
-    u64 generation;                             /* a  of all that a path depends on */
-    struct spinlock lock;                       /* RANK_NET 8 */
-    struct list_node groups;                    /* l  struct ip_group */
-    u32 nr_groups;                              /* l */
-    u32 next_id;                                /* a  of IPv4 packets */
-    bool sysctls[IP_SYSCTLS];                   /* a */
+    struct ip_config *config; /* a  once it is there it stays */
+    struct account *account;  /* I  its maker's */
+    u64 generation; /* a  of all that a path depends on; no two namespaces have the same ever */
+    struct spinlock lock;    /* RANK_NET 8 */
+    struct list_node groups; /* l  struct ip_group */
+    u32 nr_groups;           /* l */
+    struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
+extern u32 ip_ns_offset;
 struct ip_ns *ip_ns_of(struct net_ns *ns);
+static inline struct ip_values *ip_values_of(struct net_ns *ns)
+{
+    return &ip_ns_of(ns)->values;
+}
 static inline void ip_changed(struct net_ns *ns)
 {
     __atomic_add_fetch(&ip_ns_of(ns)->generation, 1, __ATOMIC_SEQ_CST);
@@ -43,6 +59,9 @@ enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to);
 
 /* input.c: to its watchers and its protocol. Takes p. */
 void ip_deliver(struct packet *p, const struct ip_info *h);
+
+/* id.c: the number of the next packet of IPv4. */
+u16 ip_id(void);
 
 /* pmtu.c */
 void pmtu_learn(struct net_ns *ns, const struct ip_addr *to, u32 mtu);

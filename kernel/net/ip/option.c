@@ -9,13 +9,14 @@
 #include "mm/slab.h"
 #include "net/ip/addr.h"
 #include "net/ip/inet.h"
+#include "net/ip/ip_priv.h"
 
 #define SO_PEERCRED 17
 #define MTU_LO 65536
 
 static const struct inet_option inet_options[] = {
     {IPPROTO_IP, IP_TOS, INET_CUT, 0, 255, 0},
-    {IPPROTO_IP, IP_TTL, INET_HOPS, 1, 255, 64},
+    {IPPROTO_IP, IP_TTL, INET_HOPS, 1, 255, -1},
     {IPPROTO_IP, IP_PKTINFO, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_MTU_DISCOVER, INET_RANGE, 0, 5, 1},
     {IPPROTO_IP, IP_RECVERR, INET_FLAG, 0, 1, 0},
@@ -28,7 +29,7 @@ static const struct inet_option inet_options[] = {
     {IPPROTO_IP, IP_MULTICAST_TTL, INET_HOPS, 0, 255, 1},
     {IPPROTO_IP, IP_MULTICAST_LOOP, INET_FLAG, 0, 1, 1},
     {IPPROTO_IP, IP_MULTICAST_ALL, INET_RANGE, 0, 1, 1},
-    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, INET_HOPS, 0, 255, 64},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, INET_HOPS, 0, 255, -1},
     {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, INET_HOPS, 0, 255, 1},
     {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, INET_RANGE, 0, 1, 1},
     {IPPROTO_IPV6, IPV6_MULTICAST_ALL, INET_RANGE, 0, 1, 1},
@@ -215,6 +216,12 @@ int inet_set_option(struct socket *sock, int level, int name, const void *val, u
     return level == sock->protocol && s->proto->changed ? s->proto->changed(s, o, v) : 0;
 }
 
+s32 inet_hops(const struct inet_sock *s, bool v4)
+{
+    return v4 ? READ_ONCE(ip_values_of(s->sock.ns)->ttl)
+              : net_conf_all(s->sock.ns, CONF6_HOP_LIMIT);
+}
+
 /* Of the path to the peer. */
 static int option_get_mtu(struct inet_sock *s, void *val, u32 *n)
 {
@@ -271,6 +278,8 @@ int inet_get_option(struct socket *sock, int level, int name, void *val, u32 *n)
         return level == IPPROTO_IPV6 && sock->family == AF_INET6 ? option_get_ipv6(s, name, val, n)
                                                                  : -ENOPROTOOPT;
     v = option_value(s, o, place);
+    if (v < 0 && o->kind == INET_HOPS)
+        v = inet_hops(s, level == IPPROTO_IP);
     if (level == IPPROTO_IP && *n && *n < sizeof(v) && v >= 0 && v <= 255) {
         *n = 1;
         *(u8 *)val = (u8)v;

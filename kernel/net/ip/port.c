@@ -4,21 +4,12 @@
  */
 #include "net/ip/port.h"
 #include "lib/log.h"
-#include "lib/random.h"
 #include "mm/slab.h"
 #include "net/ip/addr.h"
 #include "net/ip/port_priv.h"
 #include "sched/thread.h"
 
-#define PORTS (PORT_LAST - PORT_FIRST + 1)
-#define PORT_NODES 3  /* of an xarray that one more member may need */
-#define PORT_TRIES 64 /* ports under one hold of the lock */
-
-/* Ports of the ephemeral range that some socket has, at any address. */
-struct port_bits {
-    u64 used[DIV_ROUND_UP(PORTS, 64)];
-    u32 nr, next;
-};
+#define PORT_NODES 3 /* of an xarray that one more member may need */
 
 const struct ip_addr port_any6, port_any4 = {.w = {0, 0, IP_MAPPED_WORD, 0}};
 
@@ -30,7 +21,7 @@ void port_table_init(struct port_table *t)
 
 void port_table_fini(struct port_table *t)
 {
-    kfree(t->bits);
+    port_bits_free(t->bits);
 }
 
 static struct port_table *port_table_of(const struct inet_sock *s)
@@ -46,12 +37,6 @@ static struct port_key port_key_of(const struct inet_sock *s, const struct ip_en
                              .scope = end->scope,
                              .port = end->port,
                              .kind = dual ? PORT_DUAL : PORT_AT};
-}
-
-/* Does a name take what is sent to addresses of IPv6, or else IPv4? */
-static bool port_takes(const struct port_key *key, bool v6)
-{
-    return key->kind == PORT_DUAL || ip_is_v4(&key->addr) != v6;
 }
 
 static int port_compare_addr(const struct ip_addr *a, const struct ip_addr *b)
@@ -211,6 +196,7 @@ static void port_count(struct port_group *g, const struct inet_sock *s, int n)
     g->nr += (u32)n;
     g->nr_no_reuse += s->name.reuse ? 0 : (u32)n;
     g->nr_no_share += s->name.share ? 0 : (u32)n;
+    g->nr_chosen += s->name.chosen ? (u32)n : 0;
     g->nr_listening += s->name.listens ? (u32)n : 0;
 }
 
@@ -247,49 +233,6 @@ static bool port_taken(struct port_table *t, const struct inet_sock *s, const st
            port_conflicts(port_group_all(t, PORT_DUAL, key->port), s);
 }
 
-static void port_mark(struct port_table *t, u16 port, bool used)
-{
-    u32 i = port - PORT_FIRST;
-    u64 bit = 1ULL << i % 64;
-
-    if (port < PORT_FIRST || port > PORT_LAST || !(t->bits->used[i / 64] & bit) == !used)
-        return;
-    t->bits->used[i / 64] ^= bit;
-    t->bits->nr += used ? 1U : -1U;
-}
-
-/* The table of used ports, made with the first name. */
-static int port_bits_make(struct port_table *t)
-{
-    if (t->bits)
-        return 0;
-    t->bits = kzalloc(sizeof(*t->bits));
-    if (!t->bits)
-        return -ENOMEM;
-    t->bits->next = (u32)(random_u64() % PORTS);
-    return 0;
-}
-
-/* A port that no socket has, or 0. */
-static u16 port_free(struct port_bits *p)
-{
-    if (p->nr == PORTS)
-        return 0;
-    for (u32 tries = 0; tries < PORTS; tries++) {
-        u32 i = p->next;
-
-        p->next = (i + 1) % PORTS;
-        if (i % 64 == 0 && p->used[i / 64] == U64_MAX) {
-            tries += 63;
-            p->next = (i + 64) % PORTS;
-            continue;
-        }
-        if (!(p->used[i / 64] & 1ULL << i % 64))
-            return (u16)(PORT_FIRST + i);
-    }
-    return 0;
-}
-
 static void port_drop_groups(struct port_table *t, struct inet_sock *s)
 {
     port_group_put(t, s->name.bound);
@@ -302,9 +245,9 @@ static int port_hold(struct port_table *t, struct inet_sock *s, const struct por
                      struct xa_pool *pool)
 {
     struct port_name *n = &s->name;
-    bool ok;
+    bool ok = port_bits_ready(t->bits, key->port);
 
-    n->bound = port_group_get(t, key);
+    n->bound = ok ? port_group_get(t, key) : NULL;
     ok = n->bound;
     for (unsigned v6 = 0; ok && v6 < 2; v6++) {
         struct port_key all = {.kind = v6 ? PORT_ALL6 : PORT_ALL4, .port = key->port};
@@ -321,28 +264,27 @@ static int port_hold(struct port_table *t, struct inet_sock *s, const struct por
     return 0;
 }
 
-/* One try with some ports; -EAGAIN: all of them are taken. *at: where to go on, of PORTS. */
+/* One try with some ports; -EAGAIN: all of them are taken. *at: where to go on, of the range. */
 static int port_try(struct port_table *t, struct inet_sock *s, struct port_key *key, u32 *at)
 {
-    u32 end = MIN(*at + PORT_TRIES, PORTS);
+    struct port_range r = port_range_of(s->sock.ns);
+    u32 end = MIN(*at + PORT_TRIES, r.nr);
 
-    if (port_bits_make(t))
-        return -ENOMEM;
     if (key->port)
         return port_taken(t, s, key) ? -EADDRINUSE : 0;
-    key->port = port_free(t->bits);
+    key->port = port_choose_free(t->bits, &r);
     if (key->port)
         return 0;
     if (ip_is_any(&key->addr))
         return -EADDRINUSE;
     /* Each port is taken at some address: perhaps not at this one. */
     for (; *at < end; (*at)++) {
-        key->port = (u16)(PORT_FIRST + *at);
-        if (!port_taken(t, s, key))
+        key->port = (u16)(r.first + *at);
+        if (!port_is_reserved(&r, key->port) && !port_taken(t, s, key))
             return 0;
     }
     key->port = 0;
-    return end == PORTS ? -EADDRINUSE : -EAGAIN;
+    return end == r.nr ? -EADDRINUSE : -EAGAIN;
 }
 
 static void port_set_ends(struct inet_sock *s, const struct ip_end *local,
@@ -371,7 +313,8 @@ int port_bind(struct inet_sock *s, const struct ip_end *end)
         if (!err) { /* it stays as it is counted */
             s->name.reuse = s->sock.reuse_addr;
             s->name.share = s->sock.reuse_port;
-            err = port_try(t, s, &key, &at);
+            s->name.chosen = false;
+            err = port_bits_make(t) ? -ENOMEM : port_try(t, s, &key, &at);
         }
         if (!err)
             err = port_hold(t, s, &key, &pool);
@@ -380,6 +323,51 @@ int port_bind(struct inet_sock *s, const struct ip_end *end)
             s->auto_port = !end->port;
             port_set_ends(s, &local, &none);
         }
+        spin_unlock(&t->lock);
+        cond_yield();
+    } while (err == -EAGAIN || port_pool_again(&pool, err));
+    xa_pool_drain(&pool, port_node_free);
+    return err;
+}
+
+/* One hold of the lock. -EAGAIN: not all ports were looked at. */
+static int port_bind_towards_locked(struct port_table *t, struct inet_sock *s,
+                                    const struct ip_addr *local, struct port_search *search,
+                                    struct xa_pool *pool) REQUIRES(t->lock)
+{
+    struct port_key key = {.addr = *local, .kind = PORT_AT};
+    struct ip_end none = {0}, me = {.addr = *local};
+    int err;
+
+    ASSERT_HELD(&t->lock);
+    if (s->name.bound)
+        return -EINVAL;
+    if (port_bits_make(t))
+        return -ENOMEM;
+    err = port_choose_towards(t, s->sock.ns, local, search, &key.port);
+    if (err)
+        return err;
+    s->name.reuse = s->sock.reuse_addr;
+    s->name.share = s->sock.reuse_port;
+    s->name.chosen = true;
+    err = port_hold(t, s, &key, pool);
+    if (err)
+        return err;
+    me.port = key.port;
+    s->auto_port = true;
+    port_set_ends(s, &me, &none);
+    return 0;
+}
+
+int port_bind_towards(struct inet_sock *s, const struct ip_addr *local, struct port_search *search)
+{
+    struct port_table *t = port_table_of(s);
+    struct xa_pool pool = {0};
+    int err;
+
+    do {
+        spin_lock(&t->lock);
+        err = port_bind_towards_locked(t, s, local, search, &pool);
         spin_unlock(&t->lock);
         cond_yield();
     } while (err == -EAGAIN || port_pool_again(&pool, err));
@@ -398,6 +386,7 @@ static int port_listen_locked(struct port_table *t, struct inet_sock *s, struct 
     if (s->name.found)
         return 0;
     port_count_name(s, -1);
+    s->name.chosen = false;
     if (port_taken(t, s, &s->name.bound->key))
         err = -EADDRINUSE;
     if (!err)
@@ -474,6 +463,21 @@ int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct 
     } while (port_pool_again(&pool, err));
     xa_pool_drain(&pool, port_node_free);
     return err;
+}
+
+void port_leave(struct inet_sock *s)
+{
+    struct port_table *t = port_table_of(s);
+    struct ip_end none = {0};
+
+    spin_lock(&t->lock);
+    if (s->name.bound) {
+        const struct port_key *key = &s->name.bound->key;
+        struct ip_end me = {.addr = key->addr, .scope = key->scope, .port = key->port};
+
+        port_set_ends(s, &me, &none);
+    }
+    spin_unlock(&t->lock);
 }
 
 void port_end(struct inet_sock *s)

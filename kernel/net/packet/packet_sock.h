@@ -4,7 +4,7 @@
  * (core/tap.h) of one device or all; what its filter takes becomes a message of its queue, a
  * packet that shares the pages, or is copied into a ring that the program maps (ring.c).
  *
- * Locks: config (mutex, RANK_DRIVER 22: over a device's config) over binding, memberships and the
+ * Locks: config (mutex, RANK_DRIVER 26: over a device's config) over binding, memberships and the
  * ring's set-up; s->lock over the ring's head and counters.
  */
 #pragma once

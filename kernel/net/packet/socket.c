@@ -66,7 +66,7 @@ static struct socket *packet_create(struct net_ns *ns, int type, int protocol)
     ps = slab_zalloc(packet_sock_cache);
     if (!ps)
         return ERR_PTR(-ENOBUFS);
-    mutex_init(&ps->config, RANK_DRIVER, 22, "packet socket");
+    mutex_init(&ps->config, RANK_DRIVER, 26, "packet socket");
     list_init(&ps->tap.node);
     ps->tap.ns = ns;
     ps->tap.packet = packet_tapped;
@@ -185,7 +185,7 @@ static void packet_destroy(struct socket *s)
     slab_free(packet_sock_cache, packet_of(s));
 }
 
-/* A device that goes is no longer listened to: the program is told. */
+/* A device that goes, or goes down, is no longer listened to: the program is told. */
 static void packet_device_gone(struct socket *s, u32 device)
 {
     if (READ_ONCE(packet_of(s)->device) != device)
@@ -196,7 +196,7 @@ static void packet_device_gone(struct socket *s, u32 device)
 
 static int packet_device_event(struct netdev *dev, enum net_device_event event)
 {
-    if (event != NET_DEVICE_UP)
+    if (event == NET_DEVICE_DOWN || event == NET_DEVICE_GONE)
         socket_list_each(&packet_ns_of(dev->ns)->list, packet_device_gone, dev->index);
     return 0;
 }

@@ -7,7 +7,6 @@
 #include "lib/log.h"
 #include "net/core/device.h"
 #include "net/ip/ipv4.h"
-#include "net/raw/ping.h"
 #include "net/raw/raw.h"
 
 #define ICMP6_ECHO_REPLY 129
@@ -24,24 +23,12 @@ static struct port_table *ping_ports6(struct net_ns *ns)
     return &raw_ns_of(ns)->pings6;
 }
 
-void ping_range_get(struct net_ns *ns, u32 *first, u32 *last)
-{
-    *first = READ_ONCE(raw_ns_of(ns)->ping_first);
-    *last = READ_ONCE(raw_ns_of(ns)->ping_last);
-}
-
-void ping_range_set(struct net_ns *ns, u32 first, u32 last)
-{
-    WRITE_ONCE(raw_ns_of(ns)->ping_first, first);
-    WRITE_ONCE(raw_ns_of(ns)->ping_last, last);
-}
-
 static bool ping_in_range(struct net_ns *ns, kgid_t gid)
 {
-    u32 first, last, id = user_ns_gid(ns->user_ns, gid);
+    const struct raw_ns *rn = raw_ns_of(ns);
+    u32 id = user_ns_gid(ns->user_ns, gid);
 
-    ping_range_get(ns, &first, &last);
-    return id >= first && id <= last;
+    return id >= (u32)READ_ONCE(rn->ping_groups[0]) && id <= (u32)READ_ONCE(rn->ping_groups[1]);
 }
 
 static bool ping_allowed(struct net_ns *ns)

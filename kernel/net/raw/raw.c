@@ -17,7 +17,7 @@
 
 static const struct inet_proto raw_proto;
 static struct slab_cache *raw_cache;
-static u32 raw_ns_offset;
+u32 raw_ns_offset;
 
 COUNTER(net_raw_lost);
 
@@ -38,7 +38,7 @@ static int raw_ns_setup(struct net_ns *ns, void *part)
         list_init(&rn->chains[i]);
     port_table_init(&rn->pings4);
     port_table_init(&rn->pings6);
-    rn->ping_first = 1; /* none: icmp(7) */
+    rn->ping_groups[0] = 1; /* none: icmp(7) */
     return 0;
 }
 

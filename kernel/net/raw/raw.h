@@ -53,8 +53,9 @@ struct raw_ns {
     struct list_node chains[RAW_CHAINS]; /* lock */
     u32 nr;                              /* lock */
     struct port_table pings4, pings6;
-    u32 ping_first, ping_last; /* a  groups of the namespace's users that may ping */
+    s32 ping_groups[2]; /* a  first and last of the groups of the namespace's users that may ping */
 };
+extern u32 raw_ns_offset;
 struct raw_ns *raw_ns_of(struct net_ns *ns);
 
 static inline struct raw_sock *raw_of(struct socket *s)

@@ -6,7 +6,6 @@
 #include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
-#include "mm/slab.h"
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 #include "net/tcp/wire.h"
@@ -16,14 +15,6 @@
 #define ORPHANS_MOST 8192 /* of a namespace, unless it is told otherwise */
 
 static const struct inet_proto tcp_proto;
-static struct slab_cache *tcp_cache;
-static u32 tcp_ns_offset;
-
-static void tcp_init(void)
-{
-    tcp_cache = slab_cache_create("tcp_sock", sizeof(struct tcp_sock), 0);
-}
-INIT_HOOK(tcp_init, INIT_CORE);
 
 static int tcp_ns_setup(struct net_ns *ns, void *part)
 {
@@ -46,31 +37,14 @@ static void tcp_ns_teardown(struct net_ns *ns, void *part)
 }
 NET_PART("40", tcp) = {sizeof(struct tcp_ns), &tcp_ns_offset, tcp_ns_setup, tcp_ns_teardown};
 
-struct tcp_ns *tcp_ns_of(struct net_ns *ns)
-{
-    return net_part(ns, tcp_ns_offset);
-}
-
 static struct port_table *tcp_ports(struct net_ns *ns)
 {
     return &tcp_ns_of(ns)->ports;
 }
 
-/* NULL: no memory. */
-static struct tcp_sock *tcp_alloc(struct net_ns *ns, int family)
-{
-    struct tcp_sock *t = slab_zalloc(tcp_cache);
-
-    if (!t)
-        return NULL;
-    accept_queue_init(&t->accept);
-    inet_setup(&t->inet, &tcp_proto, ns, &tcp_ns_of(ns)->list, family);
-    return t;
-}
-
 static struct socket *tcp_create(struct net_ns *ns, int family)
 {
-    struct tcp_sock *t = tcp_alloc(ns, family);
+    struct tcp_sock *t = tcp_sock_alloc(&tcp_proto, ns, family);
 
     return t ? &t->inet.sock : ERR_PTR(-ENOMEM);
 }
@@ -99,7 +73,7 @@ static void tcp_free(struct tcp_sock *t)
 {
     tcp_free_wire(t);
     inet_fini(&t->inet);
-    slab_free(tcp_cache, t);
+    tcp_sock_free(t);
 }
 
 static void tcp_free_work(struct work *work)
@@ -127,22 +101,6 @@ static void tcp_destroy(struct socket *s)
         rcu_call(&t->end.rcu, tcp_free_rcu);
 }
 
-u8 tcp_state(const struct tcp_sock *t)
-{
-    const struct socket *s = &t->inet.sock;
-    u32 shut = READ_ONCE(s->shut);
-
-    if (READ_ONCE(s->listening))
-        return TCP_LISTEN;
-    if (t->wire)
-        return READ_ONCE(t->wire->conn.state);
-    if (!READ_ONCE(s->peer) || (shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
-        return TCP_CLOSE;
-    return shut & SOCK_SHUT_WR   ? TCP_FIN_WAIT2
-           : shut & SOCK_SHUT_RD ? TCP_CLOSE_WAIT
-                                 : TCP_ESTABLISHED;
-}
-
 static int tcp_listen(struct socket *s, int backlog)
 {
     struct tcp_sock *t = tcp_of(inet_of(s));
@@ -166,45 +124,6 @@ static int tcp_listen(struct socket *s, int backlog)
     if (accept_has_space(s, &t->accept)) /* more may wait than before */
         waitq_wake_one(&s->senders_wait);
     return 0;
-}
-
-/* What a connection has from its listener. */
-static int tcp_inherit(struct tcp_sock *conn, const struct tcp_sock *l)
-{
-    struct socket *to = &conn->inet.sock;
-    const struct socket *from = &l->inet.sock;
-
-    to->sndbuf = from->sndbuf;
-    to->rcvbuf = from->rcvbuf;
-    to->send_timeout = from->send_timeout;
-    to->recv_timeout = from->recv_timeout;
-    to->reuse_addr = from->reuse_addr;
-    to->reuse_port = from->reuse_port;
-    to->keepalive = from->keepalive;
-    to->linger = from->linger;
-    to->priority = from->priority;
-    to->mark = from->mark;
-    to->low_water = from->low_water;
-    to->timestamp = from->timestamp;
-    to->rcvbuf_set = from->rcvbuf_set;
-    to->sndbuf_set = from->sndbuf_set;
-    conn->maxseg = l->maxseg;
-    conn->congestion = l->congestion;
-    conn->quick_ack = l->quick_ack;
-    return inet_option_inherit(&conn->inet, &l->inet);
-}
-
-struct tcp_sock *tcp_child(struct tcp_sock *l)
-{
-    struct tcp_sock *conn = tcp_alloc(l->inet.sock.ns, l->inet.sock.family);
-
-    if (!conn)
-        return NULL;
-    conn->inet.sock.uid = l->inet.sock.uid;
-    if (!tcp_inherit(conn, l))
-        return conn;
-    socket_put(&conn->inet.sock);
-    return NULL;
 }
 
 /* A listener of this namespace. */
@@ -255,8 +174,11 @@ static int tcp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
 {
     struct tcp_sock *t = tcp_of(inet_of(s));
     struct ip_end to;
-    int err = inet_addr_in(&t->inet, sa, len, &to);
+    int err;
 
+    if (len >= sizeof(sa->family) && sa->family == AF_UNSPEC)
+        return tcp_disconnect(t);
+    err = inet_addr_in(&t->inet, sa, len, &to);
     if (!err && READ_ONCE(s->peer))
         err = -EISCONN;
     if (!err && t->wire && READ_ONCE(t->wire->open))
@@ -294,13 +216,6 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
     return got;
 }
 
-static bool tcp_on_wire(const struct socket *s)
-{
-    const struct tcp_wire *w = ((const struct tcp_sock *)s)->wire;
-
-    return w && READ_ONCE(w->open);
-}
-
 /* It has a peer: for getpeername(2). */
 static bool tcp_connected(const struct inet_sock *inet)
 {
@@ -311,36 +226,16 @@ static bool tcp_connected(const struct inet_sock *inet)
 
 static ssize_t tcp_recv(struct socket *s, struct socket_message *m, unsigned flags)
 {
-    if (s->listening || (!READ_ONCE(s->peer) && !READ_ONCE(s->shut) && !tcp_on_wire(s)))
-        return s->listening ? -EINVAL : -ENOTCONN;
+    int err;
+
+    if (s->listening)
+        return -EINVAL;
+    if (!READ_ONCE(s->peer) && !READ_ONCE(s->shut) && !tcp_on_wire(s)) {
+        err = socket_take_error(s);
+        return err ? err : -ENOTCONN;
+    }
     m->addr_len = 0;
     return sock_recv(s, m, flags);
-}
-
-static int tcp_shutdown(struct socket *s, int how)
-{
-    u32 bits = (u32)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
-    struct socket *peer;
-
-    if (tcp_on_wire(s))
-        return tcp_wire_shutdown(tcp_of(inet_of(s))->wire, bits);
-    peer = socket_peer(s);
-    if (!peer && !s->listening)
-        return -ENOTCONN;
-    sock_set_shut(s, bits);
-    if (!peer)
-        return 0;
-    sock_set_shut(peer, bits & SOCK_SHUT_WR ? SOCK_SHUT_RD : 0);
-    socket_put(peer);
-    return 0;
-}
-
-/* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
-bool tcp_below_low_water_locked(const struct socket *s)
-{
-    ASSERT_HELD(&s->lock);
-    return s->low_water > 1 && !(s->shut & SOCK_SHUT_RD) &&
-           sock_unread_locked(s) < (u32)s->low_water;
 }
 
 static u32 tcp_poll(struct socket *s, struct poll_table *pt)
@@ -385,40 +280,6 @@ static s64 tcp_ioctl(struct socket *s, unsigned cmd, u64 arg)
     n = cmd == SIOCOUTQ ? tcp_buffer_bytes(&w->out) : tcp_conn_unsent(&w->conn);
     spin_unlock(&s->lock);
     return copy_out((void __user *)arg, &n, sizeof(n));
-}
-
-void tcp_release(struct socket *s)
-{
-    struct accept_queue *accept = &tcp_of(inet_of(s))->accept;
-    struct socket *peer, *conn;
-    struct list_node lost;
-    bool unread, ended;
-
-    list_init(&lost);
-    port_end(inet_of(s));
-    spin_lock(&s->lock);
-    ended = s->shut & SOCK_SHUT_WR;
-    WRITE_ONCE(s->dead, true);
-    WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
-    WRITE_ONCE(s->listening, false);
-    peer = s->peer;
-    s->peer = NULL;
-    unread = sock_unread_locked(s) > 0;
-    sock_queue_take_all_locked(s, &lost); /* dead: nothing is queued any more */
-    spin_unlock(&s->lock);
-    socket_wake(s, 0);
-    waitq_wake_all(&s->senders_wait);
-    if (peer)
-        tcp_tell_peer(s, peer, unread, ended);
-    if (tcp_of(inet_of(s))->wire)
-        tcp_wire_release(tcp_of(inet_of(s))->wire);
-    while ((conn = accept_take(s, accept))) {
-        conn->linger.on = false; /* no program has it: nobody waits for its end */
-        tcp_release(conn);
-        cond_yield();
-    }
-    sock_queue_free(s, &lost);
-    socket_put(s);
 }
 
 static const struct socket_ops tcp_ops = {

@@ -57,18 +57,28 @@ struct tcp_ns {
     u32 max_orphans;          /* a  tcp_max_orphans */
     u32 nr_orphans;           /* a  connections over packets whose socket is closed */
 };
+extern u32 tcp_ns_offset;
 struct tcp_ns *tcp_ns_of(struct net_ns *ns);
 
 static inline struct tcp_sock *tcp_of(const struct inet_sock *s)
 {
     return (struct tcp_sock *)(uintptr_t)s;
 }
+/* sock.c: NULL: no memory. */
+struct tcp_sock *tcp_sock_alloc(const struct inet_proto *proto, struct net_ns *ns, int family);
+void tcp_sock_free(struct tcp_sock *t);
 /* enum tcp_conn_state */
 u8 tcp_state(const struct tcp_sock *t);
 /* A socket for a connection to l, whose account pays and whose options it has. NULL: no memory. */
 struct tcp_sock *tcp_child(struct tcp_sock *l);
-/* close(2): takes the file's reference. */
+/* It has a connection over packets that lives. */
+bool tcp_on_wire(const struct socket *s);
+/* end.c: close(2): takes the file's reference. */
 void tcp_release(struct socket *s);
+int tcp_shutdown(struct socket *s, int how);
+/* connect(2) with AF_UNSPEC: 0; -EALREADY: another thread connects or does the same; -EOPNOTSUPP:
+ * it listens. */
+int tcp_disconnect(struct tcp_sock *t);
 /* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
 bool tcp_below_low_water_locked(const struct socket *s) REQUIRES(s->lock);
 

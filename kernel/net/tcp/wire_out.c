@@ -9,23 +9,17 @@
 
 #define SEND_CHUNK 65536U /* bytes of a program that are staged at once */
 #define LINGER_MOST 65535
-#define PORT_TRIES 16 /* ephemeral ports that are tried for one peer */
 
 COUNTER(net_tcp_orphans_ended);
 
 /* ---- connecting ---- */
 
-void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
+void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct ip_path *path,
                    struct tcp_open *open)
 {
-    struct tcp_flow flow;
-
-    tcp_flow_of(key, &flow);
-    *open = (struct tcp_open){.config = &tcp_ns_of(key->ns)->config,
+    *open = (struct tcp_open){.config = &tcp_ns_of(t->inet.sock.ns)->config,
                               .congestion = t->congestion ? t->congestion : &tcp_cubic,
-                              .iss = tcp_isn(&tcp_secret, &flow, time_ns()),
-                              .time_offset = tcp_time_offset(&tcp_secret, &flow),
-                              .mss = tcp_path_mss(path, &key->peer),
+                              .mss = tcp_path_mss(path, peer),
                               .rcv_buf = tcp_payload(t->inet.sock.rcvbuf),
                               .rcv_buf_most = tcp_payload_most(&t->inet.sock)};
 }
@@ -50,6 +44,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     struct tcp_sock *t = w->sock;
     struct socket *s = &t->inet.sock;
     struct tcp_open open;
+    struct tcp_flow flow;
     struct tcp_after a;
     int err;
 
@@ -58,7 +53,10 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     err = s->listening || s->dead ? -EINVAL : s->peer || w->open ? -EISCONN : 0;
     if (!err) {
         tcp_wire_key(w, local, to);
-        tcp_open_fill(t, &w->entry.key, path, &open);
+        tcp_open_fill(t, &to->addr, path, &open);
+        tcp_flow_of(&w->entry.key, &flow);
+        open.iss = tcp_isn(&tcp_secret, &flow, time_ns());
+        open.time_offset = tcp_time_offset(&tcp_secret, &flow);
         err = tcp_wire_enter_locked(w, &open);
     }
     if (err) {
@@ -107,27 +105,54 @@ static int tcp_wire_await(struct tcp_wire *w, bool nonblock)
     return tcp_wire_outcome(w);
 }
 
-/* With a port of its own, or for want of one that is free towards this peer with another. */
+/* port_search.may: no connection has both ends, but for one in TIME_WAIT, which may give way. */
+static bool tcp_port_may(const struct port_search *search, u16 port)
+{
+    const struct tcp_key *towards = search->context;
+    struct tcp_key key = *towards;
+    const struct tcp_entry *e;
+    bool may;
+
+    key.local_port = port;
+    rcu_read_lock();
+    e = tcp_table_find(&key);
+    may = !e || e->kind == TCP_ENTRY_TIMEWAIT;
+    rcu_read_unlock();
+    return may;
+}
+
+static int tcp_wire_begin_at(struct tcp_wire *w, struct ip_end *to, struct ip_path *path)
+{
+    struct ip_end local = inet_local(&w->sock->inet);
+
+    local.addr = path->source;
+    local.scope = to->scope;
+    return tcp_wire_begin(w, &local, to, path);
+}
+
+/* From the port that a program has named, or one that is chosen for this peer. */
 static int tcp_wire_begin_somewhere(struct tcp_wire *w, struct ip_end *to, struct ip_path *path)
 {
     struct inet_sock *inet = &w->sock->inet;
-    int err = -EADDRNOTAVAIL;
+    struct tcp_key key = {.local = path->source,
+                          .peer = to->addr,
+                          .ns = inet->sock.ns,
+                          .device = to->scope,
+                          .peer_port = to->port};
+    struct port_search search = {.peer = *to, .may = tcp_port_may, .context = &key};
+    int err;
 
-    for (unsigned i = 0; i < PORT_TRIES && err == -EADDRNOTAVAIL; i++) {
-        struct ip_end local;
-
-        err = inet_autobind(inet, &path->source);
-        if (err)
+    if (READ_ONCE(inet->local.port))
+        return tcp_wire_begin_at(w, to, path);
+    for (;;) {
+        err = port_bind_towards(inet, &path->source, &search);
+        if (err && err != -EINVAL) /* -EINVAL: another thread has named it */
             return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
-        local = inet_local(inet);
-        local.addr = path->source;
-        local.scope = to->scope;
-        err = tcp_wire_begin(w, &local, to, path);
+        err = tcp_wire_begin_at(w, to, path);
         if (err != -EADDRNOTAVAIL || !inet->auto_port)
-            break;
+            return err;
         port_end(inet);
     }
-    return err;
 }
 
 /* One thread connects at a time. 0, -EALREADY, -EISCONN. */
@@ -136,7 +161,9 @@ static int tcp_wire_claim(struct tcp_wire *w)
     int err;
 
     spin_lock(&w->sock->inet.sock.lock);
-    err = w->connecting ? -EALREADY : w->open || w->sock->inet.sock.peer ? -EISCONN : 0;
+    err = w->connecting || (w->open && tcp_wire_connecting(w)) ? -EALREADY
+          : w->open || w->sock->inet.sock.peer                 ? -EISCONN
+                                                               : 0;
     if (!err)
         w->connecting = true;
     spin_unlock(&w->sock->inet.sock.lock);
@@ -162,6 +189,34 @@ static void tcp_wire_forget(struct tcp_wire *w)
     rcu_synchronize();
 }
 
+int tcp_wire_disconnect(struct tcp_wire *w)
+{
+    bool busy;
+
+    spin_lock(&w->sock->inet.sock.lock);
+    busy = w->connecting;
+    w->connecting = true;
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (busy)
+        return -EALREADY;
+    tcp_wire_abort(w);
+    tcp_wire_forget(w);
+    WRITE_ONCE(w->connecting, false);
+    return 0;
+}
+
+int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
+{
+    bool connecting;
+
+    spin_lock(&w->sock->inet.sock.lock); /* one that just begins has begun then */
+    connecting = tcp_wire_connecting(w);
+    spin_unlock(&w->sock->inet.sock.lock);
+    if (!connecting)
+        return -EISCONN;
+    return nonblock ? -EALREADY : tcp_wire_await(w, false);
+}
+
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock)
 {
     struct tcp_wire *w = tcp_wire_get(t);
@@ -174,14 +229,9 @@ int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path
         WRITE_ONCE(w->connecting, false);
     }
     ip_path_put(path);
+    if (err == -EALREADY && !nonblock && tcp_wire_connecting(w))
+        return tcp_wire_await(w, false);
     return err ? err : tcp_wire_await(w, nonblock);
-}
-
-int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
-{
-    if (!tcp_wire_connecting(w))
-        return -EISCONN;
-    return nonblock ? -EALREADY : tcp_wire_await(w, false);
 }
 
 /* ---- sending ---- */
@@ -195,11 +245,18 @@ static bool tcp_wire_ready(const struct tcp_wire *w)
            READ_ONCE(s->dead);
 }
 
-static void tcp_wire_want_space(struct tcp_wire *w)
+/* No space: says so, that who frees some wakes pollers, edge-triggered ones too. True: there is
+ * some now. */
+static bool tcp_wire_want_space(struct tcp_wire *w)
 {
+    bool space;
+
     spin_lock(&w->sock->inet.sock.lock);
-    w->full = true;
+    space = tcp_wire_space(w) > 0;
+    if (!space)
+        w->full = true;
     spin_unlock(&w->sock->inet.sock.lock);
+    return space;
 }
 
 /* Until bytes may be written: 0, or why they may not. */
@@ -214,11 +271,10 @@ static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
             return err;
         if (READ_ONCE(s->shut) & SOCK_SHUT_WR)
             return -EPIPE;
-        if (tcp_wire_space(w) > 0 && !tcp_wire_connecting(w))
+        if (!tcp_wire_connecting(w) && (tcp_wire_space(w) > 0 || tcp_wire_want_space(w)))
             return 0;
         if (flags & MSG_DONTWAIT)
             return -EAGAIN;
-        tcp_wire_want_space(w);
         err = wait_event_deadline(&s->wait, tcp_wire_ready(w) && !tcp_wire_connecting(w),
                                   SLEEP_INTERRUPTIBLE, deadline);
         if (err)

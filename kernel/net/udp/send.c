@@ -58,10 +58,12 @@ static void udp_heard(const struct udp_sock *u, const struct udp_way *w, struct 
     h->to = w->to.addr;
     h->device = w->way.device;
     h->flow = 0;
-    h->hops = 64;
+    h->hops = 0;
     h->tos = 0;
     if (unlikely(READ_ONCE(u->inet.opt) || w->header.hops >= 0 || w->header.tos >= 0))
         inet_header(&u->inet, &w->to.addr, &w->header, &h->hops, &h->tos);
+    if (!h->hops)
+        h->hops = (u8)inet_hops(&u->inet, ip_is_v4(&w->to.addr));
 }
 
 /* n bytes of data from u's port to r. */
