@@ -47,7 +47,9 @@ help:
 	  'make test-fails each place where the kernel can be refused something is refused once (minutes to hours)' \
   'make bench      this system beside Linux in the same emulator, one table' \
 	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \
+	  'make fuzz-wire  guided bytes into what userland reads off a network: SECONDS=N KIND=NAME' \
 	  'make fuzz-abi   random system calls in containers, debug build: SECONDS=N SEED=N CPUS=N RELEASE=1' \
+	  'make fuzz-netlink  random netlink messages and sockets in containers, the same way' \
 	  'make fuzz-kvm   random guests and ioctls of /dev/kvm, the same way' \
 	  'make abi-report each system call: implemented, in part or not, and its tests' \
 	  'make kvm-report what VMMs ask of /dev/kvm, and the answers of Linux and of this system' \

@@ -3,49 +3,10 @@
  * Joining segments: RFC 791, 8200, 9293. join.h has the rules.
  */
 #include "dev/join.h"
+#include "dev/header_words.h"
 #include "lib/checksum.h"
 #include "lib/string.h"
-
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define PROTOCOL_TCP 6
-#define IPV4_HEADER 20
-#define IPV4_LENGTH 2
-#define IPV4_FRAGMENT 6
-#define IPV4_DONT 0x4000
-#define IPV4_PROTOCOL 9
-#define IPV4_SUM 10
-#define IPV4_FROM 12
-#define IPV6_HEADER 40
-#define IPV6_LENGTH 4
-#define IPV6_NEXT 6
-#define IPV6_FROM 8
-#define TCP_HEADER 20
-#define TCP_SEQUENCE 4
-#define TCP_ACK 8
-#define TCP_OFFSET 12
-#define TCP_FLAGS 13
-#define TCP_WINDOW 14
-#define TCP_SUM 16
-#define TCP_URGENT 18
-#define FLAG_PSH 0x08
-#define FLAG_ACK 0x10
-
-static u16 join_u16(const u8 *p)
-{
-    return (u16)(p[0] << 8 | p[1]);
-}
-
-static void join_put16(u8 *p, u32 v)
-{
-    p[0] = (u8)(v >> 8);
-    p[1] = (u8)v;
-}
-
-static u32 join_u32(const u8 *p)
-{
-    return (u32)join_u16(p) << 16 | join_u16(p + 2);
-}
+#include "lib/wire.h"
 
 /* Both addresses, which lie behind each other. */
 static const u8 *join_addresses(const u8 *head, const struct join_view *v, u32 *n)
@@ -56,11 +17,11 @@ static const u8 *join_addresses(const u8 *head, const struct join_view *v, u32 *
 
 static u32 join_hash(const u8 *head, const struct join_view *v)
 {
-    u32 n, hash = join_u32(head + v->transport);
+    u32 n, hash = wire_u32(head + v->transport);
     const u8 *at = join_addresses(head, v, &n);
 
     for (u32 i = 0; i < n; i += 4)
-        hash = (hash ^ join_u32(at + i)) * 0x9e3779b1U;
+        hash = (hash ^ wire_u32(at + i)) * 0x9e3779b1U;
     return hash;
 }
 
@@ -73,10 +34,10 @@ static bool join_network4(const u8 *ip, u32 n, u32 len, u32 *header, bool *joins
     if (n < IPV4_HEADER || ip[0] >> 4 != 4 || ip[IPV4_PROTOCOL] != PROTOCOL_TCP)
         return false;
     *header = (ip[0] & 15) * 4U;
-    fragment = join_u16(ip + IPV4_FRAGMENT);
+    fragment = wire_u16(ip + IPV4_FRAGMENT);
     if (*header < IPV4_HEADER || (fragment & (u16)~IPV4_DONT))
         return false;
-    *joins = *header == IPV4_HEADER && fragment == IPV4_DONT && join_u16(ip + IPV4_LENGTH) == len &&
+    *joins = *header == IPV4_HEADER && fragment == IPV4_DONT && wire_u16(ip + IPV4_LENGTH) == len &&
              checksum_of(ip, IPV4_HEADER) == 0;
     return true;
 }
@@ -86,7 +47,7 @@ static bool join_network6(const u8 *ip, u32 n, u32 len, u32 *header, bool *joins
     if (n < IPV6_HEADER || ip[0] >> 4 != 6 || ip[IPV6_NEXT] != PROTOCOL_TCP)
         return false;
     *header = IPV6_HEADER;
-    *joins = join_u16(ip + IPV6_LENGTH) + (u32)IPV6_HEADER == len;
+    *joins = wire_u16(ip + IPV6_LENGTH) + (u32)IPV6_HEADER == len;
     return true;
 }
 
@@ -94,7 +55,7 @@ static bool join_transport(const u8 *tcp, u32 n, u32 len, u32 *header)
 {
     *header = (tcp[TCP_OFFSET] >> 4) * 4U;
     return *header >= TCP_HEADER && *header <= n && *header < len && !(tcp[TCP_OFFSET] & 15) &&
-           (tcp[TCP_FLAGS] & (u8)~FLAG_PSH) == FLAG_ACK && !join_u16(tcp + TCP_URGENT);
+           (tcp[TCP_FLAGS] & (u8)~TCP_FLAG_PSH) == TCP_FLAG_ACK && !wire_u16(tcp + TCP_URGENT);
 }
 
 void join_look(const u8 *head, u32 n, u32 len, u16 network, u16 type, struct join_view *out)
@@ -133,7 +94,7 @@ bool join_same_flow(const u8 *a, const struct join_view *va, const u8 *b,
 void join_begin(struct join *j, const u8 *head, const struct join_view *v)
 {
     *j = (struct join){.first = *v, .payload = v->payload, .segments = 1};
-    j->ends = head[v->transport + TCP_FLAGS] & FLAG_PSH;
+    j->ends = head[v->transport + TCP_FLAGS] & TCP_FLAG_PSH;
 }
 
 /* Whether the words that segments of one packet share are the same. */
@@ -162,14 +123,14 @@ bool join_continues(const struct join *j, const u8 *head, const u8 *b, const str
         return false;
     if (v->header - v->network + j->payload + vb->payload > JOIN_LENGTH_MAX)
         return false;
-    return join_u32(b + vb->transport + TCP_SEQUENCE) ==
-               join_u32(head + v->transport + TCP_SEQUENCE) + j->payload &&
+    return wire_u32(b + vb->transport + TCP_SEQUENCE) ==
+               wire_u32(head + v->transport + TCP_SEQUENCE) + j->payload &&
            join_same_words(v, head, b);
 }
 
 void join_add(struct join *j, u8 *head, const u8 *b, const struct join_view *vb)
 {
-    u8 psh = b[vb->transport + TCP_FLAGS] & FLAG_PSH;
+    u8 psh = b[vb->transport + TCP_FLAGS] & TCP_FLAG_PSH;
 
     head[j->first.transport + TCP_FLAGS] |= psh;
     j->payload += vb->payload;
@@ -188,10 +149,10 @@ void join_finish(const struct join *j, u8 *head)
 
     memcpy(tcp + TCP_SUM, &sum, sizeof(sum));
     if (v->v6) {
-        join_put16(ip + IPV6_LENGTH, length);
+        wire_put_u16(ip + IPV6_LENGTH, length);
         return;
     }
-    join_put16(ip + IPV4_LENGTH, IPV4_HEADER + length);
+    wire_put_u16(ip + IPV4_LENGTH, IPV4_HEADER + length);
     memset(ip + IPV4_SUM, 0, sizeof(sum));
     sum = checksum_of(ip, IPV4_HEADER);
     memcpy(ip + IPV4_SUM, &sum, sizeof(sum));

@@ -3,53 +3,12 @@
  * Segments: RFC 791, 8200, 9293, 768. segment.h has the rules.
  */
 #include "dev/segment.h"
+#include "dev/header_words.h"
 #include "dev/packet_words.h"
 #include "lib/checksum.h"
 #include "lib/errno.h"
 #include "lib/string.h"
-
-#define IPV4_HEADER 20
-#define IPV4_LENGTH 2
-#define IPV4_ID 4
-#define IPV4_PROTOCOL 9
-#define IPV4_SUM 10
-#define IPV6_HEADER 40
-#define IPV6_LENGTH 4
-#define TCP_HEADER 20
-#define TCP_SEQUENCE 4
-#define TCP_OFFSET 12
-#define TCP_FLAGS 13
-#define TCP_SUM 16
-#define TCP_FIN 0x01
-#define TCP_PSH 0x08
-#define TCP_CWR 0x80
-#define UDP_HEADER 8
-#define UDP_LENGTH 4
-#define UDP_SUM 6
-#define PROTOCOL_TCP 6
-#define PROTOCOL_UDP 17
-
-static u16 segment_u16(const u8 *p)
-{
-    return (u16)(p[0] << 8 | p[1]);
-}
-
-static void segment_put16(u8 *p, u32 v)
-{
-    p[0] = (u8)(v >> 8);
-    p[1] = (u8)v;
-}
-
-static u32 segment_u32(const u8 *p)
-{
-    return (u32)segment_u16(p) << 16 | segment_u16(p + 2);
-}
-
-static void segment_put32(u8 *p, u32 v)
-{
-    segment_put16(p, v >> 16);
-    segment_put16(p + 2, v);
-}
+#include "lib/wire.h"
 
 /* Whether the network header is of that family and reaches to the transport's. Between an IPv6
  * header and the transport's there may be others, which are every segment's. */
@@ -113,7 +72,7 @@ static void segment_seed(const struct segment_plan *s, u8 *head, u32 was, u32 is
 {
     u8 *at = head + segment_sum_at(s);
 
-    segment_put16(at, checksum_fold((u64)segment_u16(at) + (u16)~was + is));
+    wire_put_u16(at, checksum_fold((u64)wire_u16(at) + (u16)~was + is));
 }
 
 static void segment_ip(const struct segment_plan *s, u8 *head, u32 i, u32 bytes)
@@ -123,11 +82,11 @@ static void segment_ip(const struct segment_plan *s, u8 *head, u32 i, u32 bytes)
     u16 sum;
 
     if (s->v6) {
-        segment_put16(ip + IPV6_LENGTH, length - IPV6_HEADER);
+        wire_put_u16(ip + IPV6_LENGTH, length - IPV6_HEADER);
         return;
     }
-    segment_put16(ip + IPV4_LENGTH, length);
-    segment_put16(ip + IPV4_ID, segment_u16(ip + IPV4_ID) + i);
+    wire_put_u16(ip + IPV4_LENGTH, length);
+    wire_put_u16(ip + IPV4_ID, wire_u16(ip + IPV4_ID) + i);
     memset(ip + IPV4_SUM, 0, 2);
     sum = checksum_of(ip, s->transport - s->network);
     memcpy(ip + IPV4_SUM, &sum, sizeof(sum));
@@ -137,11 +96,11 @@ static void segment_tcp(const struct segment_plan *s, u8 *head, u32 i)
 {
     u8 *tcp = head + s->transport;
 
-    segment_put32(tcp + TCP_SEQUENCE, segment_u32(tcp + TCP_SEQUENCE) + i * s->size);
+    wire_put_u32(tcp + TCP_SEQUENCE, wire_u32(tcp + TCP_SEQUENCE) + i * s->size);
     if (i)
-        tcp[TCP_FLAGS] &= (u8)~TCP_CWR;
+        tcp[TCP_FLAGS] &= (u8)~TCP_FLAG_CWR;
     if (i + 1 < s->count)
-        tcp[TCP_FLAGS] &= (u8) ~(TCP_FIN | TCP_PSH);
+        tcp[TCP_FLAGS] &= (u8) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
 }
 
 void segment_headers(const struct segment_plan *s, const u8 *head, u32 i, u8 *out)
@@ -154,7 +113,7 @@ void segment_headers(const struct segment_plan *s, const u8 *head, u32 i, u8 *ou
     if (s->kind == SEGMENT_TCP)
         segment_tcp(s, out, i);
     else
-        segment_put16(out + s->transport + UDP_LENGTH, own + bytes);
+        wire_put_u16(out + s->transport + UDP_LENGTH, own + bytes);
 }
 
 void segment_for_device(const struct segment_plan *s, u8 *head)

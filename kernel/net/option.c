@@ -9,6 +9,7 @@
 #include "net/core/device.h"
 #include "net/core/queue.h"
 #include "net/socket.h"
+#include "net/ip/inet.h"
 #include "obj/cred.h"
 #include "sched/timer.h"
 
@@ -44,6 +45,7 @@ enum {
     SO_RCVBUFFORCE = 33,
     SO_PASSSEC = 34,
     SO_TIMESTAMPNS = 35,
+    SO_TIMESTAMPING = 37,
     SO_MARK = 36,
     SO_PROTOCOL = 38,
     SO_DOMAIN = 39,
@@ -56,6 +58,7 @@ enum {
     SO_BINDTOIFINDEX = 62,
     SO_TIMESTAMP_NEW = 63, /* the same where a long has 64 bits */
     SO_TIMESTAMPNS_NEW = 64,
+    SO_TIMESTAMPING_NEW = 65,
     SO_RCVTIMEO_NEW = 66,
     SO_SNDTIMEO_NEW = 67,
     SO_NETNS_COOKIE = 71,
@@ -209,6 +212,23 @@ static int option_get_device(struct socket *s, void *val, u32 *n)
     return socket_option_put(val, n, name, (u32)strlen(name) + 1);
 }
 
+/* By software, of datagrams; those that are sent: UDP's, told without their bytes. */
+static int option_set_stamping(struct socket *s, int v)
+{
+    const u32 all = SOCKET_STAMP_SENT | SOCKET_STAMP_CAME | SOCKET_STAMP_TELL |
+                    SOCKET_STAMP_NUMBER | SOCKET_STAMP_ALONE;
+    bool udp = s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP;
+
+    if (((u32)v & ~all) || (v && s->type != SOCK_DGRAM && s->type != SOCK_RAW))
+        return -EINVAL;
+    if (((u32)v & SOCKET_STAMP_SENT) && !(udp && ((u32)v & SOCKET_STAMP_ALONE)))
+        return -EINVAL;
+    if (((u32)v & SOCKET_STAMP_NUMBER) && !(s->stamping & SOCKET_STAMP_NUMBER))
+        WRITE_ONCE(s->stamped, 0);
+    WRITE_ONCE(s->stamping, (u32)v);
+    return 0;
+}
+
 static int option_set_int(struct socket *s, int name, int v)
 {
     switch (name) {
@@ -238,6 +258,9 @@ static int option_set_int(struct socket *s, int name, int v)
     case SO_TIMESTAMPNS_NEW:
         s->timestamp = v ? SOCKET_TIME_NS : SOCKET_TIME_NONE;
         return 0;
+    case SO_TIMESTAMPING:
+    case SO_TIMESTAMPING_NEW:
+        return option_set_stamping(s, v);
     case SO_BINDTOIFINDEX:
         return v < 0 ? -EINVAL : option_bind_device(s, (u32)v);
     case SO_BUSY_POLL: /* there is no device to poll */
@@ -350,6 +373,10 @@ static int option_get_int(struct socket *s, int name, int *v)
     case SO_TIMESTAMPNS:
     case SO_TIMESTAMPNS_NEW:
         *v = s->timestamp == SOCKET_TIME_NS;
+        return 0;
+    case SO_TIMESTAMPING:
+    case SO_TIMESTAMPING_NEW:
+        *v = (int)s->stamping;
         return 0;
     case SO_BSDCOMPAT:
     case SO_BUSY_POLL:

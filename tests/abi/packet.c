@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <sys/epoll.h>
 
 static const unsigned char somebody[6] = {2, 9, 9, 9, 9, 9};
 
@@ -247,4 +248,41 @@ TEST(packet_ring_is_filled_and_given_back)
     EXPECT(h->tp_status & TP_STATUS_USER);
     close(s); /* the memory is the mapping's */
     EXPECT(h->tp_len == 60 && !munmap(ring, 16384));
+}
+
+/* Two ends of a connection over lo, where a packet socket watches, so that it is packets. */
+static void watched_pair(int ends[2])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int l = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t len = sizeof(a);
+
+    packet_open(SOCK_RAW, ETH_P_ALL, (int)if_nametoindex("lo"));
+    EXPECT(!bind(l, (void *)&a, len) && !listen(l, 1) && !getsockname(l, (void *)&a, &len));
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(!connect(ends[0], (void *)&a, len));
+    ends[1] = accept(l, NULL, NULL);
+    EXPECT(ends[1] >= 0);
+    for (int i = 0; i < 2; i++)
+        EXPECT(!fcntl(ends[i], F_SETFL, O_NONBLOCK));
+    close(l);
+}
+
+/* A call that writes less than it was asked to is the last word: no EAGAIN, no poll follows. */
+TEST(writer_of_a_full_connection_is_told_of_space_by_an_edge)
+{
+    static char bytes[1 << 20];
+    struct epoll_event e = {.events = EPOLLOUT | EPOLLET};
+    int ends[2], ep = epoll_create1(0);
+
+    watched_pair(ends);
+    EXPECT(!epoll_ctl(ep, EPOLL_CTL_ADD, ends[0], &e));
+    for (int round = 0; round < 3; round++) {
+        EXPECT(epoll_wait(ep, &e, 1, 20000) == 1 && (e.events & EPOLLOUT));
+        while (write(ends[0], bytes, sizeof(bytes)) == sizeof(bytes))
+            ;
+        while (read(ends[1], bytes, sizeof(bytes)) > 0)
+            ;
+    }
+    EXPECT(epoll_wait(ep, &e, 1, 20000) == 1 && (e.events & EPOLLOUT));
 }

@@ -11,7 +11,9 @@
  * N bytes of a stream from the server and to it; `trips` N bytes there and back one by one; `drip`
  * N writes of 200 bytes to a server that begins to read late; `connects` N connections, each with
  * one byte; `dgrams-in` N datagrams of 1400 bytes to it, in portions that it confirms;
- * `dgram-trips` N datagrams of a byte there and back.
+ * `dgram-trips` N datagrams of a byte there and back; `lo` N bytes from one process of the server's
+ * to another over its loopback; `meanwhile` what other servers there do while the asker runs the
+ * command in NETBENCH_COMMAND.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -251,6 +254,50 @@ static void ask_dgram_trips(int control, const char *host, int port, unsigned lo
     close(fd);
 }
 
+/* ---- without this program's wire ---- */
+
+static void serve_lo(int control, int port, unsigned long n)
+{
+    int fd = bound(SOCK_STREAM, port + 1), conn;
+    pid_t pid = fork();
+
+    if (!pid) {
+        int out = connected("127.0.0.1", port + 1, SOCK_STREAM);
+
+        receive_all(out, 1);
+        send_all(out, n);
+        _exit(0);
+    }
+    conn = accept(fd, NULL, NULL);
+    bench_need(pid > 0 && conn >= 0, "accept");
+    MARK(16);
+    send_all(conn, 1);
+    receive_all(conn, n);
+    MARK(17);
+    bench_need(waitpid(pid, NULL, 0) == pid, "wait");
+    close(conn);
+    close(fd);
+}
+
+static void ask_lo(int control, const char *host, int port, unsigned long n)
+{
+}
+
+static void serve_meanwhile(int control, int port, unsigned long n)
+{
+    MARK(14);
+    echo(control, 1);
+    MARK(15);
+}
+
+static void ask_meanwhile(int control, const char *host, int port, unsigned long n)
+{
+    const char *command = getenv("NETBENCH_COMMAND");
+
+    bench_need(command && system(command) == 0, "the command");
+    ping(control, 1);
+}
+
 /* ---- orders ---- */
 
 static const struct order orders[] = {
@@ -261,6 +308,8 @@ static const struct order orders[] = {
     {"connects", serve_connects, ask_connects},
     {"dgrams-in", serve_dgrams_in, ask_dgrams_in},
     {"dgram-trips", serve_dgram_trips, ask_dgram_trips},
+    {"lo", serve_lo, ask_lo},
+    {"meanwhile", serve_meanwhile, ask_meanwhile},
 };
 
 static const struct order *order_named(const char *name)

@@ -418,7 +418,7 @@ static void script_listen(void)
                                         .defer = defer * SIM_MS};
 }
 
-/* established [win=N]: the handshake with 10 ms, the peer's MSS 1000. */
+/* established [win=N] [mss=N]: the handshake with 10 ms, the peer's MSS 1000. */
 static void line_established(void)
 {
     struct tcp_segment seg = {.seq = SCRIPT_IRS,
@@ -433,7 +433,8 @@ static void line_established(void)
     script.now += 10 * SIM_MS;
     if (script_key("win", 1, &v))
         seg.window = (u16)v;
-    script_key("mss", 1, &v);
+    if (script_key("mss", 1, &v))
+        seg.mss = (u16)v;
     seg.has |= script.config.sack ? TCP_HAS_SACK_OK : 0;
     seg.has |= script.config.times ? TCP_HAS_TIME : 0;
     seg.has |= script.config.scale ? TCP_HAS_SCALE : 0;

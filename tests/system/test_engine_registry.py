@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socketserver
+import stat
 import subprocess
 import sys
 import tarfile
@@ -16,7 +17,7 @@ import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import Engine, Skip, clean, config, docker_archive, expect, expect_in, main, sha, tar, until
+from engine_fixture import USER, Engine, Skip, clean, config, docker_archive, expect, expect_in, main, sha, tar, until
 from http_unix import Connection, request
 from netns import Space
 from registry_fixture import LIST, REGISTRY, Registry, Rogue, Store, basic
@@ -296,6 +297,7 @@ class Proxy:
             daemon_threads = True
             handle_error = lambda *args: None
         self.server = Server(path, Handler)
+        os.chmod(path, 0o600)  # root's alone: it is not opened by those who talk
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):
@@ -555,6 +557,7 @@ def test_a_registry_that_is_silent_is_given_up(engine):
         expect(request(engine.socket, "GET", "/_ping")[0], 200)
         t.join()
         expect_in("i/o timeout", done[0][1])
+        until(lambda: not engine.idle(), "nothing is left of the pull")
         clean(engine)
     with_engine(engine, ["--registry-idle", "1"], test)
     over.set()
@@ -590,6 +593,48 @@ def begin(engine, name):
     repo, _, tag = name.rpartition(":")
     c.request("POST", f"/images/create?fromImage={repo}&tag={tag}")
     return c
+
+
+def processes_below(pid):
+    """{pid: what /proc says} of all that descend from it."""
+    found, parents = {}, {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/status") as f:
+                status = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+            parents[int(name)] = int(status["PPid"])
+            found[int(name)] = status
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    below = {pid}
+    while more := {p for p, parent in parents.items() if parent in below} - below:
+        below |= more
+    return {p: found[p] for p in below - {pid}}
+
+
+def test_what_talks_to_a_registry_may_do_nothing_else(engine):
+    """A user of its own, no capability, a filter, and no descriptor of a directory outside of its root."""
+    held = Held(2)
+    c = begin(engine, held.name)
+    held.asked.wait()
+
+    def talkers():
+        return {p: s for p, s in processes_below(engine.process.pid).items() if s["Uid"].split()[0] == "102"}
+    until(lambda: len(talkers()) == 3, "one asks, two fetch", 30)
+    for pid, status in talkers().items():
+        expect((status["Uid"].split(), int(status["CapEff"], 16), int(status["CapPrm"], 16), status["NoNewPrivs"]),
+               (["102"] * 4, 0, 0, "1"))
+        expect(status["Seccomp"] == "2" or "asan" in USER, True)
+        root, here = os.stat(f"/proc/{pid}/root"), f"/proc/{pid}/fd"
+        for fd in os.listdir(here):
+            st = os.stat(f"{here}/{fd}")
+            if stat.S_ISDIR(st.st_mode):
+                expect((st.st_dev, st.st_ino), (root.st_dev, root.st_ino), os.readlink(f"{here}/{fd}"))
+    held.go.set()
+    expect_in("Downloaded newer image", c.getresponse().read().decode())
+    expect(talkers(), {})
+    remove(engine, held.name)
+    held.close()
 
 
 def test_a_client_that_leaves_ends_its_pull(engine):
@@ -714,6 +759,7 @@ def test_garbage_is_no_answer(engine):
         status, text = pull(engine, rogue.host + "/x:1")
         expect((status, "message" in text), (500, True), f"{data[:40]}: {text}")
         rogue.close()
+    until(lambda: not engine.idle(), "nothing is left of the pulls")
     clean(engine)
 
 

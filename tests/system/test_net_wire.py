@@ -197,6 +197,7 @@ def test_what_is_wrong_is_not_answered_and_does_no_harm():
             m.frame(ipv4("224.0.0.1", THERE, good)),
             m.frame(ipv4("255.255.255.255", THERE, good)),
             m.frame(ipv4(THERE, THERE, good)),
+            m.frame(ipv4("10.0.0.255", THERE, good)),              # from the net's broadcast
             m.frame(ipv4(HERE, "10.0.0.255", good), to=ALL),       # as Linux: no broadcast is answered
             m.frame(head, to=bytes.fromhex("525400999999")),       # another card's
             m.frame(head, source=bytes.fromhex("530000000001")),   # from a group

@@ -108,6 +108,20 @@ def test_dial_stdio_ends_with_the_engine_s_connection_though_its_input_is_open(e
     p.stdin.close()
 
 
+def test_dial_stdio_ends_with_a_client_that_vanishes_though_there_is_nothing_to_say(engine):
+    """As sshd leaves it: both ends closed, in the middle of a stream of events."""
+    for pair in (os.pipe, lambda: [s.detach() for s in socket.socketpair()]):
+        out, into = pair()
+        p = subprocess.Popen([SHIM, "system", "dial-stdio"], stdin=subprocess.PIPE, stdout=into, env={"DOCKER_HOST": "unix://" + engine.socket})
+        os.close(into)
+        p.stdin.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        p.stdin.flush()
+        expect_in(b"200 OK", os.read(out, 65536))
+        p.stdin.close()
+        os.close(out)
+        expect(p.wait(20), 0)
+
+
 def test_the_docker_of_this_system_refuses_all_else_by_a_sentence(engine):
     for words in ([], ["ps"], ["system"], ["system", "info"], ["system", "dial-stdio", "x"], ["-H"], ["--version"]):
         p = subprocess.run([SHIM, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)

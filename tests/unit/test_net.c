@@ -14,6 +14,77 @@
 #include "net/link/arp.h"
 #include "net/link/ethernet.h"
 
+/* ---- forwarding ---- */
+
+static void header_make(u8 *p, u32 n)
+{
+    struct ipv4 h = {.total = 100, .id = 7, .ttl = 64, .protocol = 17, .from = 0x0a010002, .to = 1};
+    u16 sum;
+
+    memset(p, 1, n);
+    ipv4_build(p, &h);
+    p[0] = (u8)(0x40 | n / 4);
+    p[10] = p[11] = 0;
+    sum = checksum_of(p, n);
+    memcpy(p + 10, &sum, sizeof(sum));
+}
+
+TEST(ipv4_hop_keeps_the_checksum_right)
+{
+    u8 p[IPV4_HEADER];
+
+    for (u32 id = 0; id < 65536; id += 13) {
+        header_make(p, sizeof(p));
+        p[4] = (u8)(id >> 8);
+        p[5] = (u8)id;
+        p[10] = p[11] = 0;
+        u16 sum = checksum_of(p, sizeof(p));
+
+        memcpy(p + 10, &sum, sizeof(sum));
+        for (int ttl = 63; ttl > 0; ttl--) {
+            ipv4_hop(p);
+            EXPECT(p[8] == ttl && !checksum_of(p, sizeof(p)));
+        }
+    }
+}
+
+TEST(ipv4_source_routes_are_found_whatever_stands_before)
+{
+    u8 p[IPV4_HEADER_MAX];
+
+    header_make(p, sizeof(p));
+    EXPECT(!ipv4_is_source_routed(p, IPV4_HEADER) && !ipv4_is_source_routed(p, sizeof(p)));
+    p[30] = 131;
+    p[31] = 3;
+    EXPECT(ipv4_is_source_routed(p, sizeof(p)));
+    p[30] = 137;
+    EXPECT(ipv4_is_source_routed(p, sizeof(p)));
+    p[30] = 7;
+    EXPECT(!ipv4_is_source_routed(p, sizeof(p)));
+    p[31] = 31; /* beyond the header */
+    EXPECT(ipv4_is_source_routed(p, sizeof(p)));
+    p[31] = 0;
+    EXPECT(ipv4_is_source_routed(p, sizeof(p)));
+    p[29] = 0; /* the end of the list */
+    EXPECT(!ipv4_is_source_routed(p, sizeof(p)));
+}
+
+TEST(ipv4_later_fragments_have_the_options_that_are_copied)
+{
+    u8 p[32], out[32];
+
+    header_make(p, sizeof(p));
+    memcpy(p + 20, "\x94\4\0\0\7\7\x8\0\0\0\0", 12);
+    ipv4_fragment_header(out, p, 32, 92, 0, true);
+    EXPECT(!checksum_of(out, 32) && !memcmp(out + 20, p + 20, 12) && out[6] == 0x20 && !out[7]);
+    ipv4_fragment_header(out, p, 32, 40, 800, false);
+    EXPECT(!checksum_of(out, 32) && !memcmp(out + 20, p + 20, 4) && out[6] == 0 && out[7] == 100);
+    EXPECT(!memcmp(out + 24, "\1\1\1\1\1\1\1\0", 8) && out[3] == 40);
+    p[21] = 0; /* nonsense, of foreign hand */
+    ipv4_fragment_header(out, p, 32, 40, 800, false);
+    EXPECT(!checksum_of(out, 32));
+}
+
 /* ---- checksums ---- */
 
 /* RFC 1071, word for word. */

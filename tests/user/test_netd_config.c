@@ -103,6 +103,52 @@ TEST(the_ip_word_is_linuxs)
     EXPECT(!c.why[0] && c.rules == 2 && r[0].dhcp && r[1].dhcp && !strcmp(r[1].device, "eth1"));
 }
 
+/* Documentation/admin-guide/nfs/nfsroot.rst: each field of ip=, each word of its autoconf. */
+TEST(every_form_of_linux_s_ip_word_is_taken_or_told)
+{
+    static const struct {
+        const char *word;
+        bool dhcp, off;
+        const char *device, *address;
+    } forms[] = {
+        {"ip=dhcp", true, false, "*", NULL},
+        {"ip=on", true, false, "*", NULL},
+        {"ip=any", true, false, "*", NULL},
+        {"ip=both", true, false, "*", NULL},
+        {"ip=off", false, true, "*", NULL},
+        {"ip=none", false, true, "*", NULL},
+        {"ip=::::::dhcp", true, false, "*", NULL},
+        {"ip=:::::eth1:any", true, false, "eth1", NULL},
+        {"ip=:::::eth1:off", false, true, "eth1", NULL},
+        {"ip=10.1.2.3:10.0.0.9:::::off", false, false, "*", "10.1.2.3/8"},
+        {"ip=172.16.2.3:::::eth0:none", false, false, "eth0", "172.16.2.3/16"},
+        {"ip=192.168.2.3::192.168.2.1:255.255.255.128:box:eth0:off", false, false, "eth0",
+         "192.168.2.3/25"},
+        {"ip=10.1.2.3::10.1.2.1:255.255.255.0:box.lab.example:eth0:dhcp", true, false, "eth0",
+         "10.1.2.3/24"},
+    };
+    static const char *const refused[] = {"ip=bootp", "ip=rarp", "ip=:::::eth0:bootp",
+                                          "ip=:::::eth0:rarp", "ip=10.0.0.1::x:24::eth0:off"};
+    struct config c;
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        const struct config_rule *r = c.rule;
+
+        config_of(&c, forms[i].word, "");
+        EXPECT(!c.why[0] && c.rules == 1 && r->dhcp == forms[i].dhcp && r->off == forms[i].off);
+        EXPECT(!strcmp(r->device, forms[i].device));
+        EXPECT(forms[i].address ? is_address(&r->addresses.item[0], forms[i].address)
+                                : !r->addresses.n);
+    }
+    config_of(&c, "ip=10.1.2.3:10.0.0.9:10.1.2.1:24:box:eth0:off:8.8.8.8:8.8.4.4:10.0.0.1", "");
+    EXPECT(c.rule[0].dns.n == 2 && c.rule[0].ntp.n == 1 && c.rule[0].gateways.n == 1);
+    EXPECT(!strcmp(c.rule[0].hostname, "box"));
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        config_of(&c, refused[i], "");
+        EXPECT(c.why[0]);
+    }
+}
+
 TEST(what_is_not_understood_is_told_and_the_rest_holds)
 {
     static const char *const bad[] = {

@@ -3,10 +3,14 @@
 // joins standard input and output with the engine's socket, byte for byte; it is no client itself.
 //
 // The end of standard input is a half-close of the socket, and answers still come; the socket's
-// end is this program's. Two processes, each copying one way, wait for nothing but each other's
+// end is this program's, and so is the end of who reads the standard output, also while there is
+// nothing to be written: a client that has vanished leaves no stream of events behind. Two
+// processes, each copying one way, wait for nothing but each other's
 // ends, so no buffer grows.
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,13 +81,24 @@ static int write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
-/* Until the end of `from`: 0, or -errno of either. */
-static int copy(int from, int to)
+/* Waits for bytes of `from`, or until nobody reads `to` any more: false. */
+static bool wait_for(int from, int to)
+{
+    struct pollfd p[2] = {{from, POLLIN, 0}, {to, 0, 0}};
+
+    while (poll(p, 2, -1) < 0)
+        if (errno != EINTR)
+            return true; /* then the next read and write tell */
+    return p[0].revents || !(p[1].revents & (POLLERR | POLLHUP | POLLNVAL));
+}
+
+/* Until the end of `from`: 0, or -errno of either. `watched`: or until nobody reads `to`. */
+static int copy(int from, int to, bool watched)
 {
     static char data[65536];
 
     for (;;) {
-        ssize_t n = read(from, data, sizeof(data));
+        ssize_t n = watched && !wait_for(from, to) ? 0 : read(from, data, sizeof(data));
         int err;
 
         if (n < 0 && errno == EINTR)
@@ -101,7 +116,7 @@ static _Noreturn void input(int fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(1);
-    copy(0, fd);
+    copy(0, fd, false);
     shutdown(fd, SHUT_WR);
     _exit(0);
 }
@@ -118,7 +133,7 @@ static int join(int fd)
     if (child == 0)
         input(fd);
     close(0);
-    err = copy(fd, 1);
+    err = copy(fd, 1, true);
     kill(child, SIGKILL);
     return err && err != -EPIPE && err != -ECONNRESET ? fail("standard output", strerror(-err)) : 0;
 }

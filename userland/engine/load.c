@@ -65,6 +65,12 @@ void load_fail(const char *fmt, ...)
     _exit(write_all(load.out, b.data, b.len) ? 2 : 1);
 }
 
+void load_budget_files(int files[2])
+{
+    files[0] = load.budget.dir;
+    files[1] = load.budget.meminfo;
+}
+
 void load_take(uint64_t bytes, const char *what)
 {
     if (!budget_take(&load.budget, bytes))
@@ -358,18 +364,18 @@ void load_image(const struct load_image *in, char **tags, size_t ntags)
 
 /* What unpacking takes: owners, modes, devices, trusted.* and security.* attributes. The filter is
  * for none of them: no call that only CAP_SYS_ADMIN may make is let through. */
-static void load_confine(void)
+static void load_confine(uint64_t more)
 {
     struct child ch = {.sync = load.out};
 
     child_limit(&ch,
                 1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER |
                     1ull << CAP_FSETID | 1ull << CAP_MKNOD | 1ull << CAP_SYS_ADMIN |
-                    1ull << CAP_SETFCAP,
+                    1ull << CAP_SETFCAP | more,
                 0);
 }
 
-void load_enter(const char *dir, int out_fd)
+void load_enter(const char *dir, int out_fd, uint64_t more)
 {
     static const char *const dirs[] = {"/layers", "/images", "/tars"};
     int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -385,7 +391,7 @@ void load_enter(const char *dir, int out_fd)
     for (int i = 0; i < 3; i++)
         if (mkdir(dirs[i], 0755) < 0)
             load_fail("cannot create %s: %s", dirs[i], strerror(errno));
-    load_confine();
+    load_confine(more);
 }
 
 static void load_open(int fd)
@@ -410,7 +416,7 @@ void load_worker(int fd, const char *dir, int out_fd)
 {
     const struct member *manifest, *index;
 
-    load_enter(dir, out_fd);
+    load_enter(dir, out_fd, 0);
     load_open(fd);
     load_expand();
     load_index();

@@ -26,6 +26,7 @@ struct member {
 _Noreturn void load_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Before bytes are written: fails when there is no space for them. */
 void load_take(uint64_t bytes, const char *what);
+void load_budget_files(int files[2]); /* the descriptors that it looks at; -1: none */
 
 /* ---- load.c ---- */
 
@@ -54,7 +55,7 @@ void load_image(const struct load_image *in, char **tags, size_t ntags);
 
 /* From here on `dir` is the root: nothing else of the machine has a name, and what unpacking needs
  * is all that may be done. */
-void load_enter(const char *dir, int out_fd);
+void load_enter(const char *dir, int out_fd, uint64_t more);
 /* One image alone: its report, or why there is none, goes to out_fd as one line. */
 _Noreturn void load_one(int out_fd, const struct load_image *in, char **tags, size_t ntags);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the parts of the pull worker share: pull_worker.c (an image, and who does what of it),
-// pull_manifest.c (which one), pull_blob.c (a layer's bytes).
+// pull_ask.c (texts), pull_manifest.c (which one), pull_blob.c (a layer's bytes).
 #pragma once
 
 #include "engine/load.h"
@@ -12,7 +12,17 @@
 struct pull_from {
     struct registry r;
     const struct json *endpoint;
+    int asker;       /* the process that asks for texts; -1: this one does */
+    char *next_page; /* the target behind the last text, or NULL or ""; of the asker's */
 };
+
+/* ---- pull_ask.c ---- */
+
+/* Texts are asked for by another process from here on. */
+void pull_ask_start(struct pull_from *from);
+/* registry_text(), by whoever asks; `manifest`: with what we take of those. */
+int pull_get(struct pull_from *from, const char *target, bool manifest, size_t max,
+             struct buf *out);
 
 /* ---- pull_manifest.c ---- */
 
@@ -36,6 +46,8 @@ void pull_find_top(struct pull_from *from, const char *reference, struct pull_to
 /* A blob that is a text of at most `max` bytes: 0, or -1 with from->r.why. */
 int pull_text_of(struct pull_from *from, const struct manifest_blob *b, size_t max,
                  struct buf *out);
+/* The target of the next page of what was asked for last, to be freed; NULL when there is none. */
+char *pull_next_page(struct pull_from *from);
 /* All tags of the repository: a list that ends with a NULL. */
 char **pull_find_tags(struct pull_from *from);
 /* Opens the endpoint `from` is at; its successor: false when there is none. */

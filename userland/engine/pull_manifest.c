@@ -74,7 +74,7 @@ static int pull_manifest_text(struct pull_from *from, const char *reference, con
     char *target = str_fmt("/v2/%s/manifests/%s", registry_order_read.path, reference);
     struct buf text = {0};
     const char *why = NULL;
-    int err = registry_text(&from->r, target, MANIFEST_ACCEPT, REGISTRY_MANIFEST_MAX, &text);
+    int err = pull_get(from, target, true, REGISTRY_MANIFEST_MAX, &text);
 
     free(target);
     if (err)
@@ -155,7 +155,7 @@ static int pull_top_text(struct pull_from *from, const char *reference, const ch
 {
     const char *digest = manifest_digest(reference);
 
-    if (registry_text(&from->r, target, MANIFEST_ACCEPT, REGISTRY_MANIFEST_MAX, text))
+    if (pull_get(from, target, true, REGISTRY_MANIFEST_MAX, text))
         return -1;
     pull_digest(text, hex);
     return digest && strcmp(digest, hex)
@@ -184,7 +184,7 @@ void pull_find_top(struct pull_from *from, const char *reference, struct pull_to
 int pull_text_of(struct pull_from *from, const struct manifest_blob *b, size_t max, struct buf *out)
 {
     char *target = str_fmt("/v2/%s/blobs/sha256:%s", registry_order_read.path, b->digest);
-    int err = registry_text(&from->r, target, NULL, max, out);
+    int err = pull_get(from, target, false, max, out);
     char hex[SHA256_HEX];
 
     free(target);
@@ -198,14 +198,17 @@ int pull_text_of(struct pull_from *from, const struct manifest_blob *b, size_t m
 
 /* ---- tags ------------------------------------------------------------------------------------ */
 
-/* The target of the next page, to be freed, from "<URL>; rel="next""; NULL when there is none. */
-static char *pull_next_page(struct pull_from *from)
+/* From "<URL>; rel="next"". */
+char *pull_next_page(struct pull_from *from)
 {
-    const char *link = http_header(&from->r.f.head, "Link"), *end;
+    const char *link, *end;
     static struct url u;
     char *text;
     int err;
 
+    if (from->asker >= 0)
+        return from->next_page && *from->next_page ? str_dup(from->next_page) : NULL;
+    link = http_header(&from->r.f.head, "Link");
     if (!link || *link != '<' || !(end = strchr(link, '>')) || !strstr(end, "next"))
         return NULL;
     text = str_dupn(link + 1, (size_t)(end - link - 1));
@@ -243,7 +246,7 @@ char **pull_find_tags(struct pull_from *from)
     for (int pages = 0; target && pages < PULL_PAGES_MAX; pages++) {
         struct json *j;
 
-        while (registry_text(&from->r, target, NULL, REGISTRY_MANIFEST_MAX, &text))
+        while (pull_get(from, target, false, REGISTRY_MANIFEST_MAX, &text))
             if (n || !pull_next(from))
                 pull_refused(from, registry_order_read.repo);
         free(target);

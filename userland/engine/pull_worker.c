@@ -4,8 +4,9 @@
 // It asks the registry which image it is and what it is made of; then layers that are not there
 // come each by a process of its own, a few at a time, into files without names, and another process
 // unpacks them in their order while the next ones come. Each says by lines in a pipe how far it is.
-// Only the unpacking process may do what unpacking takes; the others have no capability. When this
-// one ends, whatever the reason, so do all.
+// A further one asks for texts (pull_ask.c). Those that talk to the registry have a user of their
+// own, no capability and no descriptor but their own (registry_rights.c). When this one ends,
+// whatever the reason, so do all.
 //
 // The input is what the engine has, "L<id>" a layer and "I<id>" an image a line, an empty line, and
 // the order. The report's lines are {"id","status","current","total"}, what a client is to see; for
@@ -24,7 +25,6 @@
 #include "engine/pull.h"
 #include "lib/map.h"
 #include "lib/str.h"
-#include "runtime/child.h"
 
 #define PULL_CONFIG_MAX (8u * 1024 * 1024)
 #define PULL_LINE_MAX (1u * 1024 * 1024)
@@ -125,24 +125,20 @@ static void pull_child_end(struct pull_child *c)
         registry_fail(500, "a process of the pull has died: it may have needed more memory");
 }
 
-/* It has nothing to do with files but its own: what a registry might make of it can do no harm. */
-static void pull_drop_rights(void)
-{
-    if (child_forgo())
-        _exit(1);
-}
-
 static void pull_fetch(size_t i)
 {
     struct pull_child *c = pull.fetchers;
     struct pull_layer *l = &pull.layers[i];
+    int keep[3];
 
     while (c->fd >= 0)
         c++;
     l->state = PULL_COMES;
     if (pull_fork(c, i))
         return;
-    pull_drop_rights();
+    load_budget_files(keep);
+    keep[2] = l->fd;
+    registry_forgo(keep, 3);
     pull_blob(&pull.from, l->b, l->fd);
 }
 
@@ -571,6 +567,7 @@ int worker_pull(char **argv)
         pull.fetchers[i].fd = -1;
     pull.from.endpoint = o->endpoints;
     pull_open(&pull.from);
+    pull_ask_start(&pull.from);
     if (o->digest || o->tag) {
         pull_image(o->digest ? o->digest : o->tag);
         return 0;

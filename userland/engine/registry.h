@@ -64,7 +64,15 @@ int worker_pull(char **argv);
 int worker_push(char **argv);
 int worker_registry(char **argv);
 /* Reads the order, and makes `dir` the worker's root, in which names can be resolved. What it may
- * do from then on: nothing, read all files that it has a way to, or what unpacking takes. */
+ * do from then on: talk to a registry; that and read all files that it has a way to; or what
+ * unpacking takes, and have processes that talk. */
+/* registry_rights.c. Of descriptors above 2 those in `keep` stay. Ends the process when it cannot
+ * be done. */
+void registry_forgo(const int *keep, size_t n);
+/* registry_dial.c: connections to the proxy, also for processes without rights. */
+extern int registry_dialer; /* -1: there is none */
+void registry_dialer_start(void);
+int registry_dial(int timeout_ms);
 enum registry_rights { REGISTRY_ASKS, REGISTRY_READS, REGISTRY_UNPACKS };
 void registry_begin(const char *dir, enum registry_rights rights);
 

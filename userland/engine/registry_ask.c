@@ -73,7 +73,7 @@ static void ask_platforms(struct jw *w, const struct json *manifest)
 
 static void ask_manifest(void)
 {
-    struct pull_from from = {.endpoint = registry_order_read.endpoints};
+    struct pull_from from = {.endpoint = registry_order_read.endpoints, .asker = -1};
     struct pull_top top;
     struct buf b = {0};
     struct jw w = {.out = &b};

@@ -30,6 +30,7 @@ void registry_open(struct registry *r, const char *url, const char *actions, boo
     *r = (struct registry){.path = registry_order_read.path, .actions = actions};
     fetch_init(&r->f, registry_order_read.proxy, registry_order_read.no_proxy, REGISTRY_AGENT);
     r->f.idle_ms = registry_order_read.idle_ms;
+    r->f.dial = registry_dialer >= 0 ? registry_dial : NULL;
     if (!url || url_parse(&r->base, url))
         registry_fail(400, "invalid registry URL: %.200s", url ? url : "");
     n = strlen(r->base.target);
@@ -257,6 +258,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
     }
     fetch_init(f, r->f.proxy, r->f.hint, r->f.agent);
     f->idle_ms = r->f.idle_ms;
+    f->dial = r->f.dial;
     f->no_local = !r->local && !url_same_origin(&realm, &r->base);
     status = registry_ask_token(r, f, c, &realm);
     status = status ? status : fetch_answer(f);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/job.h"
@@ -116,6 +117,12 @@ static void registry_reach_proxy(const char *dir)
     free(to);
 }
 
+static void registry_reach_by_dialer(void)
+{
+    if (registry_order_read.proxy)
+        registry_dialer_start();
+}
+
 void registry_begin(const char *dir, enum registry_rights rights)
 {
     struct child ch = {.sync = 1};
@@ -127,11 +134,18 @@ void registry_begin(const char *dir, enum registry_rights rights)
     registry_copy(dir, "/etc/hosts");
     registry_copy(dir, "/etc/resolv.conf");
     registry_reach_proxy(dir);
+    if (chmod(dir, 0711) < 0) /* those who talk are another user, whose root it is as well */
+        registry_fail(500, "cannot open %s to others: %s", dir, str_error(errno));
     if (rights == REGISTRY_UNPACKS) {
-        load_enter(dir, 1);
+        load_enter(dir, 1, 1ull << CAP_SETUID | 1ull << CAP_SETGID);
+        registry_reach_by_dialer();
         return;
     }
     if (chdir(dir) < 0 || chroot(".") < 0)
         registry_fail(500, "cannot enter %s: %s", dir, str_error(errno));
-    child_limit(&ch, rights == REGISTRY_READS ? 1ull << CAP_DAC_READ_SEARCH : 0, 0);
+    registry_reach_by_dialer();
+    if (rights == REGISTRY_READS)
+        child_limit(&ch, 1ull << CAP_DAC_READ_SEARCH, 0);
+    else
+        registry_forgo(NULL, 0);
 }

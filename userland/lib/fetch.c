@@ -132,6 +132,12 @@ static int fetch_connect_proxy(struct fetch *f)
         snprintf(f->why, sizeof(f->why), "%s", f->hint);
         return -EPROTONOSUPPORT;
     }
+    if (f->dial) {
+        f->fd = f->dial(f->idle_ms);
+        f->connected = f->fd >= 0;
+        f->local = false;
+        return f->connected ? 0 : fetch_fail(f, f->fd, "HTTPS proxy: ");
+    }
     if (strlen(f->proxy) >= sizeof(addr.sun_path))
         return fetch_fail(f, -ENAMETOOLONG, "HTTPS proxy: ");
     strcpy(addr.sun_path, f->proxy);

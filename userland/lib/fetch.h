@@ -33,6 +33,8 @@
 struct fetch {
     const char *proxy; /* path of its socket, or NULL; borrowed */
     const char *hint;  /* what to say when there is none; borrowed */
+    /* Connects to it, if this process cannot: a descriptor that does not block, or -errno. */
+    int (*dial)(int timeout_ms);
     const char *agent; /* User-Agent; borrowed */
     int idle_ms;       /* of a connect, and between two pieces of anything */
     bool no_local;     /* see above */

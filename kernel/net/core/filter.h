@@ -26,6 +26,13 @@ void socket_filter_free(struct socket *s);
 
 /* Runs the filter over p's bytes from `skip` on. Bytes that are to be kept; U32_MAX: no filter. */
 u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip);
+/* At most so many instructions run for a packet. In an RCU reader. */
+static inline u32 socket_filter_cost(struct socket *s)
+{
+    const struct socket_filter *f = rcu_dereference(s->filter);
+
+    return f ? f->len : 0;
+}
 static inline u32 socket_filter_run(struct socket *s, const struct packet *p, u32 skip)
 {
     const struct socket_filter *f;

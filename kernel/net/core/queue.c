@@ -16,6 +16,7 @@
 
 #define SO_TIMESTAMP 29
 #define SO_TIMESTAMPNS 35
+#define SO_TIMESTAMPING 37
 #define SO_RXQ_OVFL 40
 #define SOCK_CHUNK 16384U /* most bytes of a stream in one message */
 
@@ -71,7 +72,7 @@ void sock_packet_settle(struct socket *to, struct packet *p, u32 head)
     msg->overhead = p->charged > len ? p->charged - len : 0;
     msg->packet = true;
     msg->time = 0;
-    if (to->timestamp)
+    if (socket_stamps(to))
         msg->time = (p->time ? p->time : time_ns()) + time_wall_offset();
 }
 
@@ -370,7 +371,16 @@ static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->r
     return err;
 }
 
-/* What SO_TIMESTAMP and SO_RXQ_OVFL ask for. */
+void sock_give_stamp(const struct socket *s, u64 time, struct socket_message *m)
+{
+    s64 t[6] = {(s64)(time / NSEC_PER_SEC),
+                (s64)(time % NSEC_PER_SEC)}; /* the rest is hardware's */
+
+    if (time && (READ_ONCE(s->stamping) & SOCKET_STAMP_TELL))
+        socket_note(m, SOL_SOCKET, SO_TIMESTAMPING, t, sizeof(t));
+}
+
+/* What SO_TIMESTAMP, SO_TIMESTAMPING and SO_RXQ_OVFL ask for. */
 static void sock_give_notes(const struct socket *s, const struct sock_msg *msg,
                             struct socket_message *m)
 {
@@ -378,6 +388,8 @@ static void sock_give_notes(const struct socket *s, const struct sock_msg *msg,
     u64 time;
     s64 t[2];
 
+    if (unlikely(READ_ONCE(s->stamping) & SOCKET_STAMP_CAME))
+        sock_give_stamp(s, msg->time, m);
     if (s->timestamp) {
         time = msg->time ? msg->time : time_ns() + time_wall_offset();
         t[0] = (s64)(time / NSEC_PER_SEC);

@@ -137,6 +137,8 @@ ssize_t sock_send_stream(struct socket *s, struct socket *to, struct socket_mess
 void sock_queue_take_all_locked(struct socket *s, struct list_node *out) REQUIRES(s->lock);
 void sock_queue_free(struct socket *s, struct list_node *messages);
 
+/* Tells a receiver of a stamp, in ns of the wall clock, if it wants to know. */
+void sock_give_stamp(const struct socket *s, u64 time, struct socket_message *m);
 /* recv(2) of a connected stream, or of one message. */
 ssize_t sock_recv(struct socket *s, struct socket_message *m, unsigned flags);
 /* Bytes to read of a stream, of the next message of others. */

@@ -198,6 +198,14 @@ struct socket_list {
 void socket_list_init(struct socket_list *list);
 
 enum socket_timestamp { SOCKET_TIME_NONE, SOCKET_TIME_US, SOCKET_TIME_NS };
+/* SO_TIMESTAMPING's flags (linux/net_tstamp.h), as far as software does them. */
+enum {
+    SOCKET_STAMP_SENT = 1 << 1,   /* TX_SOFTWARE: the queue of errors tells when a datagram went */
+    SOCKET_STAMP_CAME = 1 << 3,   /* RX_SOFTWARE */
+    SOCKET_STAMP_TELL = 1 << 4,   /* SOFTWARE: stamps are told */
+    SOCKET_STAMP_NUMBER = 1 << 7, /* OPT_ID: those of sent datagrams are numbered from 0 on */
+    SOCKET_STAMP_ALONE = 1 << 11, /* OPT_TSONLY: without the datagram, which is not kept */
+};
 enum { SOCK_SHUT_RD = 1, SOCK_SHUT_WR = 2, SOCK_SHUT_BOTH = 3 };
 
 /* I immutable · a atomic · l lock · r reading · n list->lock */
@@ -213,6 +221,7 @@ struct socket {
     bool sndbuf_set, rcvbuf_set;   /* a  a program has said what they are to be */
     bool dead;                     /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
+    u32 stamping, stamped;         /* a  SOCKET_STAMP_*; the number of the next stamp */
     s32 priority, mark, low_water; /* a */
     u32 bound_device;              /* a  index of the one that it sends and receives by; 0: any */
     struct {
@@ -250,6 +259,11 @@ static inline void socket_get(struct socket *s)
     refcount_get(&s->ref);
 }
 void socket_put(struct socket *s);
+/* What comes for s is to have the time at which it did. */
+static inline bool socket_stamps(const struct socket *s)
+{
+    return s->timestamp || (READ_ONCE(s->stamping) & SOCKET_STAMP_CAME);
+}
 /* A reference to s's peer, or NULL. */
 static inline struct socket *socket_peer(struct socket *s)
 {

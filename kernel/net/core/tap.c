@@ -7,6 +7,7 @@
  */
 #include "net/core/tap.h"
 #include "dev/up.h"
+#include "lib/errno.h"
 #include "lib/log.h"
 #include "net/core/device.h"
 #include "sync/rcu.h"
@@ -16,7 +17,7 @@
 struct net_taps {
     struct mutex lock;
     struct list_node taps; /* lock, RCU to read */
-    u32 nr_all;            /* lock  taps of all devices */
+    u32 nr, nr_all;        /* lock  all; those of all devices */
 };
 static u32 net_taps_offset;
 
@@ -50,11 +51,28 @@ static void net_tap_count(struct net_tap *t, u32 by)
     }
 }
 
-void net_tap_add(struct net_tap *t)
+/* How many see that device alone; 0: all. */
+static u32 net_taps_of_device(struct net_taps *all, u32 device) REQUIRES(all->lock)
+{
+    struct net_tap *t;
+    u32 n = 0;
+
+    ASSERT_HELD(&all->lock);
+    list_for_each (t, &all->taps, node)
+        n += t->device == device;
+    return n;
+}
+
+int net_tap_add(struct net_tap *t)
 {
     struct net_taps *all = net_taps_of(t->ns);
 
     mutex_lock(&all->lock);
+    if (all->nr >= TAPS_MOST || net_taps_of_device(all, t->device) >= TAPS_SEE) {
+        mutex_unlock(&all->lock);
+        return -ENOBUFS;
+    }
+    all->nr++;
     t->node.next = &all->taps; /* complete before it is seen */
     t->node.prev = all->taps.prev;
     store_release(&all->taps.prev->next, &t->node);
@@ -63,6 +81,7 @@ void net_tap_add(struct net_tap *t)
     net_tap_count(t, 1);
     net_ns_watch(t->ns, 1);
     mutex_unlock(&all->lock);
+    return 0;
 }
 
 void net_tap_remove(struct net_tap *t)
@@ -72,6 +91,7 @@ void net_tap_remove(struct net_tap *t)
     mutex_lock(&all->lock);
     net_tap_count(t, -1U);
     net_ns_watch(t->ns, -1);
+    all->nr--;
     all->nr_all -= !t->device;
     t->node.next->prev = t->node.prev; /* t itself still leads on */
     WRITE_ONCE(t->node.prev->next, t->node.next);
@@ -85,7 +105,7 @@ void net_tap_device(struct net_ns *ns, struct netdev *dev)
     struct net_taps *all = net_taps_of(ns);
 
     mutex_lock(&all->lock);
-    WRITE_ONCE(dev->taps, all->nr_all);
+    WRITE_ONCE(dev->taps, all->nr_all + net_taps_of_device(all, dev->index));
     mutex_unlock(&all->lock);
 }
 
@@ -116,6 +136,7 @@ static bool net_tap_look(struct packet *p, bool sent)
 void net_tap_show(struct net_ns *ns, struct packet *p, bool sent)
 {
     struct net_taps *all = net_taps_of(ns);
+    u32 budget = TAP_BUDGET;
     struct list_node *n;
 
     if (!net_tap_look(p, sent))
@@ -125,7 +146,7 @@ void net_tap_show(struct net_ns *ns, struct packet *p, bool sent)
         struct net_tap *t = list_entry(n, struct net_tap, node);
 
         if (!t->device || t->device == p->dev->index)
-            t->packet(t, p, sent);
+            t->packet(t, p, sent, &budget);
     }
     rcu_read_unlock();
 }

@@ -9,12 +9,15 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
+#define CONFIG_AGAIN (20 * NSEC_PER_MSEC)
+
 /* The last reference has gone, and devices have been forgotten one by one, but for lo. */
 static void config_teardown(struct net_ns *ns, void *part)
 {
     struct ip_ns *in = ip_ns_of(ns);
     struct ip_config *c = in->config;
 
+    membership_fini(&in->membership);
     ip_groups_forget(ns, 0);
     pmtu_free(ns);
     if (!c)
@@ -44,7 +47,10 @@ static void config_work(struct work *w)
     struct ip_config *c = container_of(w, struct ip_config, work);
     u64 now = time_ns(), a, r;
 
-    net_config_lock(c->ns);
+    if (!net_config_trylock(c->ns)) { /* this worker is everyone's: it does not wait for one */
+        ip_config_due(c, now + CONFIG_AGAIN);
+        return;
+    }
     a = address_time(c, now);
     r = routes_expire(c, now);
     net_config_unlock(c->ns);
@@ -99,7 +105,7 @@ struct ip_config *ip_config_make(struct net_ns *ns)
     c->routes = c->addrs = RB_ROOT;
     timer_init(&c->timer, config_fire);
     work_init(&c->work, config_work);
-    reassembly_init(&c->reassembly);
+    reassembly_init(&c->reassembly, ip_ns_of(ns)->account);
     neighbour_table_init(&c->neighbours, ip_ns_of(ns)->account);
     if (loopback_is_up(ns) && address_lo(c, loopback_of(ns))) {
         address_down(c, loopback_of(ns), true);
@@ -125,7 +131,7 @@ static void config_groups(struct netdev *dev, bool join)
     net_device_group(dev, nodes, join);
 }
 
-static int config_up(struct netdev *dev)
+static int config_up_addresses(struct netdev *dev)
 {
     bool lo = dev->flags & NETDEV_LOOPBACK;
     struct ip_config *c = lo ? ip_config_of(dev->ns) : ip_config_make(dev->ns);
@@ -136,6 +142,15 @@ static int config_up(struct netdev *dev)
     if (lo && address_lo(c, dev))
         return -ENOMEM;
     return address_up(c, dev);
+}
+
+static int config_up(struct netdev *dev)
+{
+    int err = config_up_addresses(dev);
+
+    if (!err)
+        ip_groups_rejoin(dev->ns, dev->index);
+    return err;
 }
 
 static void config_down(struct netdev *dev, bool gone)

@@ -59,6 +59,10 @@ static void icmp6_receive(struct packet *p, const struct ip_info *h)
     case ICMP6_ADVERTISE:
         nd_receive(p, h);
         break;
+    case MLD_QUERY:
+    case MLD_REPORT1:
+        membership_mld(p, h);
+        break;
     case ICMP6_UNREACHABLE:
     case ICMP6_TOO_BIG:
     case ICMP6_TIME:

@@ -4,6 +4,7 @@
  */
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "lib/wire.h"
 #include "net/ip/icmp.h"
 #include "net/ip/ipv4.h"
 #include "net/ip/ipv6.h"
@@ -31,11 +32,6 @@ static const struct icmp_meaning icmp_meaning6[] = {
     {ECONNREFUSED, true}, {EACCES, true}, {EACCES, true},
 };
 
-static u32 icmp_u16(const u8 *p)
-{
-    return (u32)p[0] << 8 | p[1];
-}
-
 /* A router that does not say what fits (RFC 1191 5, 7.1): the next smaller size that links have. */
 static u32 icmp_plateau(u32 total)
 {
@@ -49,7 +45,7 @@ static u32 icmp_plateau(u32 total)
 
 static u32 icmp_mtu4(const u8 *p)
 {
-    u32 mtu = icmp_u16(p + 6), total = icmp_u16(p + QUOTE_AT + 2);
+    u32 mtu = wire_u16(p + 6), total = wire_u16(p + QUOTE_AT + 2);
 
     if (!mtu || mtu >= total)
         mtu = icmp_plateau(total);
@@ -78,7 +74,7 @@ static int icmp_meaning_of4(const u8 *p, struct ip_error *e)
 static int icmp_meaning_of6(const u8 *p, struct ip_error *e)
 {
     struct icmp_meaning m = {EPROTO, true};
-    u32 mtu = icmp_u16(p + 4) << 16 | icmp_u16(p + 6);
+    u32 mtu = wire_u32(p + 4);
 
     if (p[0] == ICMP6_UNREACHABLE && p[1] < sizeof(icmp_meaning6) / sizeof(icmp_meaning6[0]))
         m = icmp_meaning6[p[1]];
@@ -132,7 +128,7 @@ static int icmp_quote6(const u8 *q, u32 n, struct icmp_message *out)
     verdict = ipv6_chain(q, n, n, &chain);
     if (verdict != IPV6_DELIVER && verdict != IPV6_FRAGMENT)
         return -EINVAL;
-    out->first = verdict == IPV6_DELIVER || !(icmp_u16(q + chain.at + 2) & 0xfff8);
+    out->first = verdict == IPV6_DELIVER || !(wire_u16(q + chain.at + 2) & 0xfff8);
     if (verdict == IPV6_FRAGMENT)
         chain.at += IPV6_FRAGMENT_HEADER;
     if (chain.at > n || n - chain.at < QUOTE_LEAST)

@@ -173,6 +173,8 @@ void inet_notes(struct inet_sock *s, struct socket_message *m, const struct inet
 struct ip_error;
 void inet_error(struct inet_sock *s, const struct ip_error *e, const struct ip_end *to,
                 const void *data, u32 n);
+/* A datagram to `to` has gone: tells when, in the queue of errors. */
+void inet_stamp_sent(struct inet_sock *s, const struct ip_end *to);
 /* s asked to be told of errors of IPv4, or else IPv6. */
 bool inet_wants_errors(const struct inet_sock *s, bool v4);
 ssize_t inet_recv_error(struct socket *s, struct socket_message *m);

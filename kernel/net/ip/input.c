@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv4 from the wire and from lo: whether it is for this host, and for which protocol.
+ * IPv4 from the wire and from lo: whether it is for this host, and for which protocol, or goes on.
  */
 #include "lib/log.h"
 #include "net/core/device.h"
 #include "net/ip/fib.h"
+#include "net/ip/forward.h"
 #include "net/link/ethernet.h"
 
 TABLE_DECLARE(struct ip_protocol, ip_protocols);
@@ -34,33 +35,46 @@ static int ipv4_header(struct packet *p, struct ipv4 *h)
     return 0;
 }
 
-static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h)
+/* Not from this host, unless that is allowed, nor from a net's broadcast address. */
+static bool ipv4_from_another(const struct packet *p, const struct ip_info *info)
 {
-    struct ip_addr from = ip_from_v4(h->from);
+    enum ip_path_kind kind = ip_kind_of(p->dev->ns, &info->from);
 
+    return kind == IP_UNICAST || (kind == IP_LOCAL && net_conf_most(p->dev, CONF4_ACCEPT_LOCAL));
+}
+
+static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h, const struct ip_info *info)
+{
     if (p->dev->flags & NETDEV_LOOPBACK) /* it was sent here */
         return true;
     /* A client of DHCP has no address yet (RFC 2131 4.1). */
     if (!h->from)
         return h->to == ~0U;
-    return ipv4_source_ok(h->from) && h->to >> 24 != 127 &&
-           ip_kind_of(p->dev->ns, &from) == IP_UNICAST; /* neither ours nor a net's broadcast */
+    if (ipv4_source_ok(h->from) && h->to >> 24 != 127 && ipv4_from_another(p, info) &&
+        forward_source_ok(p, info))
+        return true;
+    forward_log_martian(p, info);
+    return false;
 }
 
+enum ipv4_way { IPV4_DROP, IPV4_HERE, IPV4_ON };
+
 /* A packet for one host that all on the link got is dropped (RFC 1122 3.3.6). */
-static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
+static enum ipv4_way ipv4_way_of(const struct packet *p, const struct ip_addr *to)
 {
     struct net_ns *ns = p->dev->ns;
 
     switch (ip_kind_of(ns, to)) {
     case IP_LOCAL:
-        return p->kind == PACKET_HOST;
+        return p->kind == PACKET_HOST ? IPV4_HERE : IPV4_DROP;
     case IP_BROADCAST:
-        return true;
+        return IPV4_HERE;
     case IP_MULTICAST:
-        return (p->dev->flags & NETDEV_LOOPBACK) || ip_group_is_joined(ns, p->dev->index, to);
+        return (p->dev->flags & NETDEV_LOOPBACK) || ip_group_is_joined(ns, p->dev->index, to)
+                   ? IPV4_HERE
+                   : IPV4_DROP;
     default:
-        return false;
+        return IPV4_ON;
     }
 }
 
@@ -121,6 +135,7 @@ static void ipv4_join(struct packet *p, const struct ipv4 *h, const struct ip_in
 static void ipv4_receive(struct packet *p)
 {
     struct ip_info info;
+    enum ipv4_way way;
     struct ipv4 h;
 
     net_count(p->dev->ns, MIB_IN_RECEIVES);
@@ -138,7 +153,10 @@ static void ipv4_receive(struct packet *p)
                             .hops = h.ttl,
                             .tos = h.tos,
                             .whole_only = h.whole_only};
-    if (!ipv4_from_ok(p, &h) || !ipv4_is_ours(p, &info.to)) {
+    way = ipv4_from_ok(p, &h, &info) ? ipv4_way_of(p, &info.to) : IPV4_DROP;
+    if (way == IPV4_ON) {
+        forward_v4(p, &h, &info);
+    } else if (way == IPV4_DROP) {
         COUNT(net_ip_not_ours);
         net_count(p->dev->ns, MIB_IN_ADDRESSES);
         packet_free(p);

@@ -5,6 +5,7 @@
  */
 #include "lib/log.h"
 #include "net/ip/fib.h"
+#include "net/ip/forward.h"
 #include "net/ip/icmp.h"
 #include "net/ip/ipv6.h"
 #include "net/link/ethernet.h"
@@ -131,7 +132,7 @@ static void ipv6_receive(struct packet *p)
     }
     packet_trim(p, h.payload + IPV6_HEADER);
     p->network = p->start;
-    if (net_conf(p->dev, CONF6_DISABLE) || !ipv6_ends_are_ok(p, &h) || !ipv6_is_ours(p, &h)) {
+    if (net_conf(p->dev, CONF6_DISABLE) || !ipv6_ends_are_ok(p, &h)) {
         COUNT(net_ip6_not_ours);
         NET_COUNT_IP(p->dev->ns, MIB_IN_ADDRESSES, true);
         packet_free(p);
@@ -143,7 +144,10 @@ static void ipv6_receive(struct packet *p)
                             .flow = h.flow,
                             .hops = h.hops,
                             .tos = h.tos};
-    ipv6_walk(p, &info, false);
+    if (ipv6_is_ours(p, &h))
+        ipv6_walk(p, &info, false);
+    else
+        forward_v6(p, &h, &info);
 }
 
 NET_PROTOCOL(ipv6) = {ETHERTYPE_IPV6, ipv6_receive};

@@ -13,6 +13,7 @@
 #include "net/ip/ip.h"
 #include "net/ip/ipv4.h"
 #include "net/ip/neighbour_table.h"
+#include "net/ip/report.h"
 
 #define IP_LIMIT_SLOTS 8
 
@@ -30,6 +31,14 @@ struct ip_values {
     u64 *reserved; /* a bit for each port that is not chosen; NULL: none; once there it stays */
 };
 
+/* When groups are reported: membership.c. */
+struct membership {
+    struct net_ns *ns; /* I */
+    struct timer timer;
+    struct work work;
+    bool closed; /* a  nothing is reported any more */
+};
+
 /* l lock · a atomic · I immutable after create */
 struct ip_ns {
     struct ip_config *config; /* a  once it is there it stays */
@@ -37,9 +46,11 @@ struct ip_ns {
     u64 generation; /* a  of all that a path depends on; no two namespaces have the same ever */
     struct spinlock lock;    /* RANK_NET 8 */
     struct list_node groups; /* l  struct ip_group */
-    u32 nr_groups;           /* l */
+    struct membership membership;
+    u32 nr_groups; /* l */
     struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
+    u64 pmtu_limit;                             /* l  of what is learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
 extern u32 ip_ns_offset;
@@ -72,5 +83,28 @@ void pmtu_free(struct net_ns *ns);
 /* group.c */
 bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);
 void ip_groups_forget(struct net_ns *ns, u32 device); /* 0: all */
+/* Records that are due now, of one device, family and version; returns when more will be, or 0. */
+struct membership_batch {
+    u32 device, nr;
+    bool v4;
+    u8 version;
+    struct ip_addr groups[REPORT_IGMP_RECORDS];
+    u8 kinds[REPORT_IGMP_RECORDS];
+};
+u64 ip_groups_collect(struct net_ns *ns, struct membership_batch *b);
+void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_query *q);
+void ip_groups_heard(struct net_ns *ns, u32 device, const struct ip_addr *group);
+void ip_groups_rejoin(struct net_ns *ns, u32 device); /* it is up */
+/* A line of each group of a device: /proc/net/igmp, igmp6. */
+struct seq;
+void ip_groups_show(struct net_ns *ns, const struct netdev *dev, bool v4, struct seq *out);
+u32 ip_groups_count(struct net_ns *ns, u32 device, bool v4, u8 *version);
+
+/* membership.c */
+void membership_init(struct membership *m, struct net_ns *ns);
+void membership_fini(struct membership *m); /* may sleep */
+void membership_kick(struct net_ns *ns);    /* something is due, or earlier */
+/* A message of MLD, whose checksum is right. Borrows p, which begins with it. */
+void membership_mld(struct packet *p, const struct ip_info *h);
 /* The link address that packets for a group go to (RFC 1112 6.4, RFC 2464 7). */
 void ip_group_link(const struct ip_addr *group, u8 out[NETDEV_ADDR]);

@@ -31,6 +31,14 @@ static inline bool ipv4_is_fragment(const struct ipv4 *h)
 {
     return h->more || h->fragment;
 }
+/* What a router does to the header at p: one hop less, and the checksum that goes with it. */
+void ipv4_hop(u8 *p);
+/* A source route (RFC 791 3.1) is among the options of a header of n bytes, or they are nonsense.
+ */
+bool ipv4_is_source_routed(const u8 *p, u32 n);
+/* The header of n bytes at `head` becomes a fragment's at out, as many bytes: `total` of all, at
+ * `offset`; of a later fragment those options that only the first has are blank (RFC 791 3.1). */
+void ipv4_fragment_header(u8 *out, const u8 *head, u32 n, u32 total, u32 offset, bool more);
 /* May a packet come from there at all (RFC 1122 3.2.1.3)? */
 bool ipv4_source_ok(u32 from);
 

@@ -5,6 +5,7 @@
 #include "net/ip/ipv6.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "lib/wire.h"
 
 enum {
     HEADER_HOPS = 0,
@@ -16,18 +17,13 @@ enum { OPTION_PAD = 0, OPTION_ALERT = 5 };
 enum { PROBLEM_FIELD = 0, PROBLEM_HEADER = 1, PROBLEM_OPTION = 2 };
 enum { ND_SOURCE_LINK = 1, ND_TARGET_LINK = 2 };
 
-static u32 ipv6_u16(const u8 *p)
-{
-    return (u32)p[0] << 8 | p[1];
-}
-
 int ipv6_parse(const u8 *p, u32 n, u32 len, struct ipv6 *out)
 {
     if (n < IPV6_HEADER || p[0] >> 4 != 6)
         return -EINVAL;
     out->tos = (u8)(p[0] << 4 | p[1] >> 4);
-    out->flow = (u32)(p[1] & 15) << 16 | ipv6_u16(p + 2);
-    out->payload = (u16)ipv6_u16(p + 4);
+    out->flow = (u32)(p[1] & 15) << 16 | wire_u16(p + 2);
+    out->payload = (u16)wire_u16(p + 4);
     out->next = p[6];
     out->hops = p[7];
     memcpy(&out->from, p + 8, sizeof(out->from));
@@ -137,8 +133,8 @@ enum ipv6_verdict ipv6_chain(const u8 *p, u32 n, u32 len, struct ipv6_chain *out
 
 void ipv6_fragment_parse(const u8 *p, struct ipv6_fragment *out)
 {
-    out->id = ipv6_u16(p + 4) << 16 | ipv6_u16(p + 6);
-    out->offset = ipv6_u16(p + 2) & 0xfff8;
+    out->id = wire_u32(p + 4);
+    out->offset = wire_u16(p + 2) & 0xfff8;
     out->more = p[3] & 1;
 }
 

@@ -102,6 +102,7 @@ static void nd_asked(struct netdev *dev, const struct nd *m, const struct ip_inf
         return;
     }
     answer.solicited = !unknown;
+    answer.router = net_conf(dev, CONF6_FORWARDING); /* RFC 4861 7.2.4 */
     nd_own_link(dev, &answer);
     if (unknown) {
         nd_send(dev, &answer, &m->target, &nd_nodes, NULL);

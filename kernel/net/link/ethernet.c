@@ -5,13 +5,9 @@
 #include "net/link/ethernet.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "lib/wire.h"
 
 #define VLAN_TAG 4
-
-static u16 ethernet_u16(const u8 *p)
-{
-    return (u16)(p[0] << 8 | p[1]);
-}
 
 int ethernet_parse(const u8 *frame, u32 n, struct ethernet *out)
 {
@@ -19,14 +15,14 @@ int ethernet_parse(const u8 *frame, u32 n, struct ethernet *out)
         return -EINVAL;
     memcpy(out->to, frame, ETHERNET_ADDR);
     memcpy(out->from, frame + ETHERNET_ADDR, ETHERNET_ADDR);
-    out->type = ethernet_u16(frame + 12);
+    out->type = wire_u16(frame + 12);
     out->vlan = 0;
     out->header = ETHERNET_HEADER;
     if (out->type == ETHERTYPE_VLAN) {
         if (n < ETHERNET_HEADER + VLAN_TAG)
             return -EINVAL;
-        out->vlan = ethernet_u16(frame + 14) & 0xfff;
-        out->type = ethernet_u16(frame + 16);
+        out->vlan = wire_u16(frame + 14) & 0xfff;
+        out->type = wire_u16(frame + 16);
         out->header = ETHERNET_HEADER + VLAN_TAG;
     }
     if (out->type < ETHERNET_MIN_TYPE || out->type == ETHERTYPE_VLAN ||

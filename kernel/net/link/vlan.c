@@ -12,7 +12,6 @@
 #include "net/link/ethernet.h"
 #include "sync/rcu.h"
 
-#define ARPHRD_ETHER 1
 #define VLAN_ID 0xfff
 #define VLAN_PARTS 16
 #define VLAN_PART 256

@@ -72,7 +72,7 @@ static inline struct packet_sock *packet_of(struct socket *s)
 }
 
 /* receive.c: the tap's call. */
-void packet_tapped(struct net_tap *t, const struct packet *p, bool sent);
+void packet_tapped(struct net_tap *t, const struct packet *p, bool sent, u32 *budget);
 ssize_t packet_recv(struct socket *s, struct socket_message *m, unsigned flags);
 int packet_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m,
                     unsigned flags, bool *last);

@@ -87,12 +87,17 @@ static bool packet_queue(struct packet_sock *ps, const struct packet *p, u32 ski
     return sock_queue_offer(s, &pm->msg);
 }
 
-static void packet_take(struct packet_sock *ps, const struct packet *p, struct packet_msg *about)
+static void packet_take(struct packet_sock *ps, const struct packet *p, struct packet_msg *about,
+                        u32 *budget)
 {
     u32 skip = ps->sock.type == SOCK_DGRAM ? about->network : 0, keep;
     const struct packet_ring *ring;
     bool fits;
 
+    if (!net_tap_pay(budget, socket_filter_cost(&ps->sock))) {
+        packet_count(ps, false);
+        return;
+    }
     keep = socket_filter_run(&ps->sock, p, skip);
     if (!keep)
         return;
@@ -104,7 +109,7 @@ static void packet_take(struct packet_sock *ps, const struct packet *p, struct p
     packet_count(ps, fits);
 }
 
-void packet_tapped(struct net_tap *t, const struct packet *p, bool sent)
+void packet_tapped(struct net_tap *t, const struct packet *p, bool sent, u32 *budget)
 {
     struct packet_sock *ps = container_of(t, struct packet_sock, tap);
     struct packet_msg about = {
@@ -127,7 +132,7 @@ void packet_tapped(struct net_tap *t, const struct packet *p, bool sent)
         about.status |= TP_STATUS_CSUMNOTREADY;
     else if (p->flags & PACKET_CSUM_VALID)
         about.status |= TP_STATUS_CSUM_VALID;
-    packet_take(ps, p, &about);
+    packet_take(ps, p, &about, budget);
 }
 
 int packet_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m,

@@ -15,6 +15,7 @@
 #define SIOCOUTQ 0x5411
 
 static const struct socket_ops packet_ops;
+static void packet_release(struct socket *s);
 static struct slab_cache *packet_sock_cache;
 static u32 packet_ns_offset;
 
@@ -36,23 +37,27 @@ struct packet_ns *packet_ns_of(struct net_ns *ns)
     return net_part(ns, packet_ns_offset);
 }
 
-/* What it hears of changes. */
-static void packet_listen(struct packet_sock *ps, u16 protocol, u32 device) REQUIRES(ps->config)
+/* What it hears from here on. -ENOBUFS: too many see that device, or all: it hears nothing. */
+static int packet_listen(struct packet_sock *ps, u16 protocol, u32 device) REQUIRES(ps->config)
 {
+    int err = 0;
+
     ASSERT_HELD(&ps->config);
     if (ps->tapping)
         net_tap_remove(&ps->tap);
     WRITE_ONCE(ps->protocol, protocol);
     WRITE_ONCE(ps->device, device);
     ps->tap.device = device;
-    ps->tapping = protocol;
-    if (ps->tapping)
-        net_tap_add(&ps->tap);
+    if (protocol)
+        err = net_tap_add(&ps->tap);
+    ps->tapping = protocol && !err;
+    return err;
 }
 
 static struct socket *packet_create(struct net_ns *ns, int type, int protocol)
 {
     struct packet_sock *ps;
+    int err;
 
     if (!cred_capable(current_cred(), ns->user_ns, CAP_NET_RAW))
         return ERR_PTR(-EPERM);
@@ -68,9 +73,12 @@ static struct socket *packet_create(struct net_ns *ns, int type, int protocol)
     ps->sock.protocol = (u8)protocol;
     socket_init(&ps->sock, &packet_ops, ns, &packet_ns_of(ns)->list, AF_PACKET, type);
     mutex_lock(&ps->config);
-    packet_listen(ps, __builtin_bswap16((u16)protocol), 0);
+    err = packet_listen(ps, __builtin_bswap16((u16)protocol), 0);
     mutex_unlock(&ps->config);
-    return &ps->sock;
+    if (!err)
+        return &ps->sock;
+    packet_release(&ps->sock);
+    return ERR_PTR(err);
 }
 
 static int packet_bind(struct socket *s, const struct sock_addr *sa, u32 len,
@@ -80,6 +88,7 @@ static int packet_bind(struct socket *s, const struct sock_addr *sa, u32 len,
     struct netdev *dev = NULL;
     struct sockaddr_ll a;
     u16 protocol;
+    int err;
 
     if (len < sizeof(a))
         return -EINVAL;
@@ -93,15 +102,15 @@ static int packet_bind(struct socket *s, const struct sock_addr *sa, u32 len,
     }
     protocol = __builtin_bswap16(a.protocol);
     mutex_lock(&ps->config);
-    packet_listen(ps, protocol ? protocol : ps->protocol, (u32)a.index);
+    err = packet_listen(ps, protocol ? protocol : ps->protocol, (u32)a.index);
     mutex_unlock(&ps->config);
-    if (dev && !(READ_ONCE(dev->flags) & NETDEV_UP)) {
+    if (!err && dev && !(READ_ONCE(dev->flags) & NETDEV_UP)) {
         WRITE_ONCE(s->error, ENETDOWN);
         socket_wake(s, POLLERR);
     }
     if (dev)
         netdev_put(dev);
-    return 0;
+    return err;
 }
 
 static int packet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len)
@@ -158,7 +167,7 @@ static void packet_release(struct socket *s)
 
     list_init(&lost);
     mutex_lock(&ps->config);
-    packet_listen(ps, 0, 0);
+    (void)packet_listen(ps, 0, 0);
     packet_leave_all(ps);
     mutex_unlock(&ps->config);
     packet_ring_free(ps);

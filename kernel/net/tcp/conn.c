@@ -19,7 +19,8 @@ void tcp_set_mss(struct tcp_conn *c)
     if (c->options.maxseg)
         mss = MIN(mss, c->options.maxseg);
     mss = MAX(mss, (u32)TCP_MSS_LEAST);
-    c->mss = mss - (c->times_ok ? TCP_TIME_OPTION : 0);
+    mss -= c->times_ok ? TCP_TIME_OPTION : 0;
+    c->mss = MIN(mss, TCP_PAYLOAD_MOST); /* a full segment fits into one answer of output */
     c->congestion.mss = c->mss;
     c->congestion.window = MAX(c->congestion.window, c->mss);
 }

@@ -7,7 +7,6 @@
 
 #define PACE_LEAST (2 * TCP_MS) /* a round trip below that is too short for timers to matter */
 #define PACE_CREDIT TCP_MS      /* what a timer that comes late may make up for */
-#define SEND_MOST (TCP_SEND_MOST - TCP_HEADER_MAX - 40) /* 40: the IP header */
 
 static u32 output_min(u32 a, u32 b)
 {
@@ -151,8 +150,8 @@ static u32 output_most(const struct tcp_conn *c)
     u64 gap = output_gap(c, c->mss);
 
     if (!gap)
-        return SEND_MOST;
-    return (u32)MIN(MAX(c->mss * TCP_MS / gap, 2ULL * c->mss), (u64)SEND_MOST);
+        return TCP_PAYLOAD_MOST;
+    return (u32)MIN(MAX(c->mss * TCP_MS / gap, 2ULL * c->mss), (u64)TCP_PAYLOAD_MOST);
 }
 
 static bool output_paced(struct tcp_conn *c, u64 now)
@@ -251,7 +250,7 @@ static bool output_defers(const struct tcp_conn *c, u32 n)
 {
     u32 window = output_min(c->congestion.window, c->snd_wnd);
     u64 rate = c->srtt > TCP_MS ? window * TCP_MS / c->srtt : window;
-    u32 goal = output_min(output_min(window / 3, (u32)rate), SEND_MOST);
+    u32 goal = output_min(output_min(window / 3, (u32)rate), TCP_PAYLOAD_MOST);
 
     return c->phase == TCP_PHASE_OPEN && n + c->mss <= goal && tcp_pipe(c) >= 2 * c->mss;
 }
@@ -336,7 +335,7 @@ static bool output_tail(struct tcp_conn *c, u64 now, struct tcp_out *out)
         back = (r->end - r->seq - 1) % c->mss + 1;
         if (back < r->end - r->seq && tcp_record_split(c, r, r->end - back))
             r = tcp_records_last(c);
-        output_again(c, now, r, SEND_MOST, out);
+        output_again(c, now, r, TCP_PAYLOAD_MOST, out);
     }
     c->tail_sent = true;
     c->tail_end = c->snd_nxt;

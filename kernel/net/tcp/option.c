@@ -91,7 +91,9 @@ int tcp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
 
     if (o && o->name == TCP_QUICKACK)
         WRITE_ONCE(t->quick_ack, v != 0);
-    if (t->wire)
+    if (t->wire && o && (o->name == TCP_CORK || o->name == TCP_NODELAY))
+        tcp_wire_hold(t->wire, o->name == TCP_CORK, v);
+    else if (t->wire)
         tcp_wire_options(t->wire);
     return 0;
 }

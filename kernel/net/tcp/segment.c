@@ -6,37 +6,16 @@
 #include "net/tcp/segment.h"
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "lib/wire.h"
 
 enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SCALE = 3, OPT_SACK_OK = 4, OPT_SACK = 5 };
 enum { OPT_TIME = 8 };
-
-static u16 segment_u16(const u8 *p)
-{
-    return (u16)(p[0] << 8 | p[1]);
-}
-
-static u32 segment_u32(const u8 *p)
-{
-    return (u32)p[0] << 24 | (u32)p[1] << 16 | (u32)p[2] << 8 | p[3];
-}
-
-static u8 *segment_put_u16(u8 *p, u32 v)
-{
-    p[0] = (u8)(v >> 8);
-    p[1] = (u8)v;
-    return p + 2;
-}
-
-static u8 *segment_put_u32(u8 *p, u32 v)
-{
-    return segment_put_u16(segment_put_u16(p, v >> 16), v & 0xffff);
-}
 
 /* Blocks that are empty or run backwards are left out. */
 static void segment_parse_sacks(const u8 *p, u32 n, struct tcp_segment *out)
 {
     for (u32 at = 2; at + 8 <= n && out->nr_sacks < TCP_SACKS; at += 8) {
-        struct tcp_sack sack = {segment_u32(p + at), segment_u32(p + at + 4)};
+        struct tcp_sack sack = {wire_u32(p + at), wire_u32(p + at + 4)};
 
         if (tcp_before(sack.from, sack.to))
             out->sacks[out->nr_sacks++] = sack;
@@ -50,7 +29,7 @@ static void segment_parse_option(const u8 *p, u32 n, struct tcp_segment *out)
     bool syn = out->flags & TCP_SYN;
 
     if (p[0] == OPT_MSS && n == 4 && syn) {
-        out->mss = segment_u16(p + 2);
+        out->mss = wire_u16(p + 2);
         out->has |= TCP_HAS_MSS;
     } else if (p[0] == OPT_SCALE && n == 3 && syn) {
         out->scale = MIN(p[2], (u8)TCP_SCALE_MAX);
@@ -60,8 +39,8 @@ static void segment_parse_option(const u8 *p, u32 n, struct tcp_segment *out)
     } else if (p[0] == OPT_SACK && n >= 10 && (n - 2) % 8 == 0 && !syn) {
         segment_parse_sacks(p, n, out);
     } else if (p[0] == OPT_TIME && n == 10) {
-        out->time = segment_u32(p + 2);
-        out->echo = segment_u32(p + 6);
+        out->time = wire_u32(p + 2);
+        out->echo = wire_u32(p + 6);
         out->has |= TCP_HAS_TIME;
     }
 }
@@ -93,14 +72,14 @@ int tcp_segment_parse(const u8 *p, u32 n, u32 len, struct tcp_segment *out)
     if (header < TCP_HEADER || header > n || header > len)
         return -EINVAL;
     *out = (struct tcp_segment){
-        .from_port = segment_u16(p),
-        .to_port = segment_u16(p + 2),
-        .seq = segment_u32(p + 4),
-        .ack = segment_u32(p + 8),
+        .from_port = wire_u16(p),
+        .to_port = wire_u16(p + 2),
+        .seq = wire_u32(p + 4),
+        .ack = wire_u32(p + 8),
         .header = (u8)header,
         .flags = p[13],
-        .window = segment_u16(p + 14),
-        .urgent = segment_u16(p + 18),
+        .window = wire_u16(p + 14),
+        .urgent = wire_u16(p + 18),
         .len = len - header,
     };
     segment_parse_options(p + TCP_HEADER, header - TCP_HEADER, out);
@@ -135,9 +114,9 @@ static u8 *segment_put_sacks(u8 *p, const struct tcp_segment *s)
 
     if (!n)
         return p;
-    p = segment_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK << 8 | (2 + n * 8));
+    p = wire_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK << 8 | (2 + n * 8));
     for (u32 i = 0; i < n; i++)
-        p = segment_put_u32(segment_put_u32(p, s->sacks[i].from), s->sacks[i].to);
+        p = wire_put_u32(wire_put_u32(p, s->sacks[i].from), s->sacks[i].to);
     return p;
 }
 
@@ -145,28 +124,28 @@ static u8 *segment_put_sacks(u8 *p, const struct tcp_segment *s)
 static u8 *segment_put_options(u8 *p, const struct tcp_segment *s)
 {
     if (s->has & TCP_HAS_MSS)
-        p = segment_put_u32(p, (u32)OPT_MSS << 24 | 4 << 16 | s->mss);
+        p = wire_put_u32(p, (u32)OPT_MSS << 24 | 4 << 16 | s->mss);
     if (s->has & TCP_HAS_SACK_OK)
-        p = segment_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | 2);
+        p = wire_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | 2);
     if (s->has & TCP_HAS_TIME) {
-        p = segment_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIME << 8 | 10);
-        p = segment_put_u32(segment_put_u32(p, s->time), s->echo);
+        p = wire_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIME << 8 | 10);
+        p = wire_put_u32(wire_put_u32(p, s->time), s->echo);
     }
     if (s->has & TCP_HAS_SCALE)
-        p = segment_put_u32(p, OPT_NOP << 24 | OPT_SCALE << 16 | 3 << 8 | s->scale);
+        p = wire_put_u32(p, OPT_NOP << 24 | OPT_SCALE << 16 | 3 << 8 | s->scale);
     return segment_put_sacks(p, s);
 }
 
 u32 tcp_segment_build(u8 out[TCP_HEADER_MAX], const struct tcp_segment *s)
 {
     u32 header = tcp_segment_header(s);
-    u8 *p = segment_put_u16(segment_put_u16(out, s->from_port), s->to_port);
+    u8 *p = wire_put_u16(wire_put_u16(out, s->from_port), s->to_port);
 
-    p = segment_put_u32(segment_put_u32(p, s->seq), s->ack);
+    p = wire_put_u32(wire_put_u32(p, s->seq), s->ack);
     *p++ = (u8)(header / 4 << 4);
     *p++ = (u8)s->flags;
-    p = segment_put_u16(p, s->window);
-    p = segment_put_u16(segment_put_u16(p, 0), s->urgent);
+    p = wire_put_u16(p, s->window);
+    p = wire_put_u16(wire_put_u16(p, 0), s->urgent);
     segment_put_options(p, s);
     return header;
 }

@@ -96,6 +96,8 @@ void tcp_wire_window_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock
 void tcp_wire_tune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
 /* They have changed. */
 void tcp_wire_options(struct tcp_wire *w);
+/* TCP_CORK, or else TCP_NODELAY, has changed: programs do that with each answer. */
+void tcp_wire_hold(struct tcp_wire *w, bool cork, bool on);
 /* Takes a connection apart that has ended. */
 void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a) REQUIRES(w->sock->inet.sock.lock);
 /* Ends at once, with a reset. */

@@ -87,6 +87,22 @@ void tcp_wire_options_locked(struct tcp_wire *w)
     };
 }
 
+void tcp_wire_hold(struct tcp_wire *w, bool cork, bool on)
+{
+    struct tcp_options *o = &w->conn.options;
+    struct tcp_after a;
+
+    tcp_after_init(&a);
+    spin_lock(&w->sock->inet.sock.lock);
+    *(cork ? &o->cork : &o->no_delay) = on;
+    if (!w->open || cork == on) { /* nothing goes for it */
+        spin_unlock(&w->sock->inet.sock.lock);
+        return;
+    }
+    tcp_conn_push(&w->conn);
+    tcp_wire_unlock(w, &a);
+}
+
 void tcp_wire_options(struct tcp_wire *w)
 {
     struct tcp_after a;

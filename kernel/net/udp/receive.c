@@ -5,6 +5,7 @@
  * costs is bounded: UDP_GROUP_MOST receivers.
  */
 #include "lib/log.h"
+#include "lib/wire.h"
 #include "net/core/device.h"
 #include "net/core/filter.h"
 #include "net/ip/addr.h"
@@ -17,11 +18,6 @@ COUNTER(net_udp_bad);
 COUNTER(net_udp_unheard);
 COUNTER(net_udp_lost);
 
-static u16 udp_word(const u8 *at)
-{
-    return (u16)(at[0] << 8 | at[1]);
-}
-
 /* Without a checksum: never IPv6, unless the receiver allows it (RFC 6935). */
 static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, bool none)
 {
@@ -32,7 +28,7 @@ static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, bool non
 static const u8 *udp_header(struct packet *p)
 {
     const u8 *at = packet_need(p, UDP_HEADER);
-    u32 len = at ? udp_word(at + 4) : 0;
+    u32 len = at ? wire_u16(at + 4) : 0;
 
     if (len < UDP_HEADER || len > p->len)
         return NULL;
@@ -142,16 +138,16 @@ static void udp_receive(struct packet *p, const struct ip_info *h)
     struct ip_end to = {.addr = h->to}, from = {.addr = h->from};
     bool unsummed;
 
-    if (!at || !udp_sum_ok(p, h, !udp_word(at + 6))) {
+    if (!at || !udp_sum_ok(p, h, !wire_u16(at + 6))) {
         COUNT(net_udp_bad);
         NET_COUNT_UDP(p->dev->ns, MIB_UDP_ERRORS, !ip_is_v4(&h->to));
         NET_COUNT_UDP(p->dev->ns, MIB_UDP_SUMS, !ip_is_v4(&h->to));
         packet_free(p);
         return;
     }
-    unsummed = !udp_word(at + 6) && !ip_is_v4(&h->to);
-    from.port = udp_word(at);
-    to.port = udp_word(at + 2);
+    unsummed = !wire_u16(at + 6) && !ip_is_v4(&h->to);
+    from.port = wire_u16(at);
+    to.port = wire_u16(at + 2);
     if (ip_needs_scope(&h->to))
         to.scope = h->device;
     if (!to.port)
@@ -164,26 +160,43 @@ static void udp_receive(struct packet *p, const struct ip_info *h)
         packet_free(p);
 }
 
-/* at: the header of a datagram that came back, which need not be one that was sent. */
+/* Who may have sent a datagram that came back, or NULL; at: its header, which need not be one that
+ * was sent. */
+static struct inet_sock *udp_sender(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
+                                    struct ip_end *them)
+{
+    struct ip_end us = {.addr = h->from};
+
+    if (n < UDP_HEADER)
+        return NULL;
+    us.port = wire_u16(at);
+    *them = (struct ip_end){.addr = h->to, .port = wire_u16(at + 2)};
+    if (ip_needs_scope(&h->from))
+        us.scope = h->device;
+    return us.port ? port_find(&udp_ns_of(ns)->ports, &us, them, h->device) : NULL;
+}
+
+static bool udp_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n)
+{
+    struct ip_end them;
+    struct inet_sock *s = udp_sender(ns, h, at, n, &them);
+
+    if (s)
+        socket_put(&s->sock);
+    return s;
+}
+
 static void udp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
                       const struct ip_error *e)
 {
-    struct ip_end us = {.addr = h->from}, them = {.addr = h->to};
-    struct inet_sock *s;
+    struct ip_end them;
+    struct inet_sock *s = udp_sender(ns, h, at, n, &them);
 
-    if (n < UDP_HEADER)
-        return;
-    us.port = udp_word(at);
-    them.port = udp_word(at + 2);
-    if (ip_needs_scope(&h->from))
-        us.scope = h->device;
-    if (!us.port)
-        return;
-    s = port_find(&udp_ns_of(ns)->ports, &us, &them, h->device);
     if (!s)
         return;
     inet_error(s, e, &them, at + UDP_HEADER, n - UDP_HEADER);
     socket_put(&s->sock);
 }
 
-IP_PROTOCOL(udp) = {.protocol = IPPROTO_UDP, .receive = udp_receive, .error = udp_error};
+IP_PROTOCOL(udp) = {
+    .protocol = IPPROTO_UDP, .receive = udp_receive, .error = udp_error, .sent = udp_sent};

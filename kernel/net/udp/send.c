@@ -75,7 +75,7 @@ static __always_inline int udp_put(struct udp_sock *u, struct inet_sock *r, stru
     int err = 0;
 
     um = (struct udp_msg *)sock_msg_create(offsetof(struct udp_msg, data), data, n,
-                                           r->sock.timestamp, &err);
+                                           socket_stamps(&r->sock), &err);
     if (!um)
         return err;
     um->from = (struct ip_end){.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
@@ -162,8 +162,12 @@ void udp_drop_pending(struct udp_sock *u)
 static int udp_go(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
                   unsigned flags)
 {
+    int err = likely(!w->way.path.dev) ? udp_deliver(u, data, w) : udp_transmit(u, data, w, flags);
+
     NET_COUNT_UDP(u->inet.sock.ns, MIB_UDP_OUT, !ip_is_v4(&w->to.addr));
-    return likely(!w->way.path.dev) ? udp_deliver(u, data, w) : udp_transmit(u, data, w, flags);
+    if (!err && unlikely(READ_ONCE(u->inet.sock.stamping) & SOCKET_STAMP_SENT))
+        inet_stamp_sent(&u->inet, &w->to);
+    return err;
 }
 
 int udp_flush(struct udp_sock *u)

@@ -4,6 +4,7 @@
  * device, and what is under way is bounded by sndbuf (core/sending.h).
  */
 #include "lib/log.h"
+#include "lib/wire.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
 #include "net/core/sending.h"
@@ -73,12 +74,6 @@ static int udp_device_event(struct netdev *dev, enum net_device_event event)
 }
 NET_DEVICE_HOOK(udp) = {udp_device_event};
 
-static void udp_put_word(u8 *at, u16 v)
-{
-    at[0] = (u8)(v >> 8);
-    at[1] = (u8)v;
-}
-
 /* One datagram with the next n bytes of data; NULL with *err. */
 static struct packet *udp_packet(struct udp_sock *u, struct iov_iter *data, u32 n,
                                  const struct udp_way *w, int *err)
@@ -89,10 +84,10 @@ static struct packet *udp_packet(struct udp_sock *u, struct iov_iter *data, u32 
     *err = -ENOBUFS;
     if (!at)
         return NULL;
-    udp_put_word(at, READ_ONCE(u->inet.local.port));
-    udp_put_word(at + 2, w->to.port);
-    udp_put_word(at + 4, (u16)(UDP_HEADER + n));
-    udp_put_word(at + 6, 0);
+    wire_put_u16(at, READ_ONCE(u->inet.local.port));
+    wire_put_u16(at + 2, w->to.port);
+    wire_put_u16(at + 4, (u16)(UDP_HEADER + n));
+    wire_put_u16(at + 6, 0);
     *err = sock_packet_fill(p, data, n);
     if (!*err)
         *err = sock_send_count(&u->inet.sock, p);

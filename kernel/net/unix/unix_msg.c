@@ -57,7 +57,7 @@ struct sock_msg *unix_msg_make(struct socket *s, struct socket *to, struct socke
                                int *err)
 {
     struct sock_msg *msg =
-        sock_msg_create(offsetof(struct unix_msg, data), m->data, n, to->timestamp, err);
+        sock_msg_create(offsetof(struct unix_msg, data), m->data, n, socket_stamps(to), err);
     struct unix_msg *um = unix_msg_of(msg);
 
     if (!msg)
