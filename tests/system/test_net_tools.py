@@ -14,6 +14,7 @@ from engine_fixture import busybox_layer, docker_archive, tar
 from python_image import Layer, libraries
 from suite import expect, expect_in, main
 
+TOOLS = ("iproute2", "net-tools", "procps", "udev")
 RUN = "run --rm --cap-add NET_ADMIN --cap-add NET_RAW tools sh /script"
 # busybox has an `ip` of its own in its shell.
 HEAD = "export PATH=/usr/sbin:/sbin:/bin:/usr/bin; ip() { /bin/ip \"$@\"; }\n"
@@ -73,6 +74,45 @@ kill $m; cat /tmp/heard
 """, ("iproute2",), ("bin/ip",))
     expect_in("d0: <BROADCAST,MULTICAST> mtu 1500", out)
     expect_in("Deleted", out)
+
+
+def test_udev_looks_at_devices_and_hears_of_them():
+    out = outcome("""
+ip link add d0 type dummy || exit 1
+/bin/udevadm info /sys/class/net/d0 || exit 2
+/bin/udevadm monitor --kernel --property > /tmp/heard & m=$!
+for i in $(seq 300); do grep -q " 15 .* 00000001" /proc/net/netlink && break; usleep 10000; done
+ip link set d0 name d1; ip link del d1
+for i in $(seq 300); do grep -q "ACTION=remove" /tmp/heard && break; usleep 10000; done
+kill $m; cat /tmp/heard
+readlink /sys/class/net/lo; cat /sys/class/net/lo/operstate /sys/class/net/lo/mtu
+""", TOOLS, ("bin/ip", "bin/udevadm"))
+    expect_in("P: /devices/virtual/net/d0", out)
+    expect_in("E: INTERFACE=d0", out)
+    expect_in("E: SUBSYSTEM=net", out)
+    expect_in("move     /devices/virtual/net/d1 (net)", out)
+    expect_in("DEVPATH_OLD=/devices/virtual/net/d0", out)
+    expect_in("remove   /devices/virtual/net/d1 (net)", out)
+    expect_in("../../devices/virtual/net/lo\nunknown\n65536", out)
+
+
+def test_counts_and_sysctls_are_shown():
+    out = outcome("""
+ping -c 2 127.0.0.1 > /dev/null; ping -c 1 ::1 > /dev/null
+/bin/netstat -s || exit 1
+/usr/bin/nstat -asz > /tmp/all || exit 2
+grep -E "^(IcmpInEchos|Icmp6InEchos|IpInDelivers|TcpActiveOpens) " /tmp/all
+/sbin/sysctl net.ipv4.ip_default_ttl net.ipv6.conf.lo.hop_limit net.ipv4.tcp_rmem || exit 3
+/sbin/sysctl -a > /tmp/values 2> /tmp/errors || exit 4
+grep -c "^net" /tmp/values
+""", TOOLS, ("bin/netstat", "usr/bin/nstat", "sbin/sysctl"))
+    expect_in("4 ICMP messages received", out)
+    expect_in("total packets received", out)
+    expect_in("IcmpInEchos                     2 ", out)
+    expect_in("Icmp6InEchos                    1 ", out)
+    expect_in("net.ipv4.ip_default_ttl = 64", out)
+    expect_in("net.ipv6.conf.lo.hop_limit = 64", out)
+    expect_in("net.ipv4.tcp_rmem = 4096\t212992\t6291456", out)
 
 
 def test_iproute2_configures_addresses_routes_rules_and_neighbours():

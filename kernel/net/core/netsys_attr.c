@@ -287,8 +287,14 @@ static int netsys_store_uevent(struct netdev *dev, char *text)
         memcpy(more, none, sizeof(none));
         u.n = sizeof(none);
     }
-    if (!err)
+    if (err)
+        return err;
+    net_config_lock(dev->ns);
+    if (READ_ONCE(dev->flags) & NETDEV_GONE)
+        err = -ENODEV;
+    else
         net_event(dev->ns, NET_EVENT_ASKED, &u, 0);
+    net_config_unlock(dev->ns);
     return err;
 }
 

@@ -388,25 +388,38 @@ int net_device_sys_path(struct netdev *dev, const char *name, char *out, u32 n)
     return len + snprintf(out + len, n - (u32)len, "/net/%s", name);
 }
 
-static ssize_t netsys_readlink(struct pseudo_node *node, char *buf, size_t size)
+/* The link's text, of a device that is there: so its parent is. */
+static int netsys_link_text(const struct netsys_node *n, char *text, u32 size)
 {
-    const struct netsys_node *n = node->priv;
-    char text[NETSYS_PATH + 32], path[NETSYS_PATH], name[NETDEV_NAME];
+    char path[NETSYS_PATH], name[NETDEV_NAME];
     unsigned ups;
     int len = 0;
 
-    if (n->kind == NETSYS_PARENT) {
-        len = snprintf(text, sizeof(text), "../../../%s", n->dev->parent->name);
-    } else if (n->kind == NETSYS_CLASS_LINK) {
+    if (n->kind == NETSYS_PARENT)
+        return snprintf(text, size, "../../../%s", n->dev->parent->name);
+    if (n->kind == NETSYS_CLASS_LINK) {
         net_device_name(n->dev, name);
         len = net_device_sys_path(n->dev, name, path, sizeof(path));
-        len = len < 0 ? len : snprintf(text, sizeof(text), "../../%s", path);
-    } else {
-        ups = n->dev->parent ? device_path_depth(n->dev->parent) + 2 : 4;
-        for (unsigned i = 0; i < ups && (u32)len + 16 < sizeof(text); i++)
-            len += snprintf(text + len, sizeof(text) - (u32)len, "../");
-        len += snprintf(text + len, sizeof(text) - (u32)len, "class/net");
+        return len < 0 ? len : snprintf(text, size, "../../%s", path);
     }
+    ups = n->dev->parent ? device_path_depth(n->dev->parent) + 2 : 4;
+    for (unsigned i = 0; i < ups && (u32)len + 16 < size; i++)
+        len += snprintf(text + len, size - (u32)len, "../");
+    return len + snprintf(text + len, size - (u32)len, "class/net");
+}
+
+/* Under the namespace's config a device that has not begun to go does not end, nor does what it is
+ * of. */
+static ssize_t netsys_readlink(struct pseudo_node *node, char *buf, size_t size)
+{
+    const struct netsys_node *n = node->priv;
+    char text[NETSYS_PATH + 32];
+    int len = -ENODEV;
+
+    net_config_lock(n->ns);
+    if (!(READ_ONCE(n->dev->flags) & NETDEV_GONE))
+        len = netsys_link_text(n, text, sizeof(text));
+    net_config_unlock(n->ns);
     if (len < 0 || (size_t)len > size)
         return len < 0 ? len : -ENAMETOOLONG;
     memcpy(buf, text, (size_t)len);

@@ -66,6 +66,7 @@ static void forward_find(const struct packet *p, const struct ip_info *info,
 static void forward_send(struct packet *p, const struct forward_way *way, u16 protocol)
 {
     COUNT(net_ip_forwarded);
+    NET_COUNT_IP(way->dev->ns, MIB_FORWARDED, protocol != ETHERTYPE_IPV4);
     p->protocol = protocol;
     packet_arrived(p);
     (void)neighbour_output(ip_neighbours(way->dev->ns), way->dev, &way->next, p);
@@ -202,6 +203,7 @@ void forward_v4(struct packet *p, const struct ipv4 *h, const struct ip_info *in
     if (!net_conf(p->dev, CONF4_FORWARDING) || p->kind != PACKET_HOST || !forward_to_ok(h->to) ||
         !h->from || ipv4_is_source_routed(p->head + p->network, h->header)) {
         COUNT(net_ip_not_forwarded);
+        NET_COUNT_IP(p->dev->ns, MIB_IN_ADDRESSES, !ip_is_v4(&info->to));
         packet_free(p);
         return;
     }
@@ -266,6 +268,7 @@ void forward_v6(struct packet *p, const struct ipv6 *h, struct ip_info *info)
     if (!net_conf_all(p->dev->ns, CONF6_FORWARDING) || p->kind != PACKET_HOST ||
         ip_is_any(&h->from) || ip_is_multicast(&h->to) || ip_is_link_local(&h->to)) {
         COUNT(net_ip_not_forwarded);
+        NET_COUNT_IP(p->dev->ns, MIB_IN_ADDRESSES, !ip_is_v4(&info->to));
         packet_free(p);
         return;
     }
