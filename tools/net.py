@@ -168,7 +168,8 @@ class Cards:
         """For the kernel's command line: the engine opens its API, and how it is reached from here."""
         if not self.user:
             return []
-        return [f"bothy.api=tcp://0.0.0.0:{API_PORT}", f"bothy.api.seen=tcp://{self.api.host}:{self.api.port}"]
+        gateway = self.user.network() + "2"  # whom a forwarded connection comes from
+        return [f"bothy.api=tcp://0.0.0.0:{API_PORT},from={gateway}", f"bothy.api.seen=tcp://{self.api.host}:{self.api.port}"]
 
 
 class Wired(argparse.Action):

@@ -12,7 +12,10 @@ import sys
 import threading
 
 ANSWER_S, PAUSE_S, PAUSE_MAX_S = 20, 0.5, 5
-EVENTS_MAX = 1 << 20  # bytes of one line
+EVENTS_MAX = 1 << 16  # bytes that are read at once; what they say does not matter, the list does
+LIST_MAX = 32 << 20  # bytes of the list of containers
+PORTS_MAX = 1000  # that are forwarded; further ones are left out
+BREATH_S = 0.2  # between two looks at the list, however much happens
 FILTERS = "%7B%22type%22%3A%5B%22container%22%5D%7D"
 
 
@@ -25,7 +28,7 @@ def wanted_of(containers, network):
             if kind in ("tcp", "udp") and isinstance(number, int) and 0 < number < 65536 and \
                is_reached(port.get("IP") or "0.0.0.0", network):
                 wanted.add((kind, number))
-    return wanted
+    return set(sorted(wanted)[:PORTS_MAX])
 
 
 def is_reached(text, network):
@@ -51,7 +54,7 @@ class Ports(threading.Thread):
             try:
                 self.follow()
                 pause = PAUSE_S
-            except (OSError, http.client.HTTPException, ValueError, TypeError, AttributeError):  # no API, or no list of its
+            except (OSError, http.client.HTTPException, ValueError, TypeError, AttributeError, RecursionError):  # no API, or no list of its
                 pause = min(pause * 2, PAUSE_MAX_S)
 
     def stop(self):
@@ -73,7 +76,7 @@ class Ports(threading.Thread):
         try:
             line.settimeout(None)
             self.reconcile()
-            while events.readline(EVENTS_MAX):
+            while events.read1(EVENTS_MAX) and not self.over.wait(BREATH_S):
                 self.reconcile()
         finally:
             line.close()
@@ -81,7 +84,10 @@ class Ports(threading.Thread):
     def reconcile(self):
         line, answer = self.ask("/containers/json", ANSWER_S)
         try:
-            wanted = wanted_of(json.loads(answer.read()), self.cards.user.network())
+            text = answer.read(LIST_MAX + 1)
+            if len(text) > LIST_MAX:
+                raise ValueError("the list of containers is too long")
+            wanted = wanted_of(json.loads(text), self.cards.user.network())
         finally:
             line.close()
         # The command line's own forwards come first.

@@ -21,7 +21,7 @@ WITHIN = {
     "kernel/hv": {"": 0, "emul": 0, "vcpu": 1, "memory": 2, "svm": 3, "vmx": 3, "irq": 3, "regs": 4, "run": 5,
                   "file": 6},
     "kernel/net": {"core": 0, "link": 1, "ip": 2, "tcp": 3, "udp": 3, "raw": 3, "unix": 3, "packet": 3, "filter": 3,
-                   "netlink": 3, "": 4},
+                   "netlink": 3, "diag": 4, "": 5},
     "drivers": {"": 0, "*": 1},
     "userland": {"": 0, "*": 1},
 }

@@ -16,7 +16,6 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-#define ARPHRD_ETHER 1
 #define MTU_DEFAULT 1500
 #define MTU_MIN 68
 #define VENDOR_INTEL 0x8086

@@ -118,10 +118,11 @@ int e1000_rx_open(struct e1000 *e)
     struct e1000_rx *rx = &e->rx;
 
     ASSERT_HELD(&e->run);
-    netdev_pool_init(&rx->pool, &e->pci->dev, NETDEV_BUFFER);
     rx->buffers = kcalloc(E1000_RX_RING, sizeof(*rx->buffers));
-    if (!rx->buffers)
+    if (!rx->buffers || netdev_pool_init(&rx->pool, &e->pci->dev, NETDEV_BUFFER, E1000_RX_RING)) {
+        e1000_rx_close(e);
         return -ENOMEM;
+    }
     for (u32 i = 0; i < E1000_RX_RING; i++)
         if (!netdev_buffer_fill(&rx->pool, &rx->buffers[i])) {
             e1000_rx_close(e);

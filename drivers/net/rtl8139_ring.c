@@ -88,10 +88,11 @@ void rtl_rx_reset(struct rtl *r)
 int rtl_rx_open(struct rtl *r)
 {
     ASSERT_HELD(&r->run);
-    netdev_pool_init(&r->pool, &r->pci->dev, NETDEV_BUFFER);
     r->buffers = kcalloc(RTL_RING, sizeof(*r->buffers));
-    if (!r->buffers)
+    if (!r->buffers || netdev_pool_init(&r->pool, &r->pci->dev, NETDEV_BUFFER, RTL_RING)) {
+        rtl_rx_close(r);
         return -ENOMEM;
+    }
     for (u32 i = 0; i < RTL_RING; i++)
         if (!netdev_buffer_fill(&r->pool, &r->buffers[i])) {
             rtl_rx_close(r);

@@ -168,9 +168,11 @@ int vnet_rx_make(struct vnet_pair *pair)
     struct vnet_rx *rx = &pair->rx;
     bool joined = pair->v->merge && virtio_has(pair->v->vdev, F_GUEST_SEGMENTS);
 
-    netdev_pool_init(&rx->pool, virtio_dma(pair->v->vdev), joined ? PAGE_SIZE : NETDEV_BUFFER);
     rx->buffers = kcalloc(rx->vq->ring.num, sizeof(*rx->buffers));
-    return rx->buffers ? 0 : -ENOMEM;
+    if (!rx->buffers)
+        return -ENOMEM;
+    return netdev_pool_init(&rx->pool, virtio_dma(pair->v->vdev),
+                            joined ? PAGE_SIZE : NETDEV_BUFFER, rx->vq->ring.num);
 }
 
 int vnet_rx_fill(struct vnet_pair *pair)

@@ -24,13 +24,22 @@ void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev
     dev->ops = ops;
     dev->queues = queues;
     dev->nr_queues = (u16)nr_queues;
-    mutex_init(&dev->config, RANK_DRIVER, 20, "netdev config");
+    mutex_init(&dev->config, RANK_DRIVER, NETDEV_CONFIG_ORDER, "netdev config");
     refcount_init(&dev->ref, 1);
     dev->tx_queue_len = NETDEV_BACKLOG;
     list_init(&dev->node);
     netdev_config_init(dev);
     for (unsigned i = 0; i < nr_queues; i++)
         netdev_queue_init(&queues[i], dev, i);
+}
+
+int netdev_stack(struct netdev *dev, const struct netdev *lower)
+{
+    if (lower->depth >= NETDEV_DEPTH)
+        return -EMLINK;
+    dev->depth = lower->depth + 1;
+    mutex_init(&dev->config, RANK_DRIVER, NETDEV_CONFIG_ORDER + dev->depth, "netdev config");
+    return 0;
 }
 
 int netdev_register(struct netdev *dev, const char *name)
@@ -176,9 +185,15 @@ static int netdev_give_locked(struct netdev_queue *q, struct packet *p, bool mor
 static int netdev_queue_locked(struct netdev_queue *q, struct packet *p, bool more)
     REQUIRES(q->lock)
 {
-    int err = q->stopped ? -EBUSY : netdev_give_locked(q, p, more);
+    int err;
 
     ASSERT_HELD(&q->lock);
+    if (unlikely(p->vlan) && !netdev_tag(p)) {
+        q->tx_errors++;
+        packet_free(p);
+        return -ENOBUFS;
+    }
+    err = q->stopped ? -EBUSY : netdev_give_locked(q, p, more);
     if (err != -EBUSY)
         return err;
     if (q->nr_backlog >= READ_ONCE(q->dev->tx_queue_len)) {
@@ -198,6 +213,30 @@ static int netdev_transmit_traced(struct netdev *dev, struct packet *p)
 {
     TRACE(net_transmit, dev->index, p->hash, p->len);
     return netdev_transmit(dev, p);
+}
+
+/* The device below gets p. */
+static int netdev_pass(struct netdev *dev, struct packet *p)
+{
+    if (READ_ONCE(dev->flags) & NETDEV_UP)
+        return dev->ops->pass(dev, p);
+    packet_free(p);
+    return -ENETDOWN;
+}
+
+static int netdev_pass_all(struct netdev *dev, struct list_node *list)
+{
+    struct packet *p;
+    int err = 0;
+
+    while ((p = list_first(list, struct packet, node))) {
+        int failed;
+
+        list_del(&p->node);
+        failed = netdev_pass(dev, p);
+        err = err ? err : failed;
+    }
+    return err;
 }
 
 /* The queue of this CPU gets the packets of list, in order. The first error. */
@@ -232,7 +271,7 @@ static int netdev_transmit_cut(struct netdev *dev, struct packet *p)
     list_init(&list);
     do {
         err = netdev_cut(dev, p, &next, &list);
-        failed = netdev_queue_all(dev, &list);
+        failed = dev->ops->pass ? netdev_pass_all(dev, &list) : netdev_queue_all(dev, &list);
         err = err < 0 ? err : failed ? failed : err;
     } while (err > 0);
     packet_free(p);
@@ -244,16 +283,17 @@ int netdev_transmit(struct netdev *dev, struct packet *p)
     int err = FAILPOINT(netdev_transmit) ? -ENOBUFS : netdev_prepare(dev, p);
     struct netdev_queue *q;
 
-    if (err) {
-        if (err == -EXDEV)
-            return netdev_transmit_cut(dev, p);
+    if (err && err != -EXDEV) {
         packet_free(p);
         return err;
     }
-    p->dev = dev;
-    q = &dev->queues[cpu_id() % dev->nr_queues];
     if (unlikely(READ_ONCE(dev->taps)) && (READ_ONCE(dev->flags) & NETDEV_UP))
-        up_netdev_sent(p);
+        up_netdev_sent(p); /* whole, if it is to be cut */
+    if (err)
+        return netdev_transmit_cut(dev, p);
+    if (unlikely(dev->ops->pass))
+        return netdev_pass(dev, p);
+    q = &dev->queues[cpu_id() % dev->nr_queues];
     spin_lock(&q->lock);
     if (READ_ONCE(dev->flags) & NETDEV_UP) {
         err = netdev_queue_locked(q, p, false);

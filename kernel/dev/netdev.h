@@ -27,11 +27,20 @@
  * share its pages, its sums are made, its fragments gathered. A driver may use its queue's lock for
  * its ring as well; it is taken for a short time only, by threads.
  *
+ * Stacked devices. A device that stands on another (a VLAN) is told by netdev_stack, and has `pass`
+ * in place of transmit: a packet goes on to the device below in its sender's context, without a
+ * lock or a queue of its own. At most NETDEV_DEPTH stand one on another.
+ *
+ * Tags. A packet's outermost 802.1Q tag is in p->vlan while it is on its way, so that taps see it
+ * beside the frame; the last step before the driver puts it into the frame (netdev_tag), and what
+ * receives takes it off (netdev_untag). Hardware that takes tags off sets p->vlan.
+ *
  * Buffers. A receive ring is filled with pages that become fragments of packets; a frame that fits
  * in PACKET_LINEAR bytes is copied there and its page used again. Transmission maps fragments where
  * they are.
  *
- * Locks: config (mutex, RANK_DRIVER 20) over open, stop and set_*; a queue's lock (spinlock,
+ * Locks: config (mutex, RANK_DRIVER 20, and one more for each device below, which it is taken over)
+ * over open, stop and set_*; a queue's lock (spinlock,
  * RANK_NET 4) over transmit and, where the driver likes, its ring: below it come a driver's own
  * spinlocks of RANK_DEV.
  */
@@ -51,12 +60,16 @@ struct segment_plan;
 #define NETDEV_NAME 16
 #define NETDEV_ADDR 6 /* bytes of a link address; loopback and tunnels have none */
 #define NETDEV_BUDGET 64
+#define NETDEV_MTU_LEAST 68 /* RFC 791 3.2: what every link of IPv4 takes */
 #define NETDEV_BACKLOG 1000
 #define NETDEV_BACKLOG_MOST 10000U /* that may be asked for */
 #define NETDEV_QUEUES 16
 #define NETDEV_JOINS 8      /* flows whose segments are joined at a time, of one queue */
 #define NETDEV_CONF 40      /* numbers that net/core keeps for a device */
 #define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */
+#define NETDEV_DEPTH 4      /* devices that may be below one */
+#define NETDEV_CONFIG_ORDER 20
+#define VLAN_TAG 4 /* bytes in a frame */
 
 /* What the device does by itself to packets that are given to it. */
 enum netdev_features {
@@ -69,6 +82,7 @@ enum netdev_features {
     NETDEV_JOIN = 1 << 7,    /* the driver calls netdev_receive_done */
     NETDEV_TSO_ECN = 1 << 6, /* cuts PACKET_GSO_ECN rightly: CWR on the first segment alone */
 };
+enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772, ARPHRD_NONE = 0xfffe }; /* linux/if_arp.h */
 enum netdev_flags {
     NETDEV_UP = 1 << 0,       /* opened */
     NETDEV_CARRIER = 1 << 1,  /* the link is there */
@@ -95,6 +109,9 @@ struct netdev_ops {
      * call netdev_wake. Other -errno: p stays the caller's, which drops it. Context: q->lock held,
      * never sleeps. */
     int (*transmit)(struct netdev_queue *q, struct packet *p, bool more);
+    /* In place of transmit, of a device that stands on another: p goes on. Takes p. The same
+     * errors as netdev_transmit. Context: no lock held; never sleeps; several at once. */
+    int (*pass)(struct netdev *dev, struct packet *p);
     /* Each may be NULL: -EOPNOTSUPP. 0 or -errno; may sleep; config held. The value is checked for
      * what every device requires (a unicast address; min_mtu..max_mtu). */
     int (*set_address)(struct netdev *dev, const u8 *addr);
@@ -136,8 +153,9 @@ struct netdev {
     const struct netdev_ops *ops;             /* I */
     struct device *parent;                    /* I  the device that it is; or NULL */
     void *driver;                             /* the driver's */
-    u16 type;                                 /* I  ARPHRD_*: 1 ethernet, 772 loopback */
+    u16 type;                                 /* I  ARPHRD_* */
     u16 header;                               /* I  bytes of the link header */
+    u8 depth;                                 /* I  devices below it */
     u32 features;                             /* I  enum netdev_features */
     u32 min_mtu, max_mtu;                     /* I */
     u32 mtu;                                  /* c */
@@ -164,12 +182,15 @@ struct netdev {
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
     void *ip;                           /* net/ip's part; NULL: none */
+    void *vlans;                        /* net/link/vlan.c's: those that stand on it, or NULL */
     s32 conf[NETDEV_CONF];              /* a  net/core/conf.h */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */
 void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev_queue *queues,
                  unsigned nr_queues);
+/* Before it is registered: dev stands on lower. -EMLINK: too many would stand one on another. */
+int netdev_stack(struct netdev *dev, const struct netdev *lower) __must_check;
 /* name: with "%d" for the first free number. The caller keeps its reference. 0, -EEXIST, -ENFILE
  * (too many), -ENOMEM. Context: may sleep. */
 int netdev_register(struct netdev *dev, const char *name) __must_check;
@@ -179,6 +200,11 @@ static inline void netdev_get(struct netdev *dev)
     refcount_get(&dev->ref);
 }
 void netdev_put(struct netdev *dev);
+/* What goes through it needs a neighbour's link address. */
+static inline bool netdev_has_neighbours(const struct netdev *dev)
+{
+    return dev->type == ARPHRD_ETHER;
+}
 
 #ifdef DEBUG
 void netdev_assert_thread(struct netdev_queue *q);
@@ -218,6 +244,16 @@ static inline bool netdev_wants_all(const struct netdev *dev)
 static inline bool netdev_wants_groups(const struct netdev *dev)
 {
     return dev->promisc || dev->allmulti || dev->more_groups;
+}
+/* p->vlan goes into the frame, behind its addresses. False: no space, or no such frame. */
+bool netdev_tag(struct packet *p) __must_check;
+/* A frame that begins with an 802.1Q tag behind its addresses: it goes to p->vlan, which was 0.
+ * False: it is cut short. */
+bool netdev_untag(struct packet *p) __must_check;
+/* Whether the frame at head, of 14 bytes at least, has a tag. */
+static inline bool netdev_is_tagged(const u8 *head)
+{
+    return head[12] == 0x81 && head[13] == 0;
 }
 /* How a packet with gso, whose link header is there, is to be cut. 0 or -EINVAL. For drivers of
  * devices that must be told where the headers are. */

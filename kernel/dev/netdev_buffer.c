@@ -5,6 +5,13 @@
 #include "dev/netdev_buffer.h"
 #include "lib/atomic.h"
 #include "lib/string.h"
+#include "mm/slab.h"
+
+static void pool_forget_oldest(struct netdev_pool *pool)
+{
+    pool->first = pool->first + 1 == pool->most ? 0 : pool->first + 1;
+    pool->nr--;
+}
 
 /* The oldest page, if it has no other reference. References to it are dropped by others and made by
  * the pool alone, so one that is the last stays so. */
@@ -15,20 +22,18 @@ static struct page *pool_reuse(struct netdev_pool *pool)
     if (!page || atomic_read(&page->ref) != 1)
         return NULL;
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with page_put: its reader is done */
-    pool->first = (pool->first + 1) % NETDEV_KEPT;
-    pool->nr--;
+    pool_forget_oldest(pool);
     return page;
 }
 
 /* Takes the caller's reference, as the youngest. */
 static void pool_keep(struct netdev_pool *pool, struct page *page)
 {
-    if (pool->nr == NETDEV_KEPT) {
+    if (pool->nr == pool->most) {
         page_put(pool->kept[pool->first]);
-        pool->first = (pool->first + 1) % NETDEV_KEPT;
-        pool->nr--;
+        pool_forget_oldest(pool);
     }
-    pool->kept[(pool->first + pool->nr++) % NETDEV_KEPT] = page;
+    pool->kept[(pool->first + pool->nr++) % pool->most] = page;
 }
 
 static bool pool_take(struct netdev_pool *pool, struct page **page, u32 *offset)
@@ -54,10 +59,14 @@ static bool pool_take(struct netdev_pool *pool, struct page **page, u32 *offset)
     return true;
 }
 
-void netdev_pool_init(struct netdev_pool *pool, struct device *dma, u32 size)
+int netdev_pool_init(struct netdev_pool *pool, struct device *dma, u32 size, u32 buffers)
 {
+    u32 most = DIV_ROUND_UP(buffers, (u32)PAGE_SIZE / size) + NETDEV_SPARE;
+
     ASSERT(size == NETDEV_BUFFER || size == PAGE_SIZE);
-    *pool = (struct netdev_pool){.dma = dma, .size = size};
+    *pool = (struct netdev_pool){.dma = dma, .size = size, .most = most};
+    pool->kept = kcalloc(most, sizeof(*pool->kept));
+    return pool->kept ? 0 : -ENOMEM;
 }
 
 bool netdev_buffer_fill(struct netdev_pool *pool, struct netdev_buffer *b)
@@ -122,5 +131,7 @@ void netdev_pool_end(struct netdev_pool *pool)
         page_put(pool->half);
     pool->half = NULL;
     while (pool->nr)
-        page_put(pool->kept[(pool->first + --pool->nr) % NETDEV_KEPT]);
+        page_put(pool->kept[(pool->first + --pool->nr) % pool->most]);
+    kfree(pool->kept);
+    pool->kept = NULL;
 }

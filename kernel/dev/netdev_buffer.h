@@ -18,7 +18,7 @@
 #include "dev/packet.h"
 
 #define NETDEV_BUFFER 2048U /* bytes of a half */
-#define NETDEV_KEPT 128     /* pages that a pool remembers, those in the ring included */
+#define NETDEV_SPARE 64     /* pages that a pool remembers beside those in the ring */
 
 struct netdev_buffer {
     struct page *page; /* a reference; NULL: it has no memory */
@@ -27,14 +27,16 @@ struct netdev_buffer {
 };
 
 struct netdev_pool {
-    struct device *dma;             /* for which it maps */
-    u32 size;                       /* bytes of a buffer: NETDEV_BUFFER or PAGE_SIZE */
-    struct page *half;              /* its second half is free; a reference */
-    struct page *kept[NETDEV_KEPT]; /* a reference each, the oldest at `first` */
-    u32 first, nr;
+    struct device *dma; /* for which it maps */
+    u32 size;           /* bytes of a buffer: NETDEV_BUFFER or PAGE_SIZE */
+    struct page *half;  /* its second half is free; a reference */
+    struct page **kept; /* a reference each, the oldest at `first` */
+    u32 most, first, nr;
 };
 
-void netdev_pool_init(struct netdev_pool *pool, struct device *dma, u32 size);
+/* For a ring of so many buffers. -ENOMEM: netdev_pool_end may be called all the same. May sleep. */
+int netdev_pool_init(struct netdev_pool *pool, struct device *dma, u32 size,
+                     u32 buffers) __must_check;
 /* Gives b, which has none, memory. False: there is none. Context: never sleeps, as all below. */
 bool netdev_buffer_fill(struct netdev_pool *pool, struct netdev_buffer *b) __must_check;
 /* The device has written n bytes at `at` in b, and b is not in its ring: they become the end of p;
@@ -44,5 +46,5 @@ bool netdev_buffer_receive(struct netdev_pool *pool, struct netdev_buffer *b, st
                            u32 at, u32 n, bool whole) __must_check;
 /* The device touches b no more. */
 void netdev_buffer_free(struct netdev_pool *pool, struct netdev_buffer *b);
-/* After all its buffers. */
+/* After all its buffers; of a zeroed one nothing. */
 void netdev_pool_end(struct netdev_pool *pool);

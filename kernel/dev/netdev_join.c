@@ -62,12 +62,12 @@ static bool netdev_verify(struct packet *p, const u8 *head, const struct join_vi
 }
 
 static struct netdev_join *netdev_join_find(struct netdev_queue *q, const u8 *head,
-                                            const struct join_view *v)
+                                            const struct join_view *v, u16 vlan)
 {
     for (u32 i = 0; i < q->nr_joins; i++) {
         struct netdev_join *slot = &q->joins[i];
 
-        if (slot->p && slot->join.first.flow == v->flow &&
+        if (slot->p && slot->join.first.flow == v->flow && slot->p->vlan == vlan &&
             join_same_flow(packet_data(slot->p), &slot->join.first, head, v))
             return slot;
     }
@@ -129,6 +129,10 @@ void netdev_join_receive(struct netdev_queue *q, struct packet *p)
         return;
     }
     packet_copy(p, 0, n, head);
+    if (unlikely(netdev_is_tagged(head)) && !p->vlan && netdev_untag(p)) {
+        n = MIN(p->len, (u32)JOIN_HEAD);
+        packet_copy(p, 0, n, head);
+    }
     join_look(head, n, p->len, network, (u16)(head[ETHERNET_TYPE] << 8 | head[ETHERNET_TYPE + 1]),
               &v);
     if (v.kind == JOIN_OTHER) {
@@ -137,7 +141,7 @@ void netdev_join_receive(struct netdev_queue *q, struct packet *p)
     }
     if (v.kind == JOIN_SEGMENT && !netdev_verify(p, head, &v))
         v.kind = JOIN_ALONE;
-    slot = netdev_join_find(q, head, &v);
+    slot = netdev_join_find(q, head, &v, p->vlan);
     if (slot && v.kind == JOIN_SEGMENT && netdev_join_add(slot, p, head, &v)) {
         if (slot->join.ends)
             netdev_join_end(slot);

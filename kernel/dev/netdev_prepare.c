@@ -11,8 +11,44 @@
 #include "lib/string.h"
 
 #define ETHERNET_HEADER 14
-#define ETHERNET_TYPE 12
-#define VLAN_TAG 4
+#define ETHERNET_ADDRS 12 /* bytes of both addresses */
+
+bool netdev_tag(struct packet *p)
+{
+    u8 *at = packet_need(p, ETHERNET_HEADER) ? packet_push(p, VLAN_TAG) : NULL;
+
+    if (!at)
+        return false;
+    memmove(at, at + VLAN_TAG, ETHERNET_ADDRS);
+    at[12] = 0x81;
+    at[13] = 0;
+    at[14] = (u8)(p->vlan >> 8);
+    at[15] = (u8)p->vlan;
+    p->vlan = 0;
+    p->gso_header = (u16)(p->gso_header + VLAN_TAG);
+    return true;
+}
+
+bool netdev_untag(struct packet *p)
+{
+    u8 *at = packet_need(p, ETHERNET_HEADER + VLAN_TAG);
+
+    if (!at)
+        return false;
+    p->vlan = (u16)(at[14] << 8 | at[15]);
+    memmove(at + VLAN_TAG, at, ETHERNET_ADDRS);
+    packet_pull(p, VLAN_TAG);
+    p->gso_header = (u16)(p->gso_header - MIN(p->gso_header, (u16)VLAN_TAG));
+    return true;
+}
+
+/* What a frame may have beyond the MTU. */
+static u32 netdev_header_of(const struct netdev *dev, struct packet *p)
+{
+    const u8 *head = dev->header == ETHERNET_HEADER ? packet_need(p, ETHERNET_HEADER) : NULL;
+
+    return dev->header + (head && netdev_is_tagged(head) ? VLAN_TAG : 0U);
+}
 
 static bool netdev_cuts(const struct netdev *dev, const struct packet *p)
 {
@@ -30,7 +66,6 @@ static bool netdev_cuts(const struct netdev *dev, const struct packet *p)
 
 int netdev_segments(struct packet *p, struct segment_plan *out)
 {
-    static const u8 vlan[2] = {0x81, 0x00};
     u16 network = p->dev->header;
     u8 *head = packet_need(p, MIN(p->len, p->csum_start + 60U)); /* the longest of TCP */
 
@@ -38,7 +73,7 @@ int netdev_segments(struct packet *p, struct segment_plan *out)
         head = packet_data(p); /* what there is must do */
     if (!(p->flags & PACKET_CSUM_PARTIAL) || p->linear < network)
         return -EINVAL;
-    if (network == ETHERNET_HEADER && !memcmp(head + ETHERNET_TYPE, vlan, sizeof(vlan)))
+    if (network == ETHERNET_HEADER && netdev_is_tagged(head))
         network += VLAN_TAG;
     return segment_plan(head, p->linear, p->len, p->gso, p->gso_size, network, p->csum_start, out);
 }
@@ -76,7 +111,8 @@ int netdev_prepare(struct netdev *dev, struct packet *p)
         return -EINVAL;
     if (p->gso)
         return netdev_cuts(dev, p) ? netdev_prepare_whole(dev, p) : -EXDEV;
-    if (p->len > READ_ONCE(dev->mtu) + dev->header)
+    if (p->len > READ_ONCE(dev->mtu) + dev->header &&
+        p->len > READ_ONCE(dev->mtu) + netdev_header_of(dev, p))
         return -EMSGSIZE;
     return netdev_prepare_whole(dev, p);
 }

@@ -16,6 +16,14 @@ static void packet_init(void)
 }
 INIT_HOOK(packet_init, INIT_CORE);
 
+void packet_reuse(struct packet *p)
+{
+    p->flags = p->gso = 0;
+    p->gso_size = p->gso_header = p->csum_start = p->csum_offset = 0;
+    p->vlan = 0;
+    p->hash = p->mark = p->priority = 0;
+}
+
 struct packet *packet_alloc(void)
 {
     struct packet *p = FAILPOINT(packet_alloc) ? NULL : slab_alloc(packet_cache);

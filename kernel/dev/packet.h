@@ -103,6 +103,8 @@ struct packet {
 
 /* An empty packet; NULL: no memory. */
 struct packet *packet_alloc(void) __must_check;
+/* A packet that came is sent as the answer: what is said of how it came holds no longer. */
+void packet_reuse(struct packet *p);
 /* Takes p; NULL does nothing. */
 void packet_free(struct packet *p);
 /* Another packet of the same bytes, whose pages are shared; uncharged. NULL: no memory. */

@@ -195,16 +195,17 @@ static struct device *probe_take(bool *more)
     return dev;
 }
 
+/* Who waits for the end of probing finds that the thread holds nothing any more. */
 static void probe_done(struct device *dev)
 {
     u64 flags;
 
+    device_put(dev);
     spin_lock_irqsave(&devices_lock, &flags);
     probe_busy--;
     probe_pending--;
     spin_unlock_irqrestore(&devices_lock, flags);
     waitq_wake_all(&probe_waitq);
-    device_put(dev);
 }
 
 /* A thread that is counted already. */

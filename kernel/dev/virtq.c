@@ -109,33 +109,55 @@ static u32 virtq_space(const struct virtq_piece *pieces, u32 out, u32 all)
     return space;
 }
 
-int virtq_add(struct virtq *q, const struct virtq_piece *pieces, u32 out, u32 in, void *token)
+/* The request that begins with head is filled in. */
+static void virtq_put(struct virtq *q, u16 head, u32 descs, u32 space, void *token)
 {
-    u32 all = out + in, descs;
-    u16 head = q->free_head;
-    struct virtq_slot *slot;
+    struct virtq_slot *slot = &q->slots[head];
 
-    ASSERT(token && all > 0);
-    if (q->broken)
-        return -EIO;
-    if (all > virtq_pieces_max(q))
-        return -EMSGSIZE;
-    descs = all > 1 && all <= q->table_len ? 1 : all;
-    if (descs > q->nr_free)
-        return descs > q->num ? -EMSGSIZE : -ENOSPC;
-    slot = &q->slots[head];
-    if (descs == all) {
-        q->free_head = virtq_fill_chain(q, head, pieces, out, all);
-    } else {
-        virtq_fill_table(q, head, pieces, out, all);
-        q->free_head = slot->next;
-    }
     slot->token = token;
-    slot->space = virtq_space(pieces, out, all);
+    slot->space = space;
     slot->count = (u16)descs;
     q->nr_free -= descs;
     q->nr_requests++;
     q->avail[AVAIL_RING + (q->added++ & (q->num - 1))] = head;
+}
+
+/* Most requests of a network device. */
+static int virtq_add_one(struct virtq *q, const struct virtq_piece *piece, bool in, void *token)
+{
+    u16 head = q->free_head, next;
+
+    if (!q->nr_free)
+        return -ENOSPC;
+    next = q->slots[head].next;
+    q->desc[head] = (struct virtq_desc){piece->addr, piece->len, in ? DESC_WRITE : 0, next};
+    q->free_head = next;
+    virtq_put(q, head, 1, in ? piece->len : 0, token);
+    return 0;
+}
+
+int virtq_add(struct virtq *q, const struct virtq_piece *pieces, u32 out, u32 in, void *token)
+{
+    u32 all = out + in, descs;
+    u16 head = q->free_head;
+
+    ASSERT(token && all > 0);
+    if (q->broken)
+        return -EIO;
+    if (all == 1)
+        return virtq_add_one(q, pieces, in, token);
+    if (all > virtq_pieces_max(q))
+        return -EMSGSIZE;
+    descs = all <= q->table_len ? 1 : all;
+    if (descs > q->nr_free)
+        return descs > q->num ? -EMSGSIZE : -ENOSPC;
+    if (descs == all) {
+        q->free_head = virtq_fill_chain(q, head, pieces, out, all);
+    } else {
+        virtq_fill_table(q, head, pieces, out, all);
+        q->free_head = q->slots[head].next;
+    }
+    virtq_put(q, head, descs, virtq_space(pieces, out, all), token);
     return 0;
 }
 

@@ -194,6 +194,8 @@ static bool bpf_move(struct bpf_machine *m, const struct bpf_insn *in, const str
             return bpf_load(p, in->k, bpf_size(in->code), &m->a);
         if ((in->k - BPF_KNOWN) / 4 == BPF_KNOWN_XOR_X)
             m->a ^= m->x;
+        else if ((in->k - BPF_KNOWN) / 4 == BPF_KNOWN_RANDOM)
+            m->a = p->random();
         else
             m->a = p->known[(in->k - BPF_KNOWN) / 4];
         return true;

@@ -230,7 +230,7 @@ s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
     fd_release(h);
     if (err)
         return err;
-    if (copy_out((void __user *)uval, val, n))
+    if (copy_out((void __user *)uval, val, MIN(n, (u32)space))) /* an option may tell it has more */
         return -EFAULT;
     return OUT(ulen, n);
 }

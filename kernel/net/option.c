@@ -2,6 +2,7 @@
  *
  * setsockopt and getsockopt of SOL_SOCKET; what it does not know goes to the family.
  */
+#include "lib/bpf.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "net/core/filter.h"
@@ -49,6 +50,7 @@ enum {
     SO_RXQ_OVFL = 40,
     SO_LOCK_FILTER = 44,
     SO_BUSY_POLL = 46,
+    SO_BPF_EXTENSIONS = 48,
     SO_INCOMING_NAPI_ID = 56,
     SO_COOKIE = 57,
     SO_BINDTOIFINDEX = 62,
@@ -310,6 +312,9 @@ static int option_get_int(struct socket *s, int name, int *v)
         return 0;
     case SO_PROTOCOL:
         *v = s->protocol;
+        return 0;
+    case SO_BPF_EXTENSIONS: /* how far a filter's loads of what is known beside the bytes go */
+        *v = 4 * BPF_KNOWN_MOST;
         return 0;
     case SO_ERROR:
         *v = -socket_take_error(s);

@@ -376,3 +376,79 @@ TEST(netlink_nonsense_is_refused_and_harmless)
     a.nl_family = AF_INET;
     EXPECT_ERR(sendto(s, &m, 32, 0, (void *)&a, sizeof(a)), EINVAL);
 }
+
+/* A list that finds no space says how much it wants, and writes not a byte more than there is. */
+TEST(netlink_memberships_are_told_within_the_space)
+{
+    int s = netlink_open(NETLINK_ROUTE), group = RTNLGRP_LINK;
+    uint32_t out[4] = {1, 2, 3, 4};
+    socklen_t len = 4;
+
+    EXPECT(!setsockopt(s, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)));
+    EXPECT(!getsockopt(s, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, out, &len));
+    EXPECT(len >= 8 && out[0] == 1 && out[1] == 2 && out[2] == 3);
+    len = 0;
+    out[0] = 9;
+    EXPECT(!getsockopt(s, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, out, &len));
+    EXPECT(len >= 4 && out[0] == 9);
+}
+
+static int rule_add(int s, int flags, uint32_t priority)
+{
+    struct message m;
+    struct {
+        uint8_t family, dst, src, tos, table, res[2], action;
+        uint32_t flags;
+    } *r = message_body(&m);
+
+    message_begin(&m, RTM_NEWRULE, flags, sizeof(*r));
+    r->family = AF_INET;
+    r->table = 254;
+    r->action = 1;
+    message_put(&m, 6, &priority, sizeof(priority)); /* FRA_PRIORITY */
+    return netlink_ask(s, &m);
+}
+
+/* Two rules that are the same are two in the list, which ends, and go one by one. */
+TEST(netlink_rules_may_be_the_same)
+{
+    static char buf[32768];
+    int s, n = 0, del = 0;
+    bool done = false;
+    struct message m;
+
+    EXPECT(!unshare(CLONE_NEWNET));
+    s = netlink_open(NETLINK_ROUTE);
+    EXPECT(rule_add(s, NLM_F_CREATE | NLM_F_EXCL, 700) == 0);
+    EXPECT(rule_add(s, NLM_F_CREATE | NLM_F_EXCL, 700) == EEXIST);
+    EXPECT(rule_add(s, NLM_F_CREATE, 700) == 0);
+    EXPECT(rule_add(s, NLM_F_CREATE | NLM_F_EXCL, 701) == 0);
+    message_begin(&m, RTM_GETRULE, NLM_F_DUMP, 12);
+    *(uint8_t *)message_body(&m) = AF_INET;
+    netlink_send(s, &m);
+    while (!done) {
+        ssize_t len = recv(s, buf, sizeof(buf), 0);
+        struct nlmsghdr *h = (void *)buf;
+
+        EXPECT(len > 0 && n < 100);
+        for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+            n += h->nlmsg_type == RTM_NEWRULE;
+            done |= h->nlmsg_type == NLMSG_DONE;
+        }
+    }
+    EXPECT(n == 6);
+    do {
+        uint32_t priority = 700;
+        struct {
+            uint8_t family, dst, src, tos, table, res[2], action;
+            uint32_t flags;
+        } *r = message_body(&m);
+
+        message_begin(&m, RTM_DELRULE, 0, sizeof(*r));
+        r->family = AF_INET;
+        message_put(&m, 6, &priority, sizeof(priority));
+        n = netlink_ask(s, &m);
+        del += !n;
+    } while (!n);
+    EXPECT(n == ENOENT && del == 2);
+}

@@ -144,6 +144,26 @@ TEST(packet_filter_says_what_is_received)
     EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)), EPERM);
 }
 
+/* SKF_NET_OFF: from the header behind the link's, of what is sent as of what came. */
+TEST(packet_filter_loads_from_the_network_header)
+{
+    int index = device(), s = packet_open(SOCK_RAW, ETH_P_ALL, index),
+        out = packet_open(SOCK_RAW, 0x88b5, index);
+    struct sock_filter code[] = {{0x30, 0, 0, (uint32_t)SKF_NET_OFF + 1}, /* as frame_send has it */
+                                 {0x15, 0, 1, 15},
+                                 {0x30, 0, 0, (uint32_t)SKF_LL_OFF + 13},
+                                 {0x15, 1, 0, 0xb6},
+                                 {6, 0, 0, 0},
+                                 {6, 0, 0, 40}};
+    struct sock_fprog prog = {6, code};
+    unsigned char buf[200];
+
+    EXPECT(!setsockopt(s, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)));
+    frame_send(out, 0x88b5, 60);
+    frame_send(out, 0x88b6, 70);
+    EXPECT(recv(s, buf, sizeof(buf), 0) == 40 && buf[13] == 0xb6);
+}
+
 TEST(packet_statistics_and_auxdata_tell_more)
 {
     int index = device(), s = packet_open(SOCK_RAW, ETH_P_ALL, index),

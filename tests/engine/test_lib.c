@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -162,13 +163,14 @@ static int http_parameters(int n, int *kept)
 {
     struct http_head h = {0};
     struct buf in = {0};
+    size_t scanned = 0;
     int len;
 
     buf_str(&in, "GET /x?");
     for (int i = 0; i < n; i++)
         buf_fmt(&in, "&&p%d=%d", i, i);
     buf_str(&in, " HTTP/1.1\r\n\r\n");
-    len = http_head_parse(&h, &in, false);
+    len = http_head_parse(&h, &in, &scanned, false);
     *kept = h.nquery;
     len = len == (int)in.len ? 0 : len;
     http_head_free(&h);
@@ -238,5 +240,43 @@ TEST(http_request_of_a_client_waits_for_other_clients)
     EXPECT(answers == 5);
     ev_run_once();
     http_turn();
+    close(pair[1]);
+}
+
+static int early_answers;
+
+static void early_body(struct http_conn *c, const char *data, size_t len)
+{
+    early_answers++;
+    http_reply(c, 200, NULL, "no", 2);
+}
+
+static void early_request(struct http_conn *c)
+{
+    c->on_body = early_body;
+}
+
+/* The owner of a body answers within its last piece: the piece is not taken for a request. */
+TEST(http_body_that_is_answered_before_its_end_is_no_request)
+{
+    static const struct http_ops ops = {early_request, conn_complete};
+    static const char request[] = "POST / HTTP/1.1\r\nContent-Length: 18\r\n\r\n"
+                                  "GET / HTTP/1.1\r\n\r\n";
+    int pair[2];
+
+    EXPECT(ev_init() == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    http_conn_new(pair[0], &ops);
+    EXPECT(write(pair[1], request, sizeof(request) - 1) == sizeof(request) - 1);
+    EXPECT(shutdown(pair[1], SHUT_WR) == 0);
+    early_answers = conn_answered = 0;
+    for (int round = 0; round < 5; round++) {
+        struct pollfd p = {pair[1], POLLIN, 0};
+
+        if (round && poll(&p, 1, 0) > 0 && p.revents & POLLHUP)
+            break;
+        ev_run_once();
+        http_turn();
+    }
+    EXPECT(early_answers == 1 && conn_answered == 0);
     close(pair[1]);
 }

@@ -71,9 +71,10 @@ static bool goes_plain(const char *host)
 TEST(only_loopback_and_named_registries_are_plain)
 {
     EXPECT(goes_plain("localhost") && goes_plain("localhost:5000") && goes_plain("127.0.0.1:5") &&
-           goes_plain("127.8.9.1") && goes_plain("[::1]:5000"));
+           goes_plain("127.8.9.1") && goes_plain("[::1]:5000") && goes_plain("a.localhost:5000"));
     EXPECT(!goes_plain("docker.io") && !goes_plain("128.0.0.1") && !goes_plain("127.0.0.1.x") &&
-           !goes_plain("localhost.x") && !goes_plain("10.1.2.3:5000"));
+           !goes_plain("localhost.x") && !goes_plain("xlocalhost") && !goes_plain(".localhost") &&
+           !goes_plain("10.1.2.3:5000"));
     EXPECT(registry_option("insecure-registry", "10.1.0.0/16") &&
            registry_option("insecure-registry", "Reg.example:5000"));
     EXPECT(goes_plain("10.1.2.3:5000") && goes_plain("10.1.2.3") && !goes_plain("10.2.2.3"));
@@ -181,6 +182,36 @@ static bool skeleton_round(int dir, size_t head, size_t size, size_t tail, u64 *
     free(data);
     free(back);
     return same;
+}
+
+static uint64_t skeleton_taken;
+
+static void skeleton_count(uint64_t bytes)
+{
+    skeleton_taken += bytes;
+}
+
+/* The disk's budget hears of each piece before it is written, not of the whole afterwards. */
+TEST(a_skeleton_is_paid_for_before_it_is_written)
+{
+    size_t len = 1 << 20;
+    char *data = mem_alloc(len), back[4096];
+    struct bytes in = {.src.read = bytes_read, .data = data, .len = len};
+    int fd = memfd_create("skeleton", 0);
+    struct skeleton s;
+    struct stat st;
+
+    memset(data, 'x', len);
+    skeleton_begin(&s, &in.src, fd);
+    s.take = skeleton_count;
+    skeleton_taken = 0;
+    while (s.src.read(&s.src, back, sizeof(back)) > 0)
+        EXPECT(fstat(fd, &st) == 0 && (uint64_t)st.st_size <= skeleton_taken);
+    EXPECT(skeleton_taken > len / 2); /* most of it, before the end */
+    EXPECT(skeleton_end(&s) == 0 && fstat(fd, &st) == 0);
+    EXPECT((uint64_t)st.st_size == skeleton_taken);
+    close(fd);
+    free(data);
 }
 
 TEST(a_skeleton_gives_the_tar_again)

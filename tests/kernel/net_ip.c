@@ -6,10 +6,10 @@
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/slab.h"
 #include "net/core/device.h"
 #include "net/core/worker.h"
-#include "net/ip/addr.h"
-#include "net/ip/ip.h"
+#include "net/ip/ip_priv.h"
 #include "net/link/loopback.h"
 #include "obj/cred.h"
 #include "sched/thread.h"
@@ -152,4 +152,24 @@ SELFTEST(ip_groups_are_joined_as_often_as_they_are_left)
     ip_group_leave(net_ns_init, lo, &group);
     CHECK(!ip_group_join(net_ns_init, lo, &group));
     ip_group_leave(net_ns_init, lo, &group);
+}
+
+SELFTEST(ip_numbers_of_packets_do_not_come_again_soon_nor_in_order)
+{
+    enum { N = 32768 };
+    u64 *taken = kzalloc(65536 / 8);
+    u32 again = 0, steps = 0;
+    u16 last = ip_id();
+
+    CHECK(taken);
+    for (u32 i = 0; i < N; i++) {
+        u16 id = ip_id();
+
+        again += taken[id / 64] >> id % 64 & 1;
+        steps += id == (u16)(last + 1);
+        taken[id / 64] |= 1ULL << id % 64;
+        last = id;
+    }
+    kfree(taken);
+    CHECK(!again && steps < N / 64);
 }

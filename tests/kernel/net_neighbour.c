@@ -10,7 +10,18 @@
 
 #define NEIGHBOUR_DEVICE 0x7ffffff0 /* an index that no device has */
 
-static const struct netdev_ops neighbour_ops;
+static u8 neighbour_sent_to[6]; /* the last frame */
+static u32 neighbour_nr_sent;
+
+static int neighbour_transmit_frame(struct netdev_queue *q, struct packet *p, bool more)
+{
+    memcpy(neighbour_sent_to, packet_data(p), sizeof(neighbour_sent_to));
+    neighbour_nr_sent++;
+    packet_free(p);
+    return 0;
+}
+
+static const struct netdev_ops neighbour_ops = {.transmit = neighbour_transmit_frame};
 
 /* I while a test runs */
 static struct neighbour_bench {
@@ -99,4 +110,30 @@ SELFTEST(neighbour_keeps_the_youngest_packets)
     CHECK(bench.table.nr == 0 && bench.table.bytes == 0);
     neighbour_table_fini(&bench.table);
     CHECK(bytes == NEIGHBOUR_PENDING * one);
+}
+
+/* Its link address and all that follows are seen at once, also where packets take no lock. */
+SELFTEST(neighbour_that_changes_is_sent_to_as_it_is_now)
+{
+    static const u8 before[6] = {2, 0, 0, 0, 0, 1}, after[6] = {2, 0, 0, 0, 0, 2};
+    struct ip_addr to = ip_from_v4(0x0a000001);
+
+    neighbour_begin(S64_MAX);
+    bench.dev.type = 1;
+    bench.dev.header = 14;
+    bench.dev.mtu = 1500;
+    neighbour_nr_sent = 0;
+    CHECK(!neighbour_set(&bench.table, &bench.dev, &to, before, false, true, false));
+    for (u32 i = 1; i <= 3; i++) {
+        CHECK(!neighbour_send(1) && neighbour_nr_sent == i);
+        CHECK(!memcmp(neighbour_sent_to, before, sizeof(before)));
+    }
+    CHECK(!neighbour_set(&bench.table, &bench.dev, &to, after, false, false, false));
+    for (u32 i = 4; i <= 6; i++) {
+        CHECK(!neighbour_send(1) && neighbour_nr_sent == i);
+        CHECK(!memcmp(neighbour_sent_to, after, sizeof(after)));
+    }
+    CHECK(!neighbour_unset(&bench.table, &bench.dev, &to));
+    CHECK(!neighbour_send(1) && neighbour_nr_sent == 6 && bench.table.bytes); /* it waits */
+    neighbour_table_fini(&bench.table);
 }

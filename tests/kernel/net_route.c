@@ -12,6 +12,8 @@
 #include "net/ip/ip.h"
 #include "net/link/loopback.h"
 #include "obj/cred.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
 
 #define V4 2
 #define V6 10
@@ -213,4 +215,65 @@ SELFTEST(neighbours_that_are_set_stay_as_they_are)
     CHECK(!ip_neighbour_next(ns, &at));
     CHECK(!ip_neighbour_remove(ns, &v) && ip_neighbour_remove(ns, &v) == -ENOENT);
     net_ns_put(ns);
+}
+
+/* Rules times routes of one prefix: a flow that would look at all of them finds nothing instead. */
+SELFTEST(rules_and_routes_that_are_many_bound_a_look_up)
+{
+    struct ip_rule_view r = {.family = V4, .action = 1, .table = 7, .suppress_prefix = -1};
+    struct ip_flow f = {.to = ip_from_v4(0x08080808)};
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    struct ip_route_view v = route_view(0, 0, 0, 0);
+    struct ip_path path;
+    u32 routes = 0;
+    u64 start;
+
+    r.uid_last = ~0U;
+    r.suppress_group = -1;
+    CHECK(dev && !route_address(ns, dev->index, 0x0a000002, 24));
+    v.table = 7;
+    v.hops[0].device = dev->index;
+    v.tos = 4; /* which the flow has not */
+    while (routes < IP_ROUTES_PREFIX && !ip_route_add(ns, &v, IP_CREATE | IP_APPEND)) {
+        v.priority = ++routes;
+        cond_yield();
+    }
+    CHECK(routes == IP_ROUTES_PREFIX && ip_route_add(ns, &v, IP_CREATE) == -ENOBUFS);
+    for (r.priority = 1; r.priority < 1000; r.priority++) {
+        CHECK(!ip_rule_add(ns, &r, IP_CREATE));
+        cond_yield();
+    }
+    start = time_ns();
+    for (u32 i = 0; i < 100; i++) {
+        CHECK(ip_path_find(ns, &f, &path) == -ENETUNREACH);
+        cond_yield();
+    }
+    CHECK(time_ns() - start < 5 * NSEC_PER_SEC); /* a million steps each would be minutes */
+    f.tos = 4;
+    CHECK(!ip_path_find(ns, &f, &path));
+    ip_path_put(&path);
+    net_ns_put(ns);
+}
+
+/* Two namespaces that differ in one address, which comes and goes: what is remembered of it is
+ * never another's, nor of before. */
+SELFTEST(route_whose_an_address_is_is_known_at_once)
+{
+    struct ip_addr a = ip_from_v4(0x0a000002);
+    struct ip_addr_view v = {.family = V4, .prefix = 24, .addr = a};
+    struct netdev *dev, *other_dev;
+    struct net_ns *ns = route_ns(&dev), *other = route_ns(&other_dev);
+
+    CHECK(dev && other_dev);
+    v.device = dev->index;
+    for (u32 i = 0; i < 3; i++) {
+        CHECK(!ip_local_device(ns, &a) && !ip_local_device(other, &a));
+        CHECK(!route_address(ns, dev->index, 0x0a000002, 24));
+        CHECK(ip_local_device(ns, &a) == dev->index && !ip_local_device(other, &a));
+        CHECK(ip_local_device(ns, &a) == dev->index);
+        CHECK(!ip_address_remove(ns, &v));
+    }
+    net_ns_put(ns);
+    net_ns_put(other);
 }

@@ -53,6 +53,13 @@ class Space:
             finally:
                 LIBC.setns(here.fileno(), CLONE_NEWNET)
 
+    def listener(self, address):
+        """A socket that listens there, on a free port."""
+        s = self.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.bind((address, 0))
+        s.listen(64)
+        return s
+
     def delete(self):
         run("ip", "netns", "del", self.name, check=False)
 

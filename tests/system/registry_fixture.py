@@ -99,9 +99,9 @@ class Registry:
 
 class Rogue:
     """A registry by hand: `handle(request)` answers, where request is a BaseHTTPRequestHandler; `seen` has
-    (method, path, headers) of each request in order."""
+    (method, path, headers) of each request in order. `listener`: a socket that listens already."""
 
-    def __init__(self, handle):
+    def __init__(self, handle, listener=None):
         rogue = self
         self.seen = []
 
@@ -128,10 +128,13 @@ class Rogue:
                     self.wfile.write(data)
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if listener:
+            self.server.socket.close()
+            self.server.socket, self.server.server_address = listener, listener.getsockname()
         self.server.daemon_threads = True
         self.server.handle_error = lambda *args: None  # clients that leave are what is tested
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = "%s:%d" % self.server.server_address[:2]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):

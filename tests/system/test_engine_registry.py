@@ -16,9 +16,10 @@ import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import Skip, clean, config, docker_archive, expect, expect_in, main, sha, tar, until
+from engine_fixture import Engine, Skip, clean, config, docker_archive, expect, expect_in, main, sha, tar, until
 from http_unix import Connection, request
-from registry_fixture import REGISTRY, Registry, Rogue, Store, basic
+from netns import Space
+from registry_fixture import LIST, REGISTRY, Registry, Rogue, Store, basic
 
 DOCKER = shutil.which("docker")
 
@@ -340,6 +341,148 @@ def test_https_goes_by_the_proxy(engine):
                 lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {engine.path('https.sock')}"))
 
 
+def test_names_below_localhost_are_this_machine(engine):
+    """No name server is asked for them, whatever it would say."""
+    store, layer = Store(), layer_of("here")
+    store.image("1", [layer], config([layer]))
+    rogue = Rogue(store.serve)
+    for name in ("localhost", "a.localhost", "x.y.localhost"):
+        pulled(engine, f"{name}:{rogue.port}/h:1")
+        remove(engine, f"{name}:{rogue.port}/h:1")
+    rogue.close()
+
+
+def push(engine, name):
+    repo, _, tag = name.rpartition(":")
+    return request(engine.socket, "POST", f"/images/{repo}/push?tag={tag}", headers={"X-Registry-Auth": "e30="})[1]
+
+
+def test_what_is_sent_follows_no_redirect(engine):
+    far = Rogue(lambda r: r.reply(202, Location="/upload"))
+    for status in (301, 303, 307, 308):
+        def handle(r):
+            if r.command == "HEAD":
+                r.reply(404)
+            else:
+                r.reply(status, Location=f"http://{far.host}{r.path}")
+        near = Rogue(handle)
+        engine.load(docker_archive(near.host + "/p:1", [layer_of("sent")]))
+        expect_in(f"unexpected HTTP status: {status}", str(push(engine, near.host + "/p:1")))
+        remove(engine, near.host + "/p:1")
+        near.close()
+    expect(far.seen, [])
+    far.close()
+
+
+def test_a_registry_sends_nobody_to_this_machine(engine):
+    """By a redirect, a token's realm or a place for an upload, of a registry that is elsewhere: an address of a namespace's lo here."""
+    space = Space("registry")
+    space.ip("addr", "add", "10.9.8.7/32", "dev", "lo")
+    store, layer = Store(), layer_of("inward")
+    store.image("1", [layer], config([layer]))
+    inward = Rogue(store.serve, space.listener("127.0.0.1"))
+    elsewhere = Rogue(store.serve, space.listener("10.9.8.7"))
+    ways = {}
+
+    def handle(r):
+        place = ways["host"] + r.path
+        if ways["kind"] == "token":
+            r.reply(401, WWW_Authenticate=f'Bearer realm="http://{place}"')
+        elif ways["kind"] == "upload" and r.command == "POST":
+            r.reply(202, Location=f"http://{place}")
+        elif ways["kind"] == "upload":
+            r.reply(404)
+        elif "/blobs/" in r.path:
+            r.reply(307, Location=f"http://{place}")
+        else:
+            store.serve(r)
+    near = Rogue(handle, space.listener("10.9.8.7"))
+    other = Engine(options=["--insecure-registry", "10.9.8.7/32"], under=("nsenter", f"--net=/run/netns/{space.name}"))
+    try:
+        for host in (f"127.0.0.1:{inward.port}", f"localhost:{inward.port}", f"0.0.0.0:{inward.port}", f"[::ffff:127.0.0.1]:{inward.port}",
+                     "169.254.169.254"):
+            ways.update(host=host, kind="redirect")
+            expect_in("permission denied", pull(other, near.host + "/i:1")[1].lower(), host)
+        ways.update(host=inward.host, kind="token")
+        expect_in("permission denied", pull(other, near.host + "/i:1")[1].lower())
+        ways.update(kind="upload")
+        other.load(docker_archive(near.host + "/p:1", [layer]))
+        expect_in("permission denied", str(push(other, near.host + "/p:1")).lower())
+        expect(inward.seen, [])
+        ways.update(host=elsewhere.host, kind="redirect")
+        expect('"error"' in pull(other, near.host + "/i:1")[1], False, "to another host it may")
+    finally:
+        other.close()
+        for rogue in (inward, elsewhere, near):
+            rogue.close()
+        space.delete()
+
+
+def test_a_mirror_that_lies_is_passed_over(engine):
+    """A manifest by its digest, a list without us, a configuration, a layer that is another or longer: the next one is asked."""
+    good, layer = Store(), layer_of("true", 3000)
+    digest = good.image("1", [layer], config([layer]))
+    blob, conf = "sha256:" + sha(layer), "sha256:" + sha(config([layer]))
+    lies = {"manifest": lambda r: r.reply(200, b"{}") if "/manifests/" in r.path else good.serve(r),
+            "list": lambda r: r.reply(200, json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": []}).encode(), Content_Type=LIST)
+            if "/manifests/" in r.path else good.serve(r),
+            "config": lambda r: r.reply(200, b"{}") if conf in r.path else good.serve(r),
+            "layer": lambda r: r.reply(200, layer[:-1] + b"?") if blob in r.path else good.serve(r),
+            "longer": lambda r: r.reply(200, layer + b"?") if blob in r.path else good.serve(r)}
+    honest = Rogue(good.serve)
+    for lie, handle in lies.items():
+        liar = Rogue(handle)
+
+        def test():
+            for reference in ("docker.io/library/thing:1", "docker.io/library/thing@" + digest):
+                if lie == "list" and "@" in reference:
+                    continue
+                name = "thing:1" if "@" not in reference else "thing@" + digest
+                before = len(honest.seen)
+                repo, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
+                status, text = request(engine.socket, "POST", f"/images/create?fromImage={repo}&tag={tag}")
+                expect((status, '"error"' in str(text), len(honest.seen) > before), (200, False, True), f"{lie}: {text}")
+                remove(engine, name)
+        with_engine(engine, ["--mirror", "http://" + liar.host, "--mirror", "http://" + honest.host], test)
+        liar.close()
+    honest.close()
+
+
+def test_what_comes_too_slowly_is_given_up(engine):
+    """A byte now and then holds no worker: of a layer, and of a head."""
+    store, layer = Store(), layer_of("slow", 100000)
+    store.image("1", [layer], config([layer]))
+    over = threading.Event()
+
+    def drip(r, data):
+        for i in range(len(data)):
+            if over.wait(0.05):
+                return
+            r.wfile.write(data[i:i + 1])
+
+    def handle(r):
+        if sha(layer) in r.path:
+            r.send_response(200)
+            r.send_header("Content-Length", str(len(layer)))
+            r.end_headers()
+            drip(r, layer)
+        elif "heads" in r.path:
+            drip(r, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100000)
+        else:
+            store.serve(r)
+    rogue = Rogue(handle)
+
+    def test():
+        expect_in("i/o timeout", pull(engine, rogue.host + "/heads:1")[1])
+        text = pull(engine, rogue.host + "/s:1")[1]
+        expect_in("i/o timeout", text)
+        expect(len(rogue.paths(sha(layer))), 5, "tries")
+        until(lambda: not engine.idle(), "nothing is left of the pull")
+    with_engine(engine, ["--registry-idle", "1"], test)
+    over.set()
+    rogue.close()
+
+
 # ---- broken ----
 
 def test_a_broken_layer_is_resumed(engine):
@@ -499,9 +642,11 @@ def test_a_client_that_leaves_ends_its_push(engine):
     engine.load(docker_archive(rogue.host + "/x:1", [layer_of("x")]))
     c = Connection(engine.socket)
     c.request("POST", f"/images/{rogue.host}/x/push?tag=1")
-    expect_in("The push refers to repository", c.getresponse().readline().decode())
+    answer, sock = c.getresponse(), c.sock
+    expect_in("The push refers to repository", answer.readline().decode())
     asked.wait()
-    c.sock.close()
+    answer.close()  # which holds the socket as well
+    sock.close()
     until(lambda: not engine.idle(), "nothing is left of the push")
     over.set()
     rogue.close()

@@ -128,13 +128,20 @@ def test_a_port_that_is_taken_is_waited_for_and_all_else_works(engine):
 
 def test_a_browser_is_refused_and_clients_are_not(engine):
     for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Referer": "http://evil.example/"},
-                    {"Sec_Fetch_Site": "cross-site"}, {"Accept_Language": "en-US,en;q=0.5"}):
+                    {"Sec_Fetch_Site": "cross-site"}, {"Accept_Language": "en-US,en;q=0.5"},
+                    # what a page may set by itself, and a name that its owner has made lead here
+                    {"Accept_Language": "*"}, {"Accept_Language": ""}, {"Accept_Language": "*", "Host": "evil.example:2375"},
+                    {"Accept_Language": "*", "Sec_Fetch_Mode": "cors", "Host": "evil.example"},
+                    {"Accept_Language": "*", "Sec_Fetch_Mode": "cors", "Host": "127.0.0.1.evil.example"}):
         for method in (get, post):
             status, answer = method("/containers/json", **headers)
             expect((status, "web browser" in str(answer)), (403, True), f"{headers}: {answer}")
     for kind in ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "Multipart/Form-Data"):
         expect(post("/containers/create", b"x=y", Content_Type=kind)[0], 415, kind)
     for headers in ({"Content_Type": "text/plain"}, {"Accept_Language": "*", "Sec_Fetch_Mode": "cors"}, {"Host": "a.example"},
+                    {"Accept_Language": "*", "Sec_Fetch_Mode": "cors", "Host": "10.0.0.1:2375"},
+                    {"Accept_Language": "*", "Sec_Fetch_Mode": "cors", "Host": "box.lan:2375"},
+                    {"Accept_Language": "*", "Sec_Fetch_Mode": "cors", "Host": "[::1]:2375"},
                     {"User_Agent": "Docker-Client/28.2.2 (linux)"}):
         expect(post("/containers/create", b"{}", **headers)[0] in (400, 404), True, str(headers))
     expect(request(engine.socket, "GET", "/_ping", headers={"Origin": "x"}), (200, "OK"), "over the unix socket")
@@ -313,6 +320,42 @@ def test_bodies_are_bounded_in_all(engine):
     for s in crowd:
         s.close()
     until(lambda: get("/_ping")[0] == 200, "all is well", 10)
+
+
+def test_bodies_that_drip_and_clients_that_linger_are_given_up(engine):
+    """A byte every now and then keeps nobody: of a body that gathers, and after a refusal."""
+    begun, crowd = time.monotonic(), []
+    for data in (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n{",
+                 b"POST /nosuch HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"):
+        crowd.append(dial(HERE, 60))
+        crowd[-1].sendall(data)
+    while crowd and time.monotonic() < begun + 60:
+        for s in list(crowd):
+            try:
+                s.sendall(b" ")
+            except OSError:
+                crowd.remove(s)
+        time.sleep(0.5)
+    expect((len(crowd), time.monotonic() - begun > 19), (0, True), "after twenty seconds or so")
+
+
+def test_a_place_may_be_for_one_client_alone(engine):
+    port = free_port()
+    other = Engine(options=["-H", f"tcp://0.0.0.0:{port},from=127.0.0.2"])
+    try:
+        expect_in(f"the API is open on tcp://0.0.0.0:{port},from=127.0.0.2 alone", log_of(other))
+        with socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)) as s:
+            s.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            expect_in(b"200 OK", s.recv(65536))
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            try:
+                s.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+                expect(s.recv(65536), b"")
+            except ConnectionResetError:
+                pass
+        expect("WARNING: the API" in str(request(other.socket, "GET", "/info")[1]["Warnings"]), False)
+    finally:
+        other.close()
 
 
 def test_a_large_image_is_loaded_in_constant_memory(engine):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The proxy that fetches https:// for the engine (tools/images/https_proxy.py), against servers that behave and that do not."""
 import os
+import select
 import shutil
 import socket
 import ssl
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -51,7 +53,7 @@ class Server:
         try:
             with self.context.wrap_socket(sock, server_side=True) as s:
                 self.serve(s)
-        except OSError:
+        except (OSError, ValueError):
             pass
 
 
@@ -93,6 +95,14 @@ def read_body(s, head, rest):
             return bytes(whole)
 
 
+def endless(s, data, pause=0):
+    """Sends it again and again; with a pause, byte by byte."""
+    while True:
+        for at in range(0, len(data), 1 if pause else len(data)):
+            s.sendall(data[at:at + 1] if pause else data)
+            time.sleep(pause)
+
+
 def echo(s):
     """What came, told: the request line, the host, the length and the sum of the body; for some paths otherwise."""
     while True:
@@ -116,6 +126,23 @@ def echo(s):
             s.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         elif b"/continue" in line:
             s.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n")
+        elif b"/trailers" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+            endless(s, b"Trailer: t\r\n")
+        elif b"/cut-trailer" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTrailer: t\r\n")
+            return
+        elif b"/interim" in line:
+            endless(s, b"HTTP/1.1 102 Processing\r\n\r\n")
+        elif b"/switch" in line:
+            s.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        elif b"/split" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nX: a\rContent-Length: 5\r\nContent-Length: 0\r\n\r\n")
+        elif b"/drip-head" in line:
+            endless(s, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10000, 0.1)
+        elif b"/drip" in line:
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            endless(s, b"x" * 1000000, 0.1)
         elif b"/nonsense" in line:
             s.sendall(b"SSH-2.0-OpenSSH\r\n\r\n")
             return
@@ -146,6 +173,17 @@ def server(kind="good"):
                                             stdout=subprocess.DEVNULL)
         until(lambda: os.path.exists(SOCKET), "the proxy is up", 20)
     return SERVERS[kind]
+
+
+def hasty(**times):
+    """Another proxy, with other times; its socket's path."""
+    server()
+    path = os.path.join(TMP.name, f"hasty{len(SERVERS)}")
+    code = "import sys, https_proxy as p; vars(p).update(%r); p.main()" % times
+    SERVERS[path] = subprocess.Popen([PYTHON, "-B", "-c", code, path, TMP.name + "/cas"], stdout=subprocess.DEVNULL,
+                                     env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "tools/images")})
+    until(lambda: os.path.exists(path), "the proxy is up", 20)
+    return path
 
 
 def ask(s, method, url, body=b"", *headers):
@@ -279,26 +317,74 @@ def test_requests_that_are_none_are_refused():
 
 def test_more_clients_than_it_serves_wait():
     good = server()
-    crowd = [dial(SOCKET) for _ in range(64)]
+    path = hasty(SLOW_SPARED_S=3600)
+    crowd = [dial(path) for _ in range(64)]
     for s in crowd:
         expect_in(b"200 OK", ask(s, "GET", good.url)[0])
-    late = dial(SOCKET, 0.3)
+    for s in crowd:  # all are busy now: their bodies come
+        s.sendall(f"PUT {good.url}/b HTTP/1.1\r\nContent-Length: 10\r\n\r\n12345".encode())
+    late = dial(path, 2)
     late.sendall(f"GET {good.url}/late HTTP/1.1\r\n\r\n".encode())
     try:
         expect(late.recv(100), "nothing yet")
     except socket.timeout:
         pass
-    crowd.pop().close()
     late.settimeout(20)
+    crowd[0].sendall(b"67890")
+    expect_in(b"200 OK", answer(crowd[0])[0])  # between two requests it gives way
     expect_in(b"GET /late", answer(late)[1])
+    expect(crowd[0].recv(1), b"")
     for s in crowd + [late]:
         s.close()
+
+
+def test_places_of_those_who_do_nothing_are_taken_back():
+    good = server()
+    path = hasty(SLOW_SPARED_S=1)
+    crowd = [dial(path) for _ in range(64)]
+    for s in crowd:
+        s.sendall(f"PUT {good.url}/b HTTP/1.1\r\nContent-Length: 10\r\n\r\n1".encode())
+    for i in range(3):
+        with dial(path, 20) as late:
+            expect_in(b"GET /late", ask(late, "GET", good.url + "/late")[1])
+    for s in crowd:
+        s.close()
+
+
+def test_none_holds_a_place_by_being_slow():
+    good = server()
+    path = hasty(HEAD_S=1, FLOOR_S=1, DRAIN_S=1)
+    with dial(path, 20) as s:
+        began = time.monotonic()
+        s.sendall(f"GET {good.url}/x HTTP/1.1\r\n".encode())
+        try:
+            while time.monotonic() < began + 15:
+                s.sendall(b"x")
+                if select.select([s], [], [], 0.1)[0]:
+                    break
+        except OSError:
+            pass
+        expect_in(b"it takes too long", answer(s)[1])
+    for place, why in (("/drip-head", b"it takes too long"), ("/interim", b"too many interim answers"), ("/switch", b"switches protocols"),
+                       ("/split", b"bad or too many headers")):
+        with dial(path, 20) as s:
+            head, body = ask(s, "GET", good.url + place)
+            expect_in(b"502 Bad Gateway", head)
+            expect_in(why, body)
+    for place in ("/drip", "/trailers", "/cut-trailer"):
+        with dial(path, 20) as s:
+            try:
+                ask(s, "GET", good.url + place)
+                raise AssertionError(f"{place} came whole")
+            except (ValueError, ConnectionResetError):
+                pass
 
 
 if __name__ == "__main__":
     try:
         main(sys.modules[__name__])
     finally:
-        if "proxy" in SERVERS:
-            SERVERS["proxy"].kill()
-            SERVERS["proxy"].wait()
+        for one in SERVERS.values():
+            if isinstance(one, subprocess.Popen):
+                one.kill()
+                one.wait()

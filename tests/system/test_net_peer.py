@@ -23,7 +23,8 @@ from suite import expect, main
 NETBENCH = os.path.join(ROOT, "build/tests/netbench")
 LINUX = os.path.join(ROOT, "tools/linux-peer")
 MODULES = [*(f"drivers/virtio/virtio{part}.ko" for part in ("_ring", "", "_pci_modern_dev", "_pci_legacy_dev", "_pci")),
-           "net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko"]
+           "net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko",
+           *(f"net/{m}.ko" for m in ("llc/llc", "802/stp", "802/garp", "802/mrp", "8021q/8021q"))]
 ADDRESS = {"a": "10.7.0.1", "b": "10.7.0.2"}
 ADDRESS6 = {"a": "fd07::1", "b": "fd07::2"}
 FETCHED = 1 << 20
@@ -35,8 +36,9 @@ DATAGRAMS = ["dgram-trips:50"]  # one under way at a time: bursts overrun the wi
 UP = """B={busybox}
 n=0; until $B ip link show eth0 >/dev/null 2>&1 || [ $n = 500 ]; do n=$((n + 1)); $B usleep 20000; done
 $B ip link set eth0 up
-$B ip addr add {v4}/24 dev eth0
-$B ip -6 addr add {v6}/64 dev eth0
+[ {dev} = eth0 ] || {{ $B ip link add link eth0 name {dev} type vlan id 5 && $B ip link set {dev} up; }}
+$B ip addr add {v4}/24 dev {dev}
+$B ip -6 addr add {v6}/64 dev {dev}
 cd {files}
 """
 SERVE = UP + """$B httpd -p 80 -h {files}
@@ -111,11 +113,11 @@ def card(folder, name):
         f"remote.type=unix,remote.path={folder}/{name}.peer", "-device", f"virtio-net-pci,disable-legacy=on,netdev=wire,mac={mac}")]
 
 
-def machine(kind, folder, name, script, blob, harm):
+def machine(kind, folder, name, script, blob, harm, dev):
     """Starts it; it runs the script and ends."""
     other = "b" if name == "a" else "a"
     files = "/boot/files" if kind == "bothy" else "/files"
-    words = {"busybox": f"{files}/busybox" if kind == "bothy" else "/bin/busybox", "files": files, "port": PORT,
+    words = {"busybox": f"{files}/busybox" if kind == "bothy" else "/bin/busybox", "files": files, "port": PORT, "dev": dev,
              "v4": ADDRESS[name], "v6": ADDRESS6[name], "there": ADDRESS[other], "there6": ADDRESS6[other],
              "orders": " ".join(STREAMS if harm else STREAMS + DATAGRAMS)}
     path = put(folder, f"script-{name}", script.format(**words))
@@ -129,13 +131,13 @@ def machine(kind, folder, name, script, blob, harm):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
 
 
-def meet(serves, asks, harm=0.0, seed=1):
+def meet(serves, asks, harm=0.0, seed=1, dev="eth0"):
     with tempfile.TemporaryDirectory(prefix="bothy-peer-") as folder:
         data = random.Random(seed).randbytes(FETCHED)
         blob, digest = put(folder, "blob", data), hashlib.md5(data).hexdigest()
         relay = Relay(folder, harm, seed)
         relay.start()
-        both = [machine(serves, folder, "a", SERVE, blob, harm), machine(asks, folder, "b", ASK, blob, harm)]
+        both = [machine(serves, folder, "a", SERVE, blob, harm, dev), machine(asks, folder, "b", ASK, blob, harm, dev)]
         try:
             out = both[1].communicate(timeout=320)[0]
             served = both[0].communicate(timeout=60)[0]
@@ -163,6 +165,10 @@ def test_linux_fetches_from_an_appliance_over_a_bad_wire():
 
 def test_an_appliance_fetches_from_linux_over_a_bad_wire():
     meet("linux", "bothy", harm=0.02, seed=4)
+
+
+def test_an_appliance_and_linux_talk_over_a_vlan():
+    meet("bothy", "linux", dev="eth0.5")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,55 @@ wait $t; cat /tmp/seen /tmp/said
     expect_in("0 packets dropped by kernel", out)
 
 
+def test_ss_shows_and_ends_sockets():
+    out = outcome("""
+ip link set lo up
+nc -l -p 80 -e /bin/cat &
+tftp -g -r x -l /tmp/x 127.0.0.1 > /dev/null 2>&1 &
+until [ $(ss -tulnH | wc -l) = 2 ]; do usleep 10000; done
+(echo hello; exec sleep 1000) | nc 127.0.0.1 80 > /tmp/echo 2> /dev/null &
+until grep -q hello /tmp/echo 2> /dev/null; do usleep 10000; done
+ss -tunapxe0 -i -m
+echo filtered; ss -tnH state established dport = :80; ss -tnH '( sport = :81 )'; ss -tanH src 127.0.0.0/8 and sport = :80
+echo families; ss -f netlink -H | wc -l; ss -xaH; ss -w -a; ss -0 -a
+echo ended; ss -K -tnH dport = :80; ss -tnH dport = :80; echo done
+""", ("iproute2",), ("bin/ip", "bin/ss"))
+    before, filtered = out.split("filtered\n")
+    filtered, families = filtered.split("families\n")
+    families, ended = families.split("ended\n")
+    listing = [line for line in before.splitlines() if "127.0.0.1" in line and "ESTAB" in line]
+    expect(len(listing), 2, before)
+    expect(all("users:((" in line and "pid=" in line and "ino:" in line and "sk:" in line for line in listing), True,
+           before)
+    for word in ("skmem:(r0,rb212992", "cubic", "UNCONN", 'users:(("tftp",pid='):
+        expect_in(word, before)
+    expect(len(filtered.splitlines()), 2, filtered)
+    expect_in("127.0.0.1:80", filtered)
+    expect(families.splitlines()[0], "1", families)
+    expect(len([line for line in ended.splitlines() if line.startswith("ESTAB")]), 1, ended)
+
+
+def test_iproute2_makes_vlans_and_tcpdump_sees_their_tags():
+    out = outcome("""
+ip link add d0 type dummy; ip link add link d0 name d0.5 type vlan id 5 || exit 1
+ip link set d0 up; ip link set d0.5 up; ip addr add 10.5.0.1/24 dev d0.5 || exit 2
+ip -d link show d0.5
+ip link add link d0 name d0.6 type vlan id 6 protocol 802.1ad 2>&1
+ip link add link d0 name d0.6 type vlan id 6 reorder_hdr off 2>&1
+ip link add link d0 name d0.6 type vlan id 6 egress-qos-map 1:2 2>&1
+tcpdump -Z root -n -e -l -i d0 -c 1 vlan 5 and arp > /tmp/seen 2> /tmp/said & t=$!
+until grep -q listening /tmp/said; do usleep 10000; done
+arping -c 1 -w 1 -I d0.5 10.5.0.9 > /dev/null
+wait $t; cat /tmp/seen /tmp/said
+""", ("iproute2", "tcpdump"), ("bin/ip", "usr/bin/tcpdump"))
+    expect_in("d0.5@d0: <BROADCAST,MULTICAST,UP,LOWER_UP>", out)
+    expect_in("vlan protocol 802.1Q id 5 <REORDER_HDR>", out)
+    for why in ("Only 802.1Q tags are there", "only reorder_hdr is there", "VLAN priorities are not mapped"):
+        expect_in(why, out)
+    expect_in("ethertype 802.1Q (0x8100), length 46: vlan 5, p 0, ethertype ARP", out)
+    expect_in("Request who-has 10.5.0.9", out)
+
+
 def test_node_lists_the_interfaces():
     out = outcome("""
 ip link add d0 type dummy; ip link set d0 up; ifconfig d0 10.1.0.1 netmask 255.255.255.0

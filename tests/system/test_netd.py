@@ -3,6 +3,7 @@
 """netd on Linux, in a network namespace with veths for cards: leases of dnsmasq and of a server of this file's, right and
 wrong; static addresses; links that come and go."""
 import os
+import signal
 import socket
 import struct
 import sys
@@ -68,6 +69,30 @@ def test_classless_routes_stand_instead_of_the_router():
         expect_in("metric 5", routes)
 
 
+def bridge(n, *addresses):
+    """A container network's bridge, which no rule is for."""
+    n.box.ip("link", "add", "br0", "type", "veth", "peer", "name", "br1")
+    n.box.ip("link", "set", "br1", "up")
+    for address in addresses:
+        n.box.ip("addr", "add", address, "dev", "br0")
+    n.box.ip("link", "set", "br0", "up")
+
+
+def test_routes_of_a_server_take_no_container_s_traffic():
+    """Neither those of networks that are there nor of those that come later; and when these go, they are back."""
+    with Net() as n:
+        bridge(n, "172.17.0.1/16")
+        n.dnsmasq(RANGE, "--dhcp-option=121,172.17.5.0/24,10.7.0.9,172.18.0.0/24,10.7.0.9,172.0.0.0/8,10.7.0.9,127.8.0.0/16,10.7.0.9")
+        n.netd("eth0 dhcp nora")
+        n.await_(bound(n), "a lease")
+        routes = [line.split()[0] for line in n.routes() if "10.7.0.9" in line]
+        expect(routes, ["172.0.0.0/8", "172.18.0.0/24"])
+        n.box.ip("addr", "add", "172.18.0.1/16", "dev", "br0")
+        n.await_(lambda: [line.split()[0] for line in n.routes() if "10.7.0.9" in line] == ["172.0.0.0/8"], "it stands aside")
+        n.box.ip("link", "del", "br0")
+        n.await_(lambda: len([line for line in n.routes() if "10.7.0.9" in line]) == 3, "they are back")
+
+
 def test_two_cards_have_metrics_and_names_in_their_order():
     with Net(cards=2) as n:
         n.dnsmasq(RANGE, "--dhcp-range=10.8.0.50,10.8.0.60,255.255.255.0,300")
@@ -118,6 +143,22 @@ def test_a_device_that_comes_later_is_configured_and_one_that_goes_is_forgotten(
         n.box.ip("link", "del", "eth1")
         n.await_(lambda: not n.state("eth1"), "the new one is forgotten")
         expect(bound(n)(), True)
+
+
+def test_messages_of_the_kernel_that_were_missed_are_made_good():
+    """A device goes while netd does not run and more is told than its socket holds."""
+    with Net(cards=2) as n:
+        netd = n.netd("eth0 10.7.0.5/24 nora\neth1 10.8.0.5/24 nora")
+        n.await_(lambda: n.state("eth1"), "both are there")
+        netd.send_signal(signal.SIGSTOP)
+        n.box.ip("link", "del", "eth1")
+        flood = n.path("flood")
+        with open(flood, "w") as f:
+            f.write("".join(f"link set dev eth0 alias {'x' * 200}{i}\n" for i in range(1500)))
+        n.box.run("ip", "-batch", flood)
+        netd.send_signal(signal.SIGCONT)
+        n.await_(lambda: not n.state("eth1"), "it is forgotten")
+        expect(n.addresses("eth0", "scope", "global"), ["10.7.0.5/24"])
 
 
 def test_it_has_no_more_rights_than_it_needs():
@@ -389,15 +430,73 @@ def test_an_address_can_be_one_that_tells_nothing():
         expect("ff:fe" in address, False, address)
 
 
-def advertise(n, hops=255, router=1800, prefix="fd00:9::", times=(3600, 3600), options=b""):
+def advertise(n, hops=255, router=1800, prefix="fd00:9::", times=(3600, 3600), options=b"", flags=0xc0, limit=64):
     """Sends an advertisement from lan0's link-local address."""
     s = n.lan.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
     index = int(n.lan.ip("link", "show", "lan0").split(":")[0])
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, hops)
-    message = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, router, 0, 0)
-    message += struct.pack(">BBBBIII", 3, 4, 64, 0xc0, *times, 0) + socket.inet_pton(socket.AF_INET6, prefix) + options
+    message = struct.pack(">BBHBBHII", 134, 0, 0, limit, 0, router, 0, 0)
+    message += struct.pack(">BBBBIII", 3, 4, 64, flags, *times, 0) + socket.inet_pton(socket.AF_INET6, prefix) + options
     s.sendto(message, 0, ("ff02::1", 0, 0, index))
     s.close()
+
+
+def six_ready(n):
+    """Both ends can speak IPv6."""
+    n.await_(lambda: any(a.startswith("fe80") for a in n.addresses("eth0")) and
+             "tentative" not in n.box.ip("addr", "show", "eth0"), "a link-local address")
+    n.await_(lambda: "fe80" in n.lan.ip("addr", "show", "lan0") and "tentative" not in n.lan.ip("addr", "show", "lan0"), "lan0's")
+
+
+def test_flags_that_flip_leave_no_address_behind():
+    with Net() as n:
+        n.netd("eth0 ra")
+        six_ready(n)
+        forever = (0xffffffff, 0xffffffff)
+        for i in range(12):  # each would leave one, for good
+            advertise(n, prefix=f"fd00:{i:x}::", times=forever, flags=0x40)
+            advertise(n, prefix=f"fd00:{i:x}::", times=forever, flags=0x80)
+            advertise(n, prefix=f"fd00:{i:x}::", times=(0, 0), flags=0x80)
+
+        def last():
+            advertise(n, prefix="fd00:100::", flags=0x80)
+            return any(line.startswith("fd00:100::/64") for line in n.routes("-6"))
+        n.await_(last, "the last one is heard")
+        found = [a for a in n.addresses("eth0", "scope", "global")]
+        expect(len(found), 8, f"addresses at most, each with its flag: {found}")
+        expect([line for line in n.routes("-6") if line.startswith("fd00") and "fd00:100::" not in line], [], "routes without a prefix")
+        for i in range(8):
+            advertise(n, prefix=f"fd00:{i:x}::", times=(0, 0), flags=0x40)
+        n.await_(lambda: n.box.ip("addr", "show", "eth0").count("valid_lft forever") == 1, "all but the link-local one will end")
+
+
+def test_a_router_takes_no_container_s_traffic_and_no_hop_limit_away():
+    with Net() as n:
+        bridge(n, "fd00:17::1/64")
+        n.netd("eth0 ra")
+        six_ready(n)
+
+        def heard():
+            advertise(n, prefix="fd00:17::", flags=0x80, limit=1)
+            advertise(n, prefix="fd00:9::", flags=0x80, limit=0)
+            return any(line.startswith("fd00:9::/64 dev eth0") for line in n.routes("-6"))
+        n.await_(heard, "they are heard")
+        expect([line.split()[2] for line in n.routes("-6") if line.startswith("fd00:17::/64")], ["br0"])
+        expect(n.box.run("cat", "/proc/sys/net/ipv6/conf/eth0/hop_limit").strip(), "64")
+        expect("expires" in next(line for line in n.routes("-6") if line.startswith("fd00:9::/64")), True, "it ends with its prefix")
+
+
+def test_log_lines_that_others_cause_are_limited():
+    with Net() as n:
+        n.netd("eth0 10.7.0.5/24 nora")
+        n.await_(lambda: n.state(), "it runs")
+        for _ in range(100):
+            n.lan.ip("link", "set", "lan0", "down")
+            n.lan.ip("link", "set", "lan0", "up")
+        n.lan.ip("link", "set", "lan0", "down")
+        n.lan.ip("link", "set", "lan0", "up")
+        n.await_(lambda: "the carrier is" in n.text("log"), "it says something")
+        expect(n.text("log").count("\n") < 80, True, n.text("log"))
 
 
 def test_advertisements_from_afar_or_of_nonsense_change_nothing():

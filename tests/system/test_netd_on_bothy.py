@@ -48,6 +48,17 @@ $b ping -c 1 -W 10 10.0.2.2
     expect_in("1 packets received", out)
 
 
+def test_a_vlan_of_the_command_line_is_made_and_configured():
+    out = boot("""
+shows 'static  *10.9.0.2/24'
+bothy net
+$b ip link show eth0.5
+$b ip -4 route
+""", "--append", "bothy.net=eth0,vlan=5,10.9.0.2/24,gw=10.9.0.1,nora")
+    expect_in("eth0.5@eth0: <BROADCAST,MULTICAST,UP,LOWER_UP>", out)
+    expect_in("default via 10.9.0.1 dev eth0.5", out)
+
+
 def test_rules_come_from_a_file_of_the_medium():
     with tempfile.TemporaryDirectory() as folder:
         rules = put(folder, "net", "# the lab\neth0 10.0.2.77/24 gw=10.0.2.2 nora\n")

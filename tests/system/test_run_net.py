@@ -22,7 +22,7 @@ from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 from net import Cards
-from ports import Ports
+from ports import Ports, wanted_of
 from qmp import Qmp
 
 SHELL = ["--file", BUSYBOX + ":busybox"]
@@ -58,7 +58,16 @@ def test_no_net_is_what_it_was():
 def test_the_machine_is_told_of_its_api_and_how_it_is_seen():
     port = free_port()
     p = run(*SHELL, "--net", "user", "--api", str(port), *commands("/boot/files/busybox cat /proc/cmdline"))
-    expect_in(f"bothy.api=tcp://0.0.0.0:2375 bothy.api.seen=tcp://127.0.0.1:{port}", p.stdout)
+    expect_in(f"bothy.api=tcp://0.0.0.0:2375,from=10.0.2.2 bothy.api.seen=tcp://127.0.0.1:{port}", p.stdout)
+
+
+def test_programs_of_the_machine_do_not_come_in_by_its_api():
+    """By no address of its own; test_docker_wire.py comes in by the port that is forwarded."""
+    ask = "/boot/files/busybox wget -qO- http://$a:2375/_ping"
+    p = run(*SHELL, "--net", "user", *commands(
+        "/boot/files/busybox sh -c 'until bothy net | /boot/files/busybox grep -q 10.0.2.15; do /boot/files/busybox usleep 50000; done; "
+        f"for a in 127.0.0.1 10.0.2.15; do {ask} >/dev/null 2>&1; echo $a $?; done'"))
+    expect((p.stdout, p.returncode), ("127.0.0.1 1\n10.0.2.15 1\n", 0), p.stderr)
 
 
 def test_a_published_port_is_here_and_a_free_one_is_printed():
@@ -132,7 +141,7 @@ class FakeApi(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.containers, self.happened = [], queue.Queue()
+        self.containers, self.happened, self.raw, self.asked = [], queue.Queue(), None, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def publish(self, *ports):
@@ -154,7 +163,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(json.dumps(event).encode() + b"\n")
                 self.wfile.flush()
         else:
-            self.wfile.write(json.dumps(self.server.containers).encode())
+            self.server.asked += 1
+            self.wfile.write(json.dumps(self.server.containers).encode() if self.server.raw is None else self.server.raw)
 
 
 class Follower:
@@ -224,6 +234,23 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
             expect_in(f"port {one}/tcp", f.said[0])
         f.api.publish(port(one))
         f.expect(("tcp", "127.0.0.1", one, one))
+
+
+def test_a_list_without_an_end_or_a_bottom_is_none():
+    """What containers say is theirs: it costs so much and no more, and the follower lives."""
+    one = free_port()
+    with Follower() as f:
+        f.api.publish(port(one))
+        f.expect(("tcp", "127.0.0.1", one, one))
+        for text in (b"[" * 200000, b" " * (33 << 20), b'{"a":1}', b"[1]", b"\xff"):
+            f.api.raw = text
+            f.api.publish(port(one))
+            before = f.api.asked
+            until(lambda: f.api.asked > before, "the list is asked for", 30)
+        f.api.raw, two = None, free_port()
+        f.api.publish(port(two))
+        f.expect(("tcp", "127.0.0.1", two, two))
+    expect(len(wanted_of([{"Ports": [port(n) for n in range(1, 65536)]}], "10.0.2.")), 1000)
 
 
 def test_an_api_that_goes_and_comes_is_followed_again():

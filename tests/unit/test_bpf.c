@@ -11,6 +11,11 @@
 
 #include <stdlib.h>
 
+static u32 bpf_random(void)
+{
+    return 77;
+}
+
 static void bpf_fetch(const struct bpf_packet *p, u32 offset, u8 *out, u32 n)
 {
     memcpy(out, (const u8 *)p->packet + offset, n);
@@ -24,7 +29,8 @@ static u32 bpf_over(const struct bpf_insn *insns, const u8 *bytes, u32 n, u32 nr
                            .len = n,
                            .network = 14,
                            .fetch = bpf_fetch,
-                           .packet = bytes};
+                           .packet = bytes,
+                           .random = bpf_random};
 
     for (u32 i = 0; i < BPF_KNOWN_MOST; i++)
         p.known[i] = 1000 + i;
@@ -95,6 +101,7 @@ TEST(bpf_loads_from_headers_and_of_what_is_known)
                  {0x20, 0xfffff000, 1000},
                  {0x20, 0xfffff000 + 8, 1002},
                  {0x20, 0xfffff000 + 44, 1011},
+                 {0x20, 0xfffff000 + 56, 77}, /* a random number */
                  {0x20, 58, 0},
                  {0x28, 58, 0x3a3b},
                  {0x80, 0, 60}};

@@ -76,6 +76,19 @@ TEST(a_url_is_bounded)
     free(text);
 }
 
+TEST(localhost_is_this_machine_and_nothing_else_is)
+{
+    static const char *const here[] = {"localhost", "LOCALHOST.", "a.localhost", "a.b.Localhost."};
+    static const char *const there[] = {
+        "",           ".localhost", "xlocalhost", "localhost.x", "localhost..",
+        "local.host", ".",          "localhos"};
+
+    for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
+        EXPECT(url_host_is_localhost(here[i]));
+    for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++)
+        EXPECT(!url_host_is_localhost(there[i]));
+}
+
 TEST(credentials_are_for_one_origin)
 {
     struct url a, b;
@@ -131,10 +144,11 @@ static ssize_t content_of(const char *text, size_t len, size_t piece)
     struct buf in = {0};
     struct http_head h;
     struct http_body body;
+    size_t scanned = 0;
     ssize_t total = 0, n = 0;
 
     buf_add(&in, text, len);
-    n = http_head_parse(&h, &in, true);
+    n = http_head_parse(&h, &in, &scanned, true);
     if (n <= 0) {
         buf_free(&in);
         return n ? n : -EAGAIN;
@@ -165,6 +179,61 @@ static ssize_t content_of(const char *text, size_t len, size_t piece)
 static ssize_t content(const char *text, size_t piece)
 {
     return content_of(text, strlen(text), piece);
+}
+
+TEST(a_head_in_pieces_is_the_same_head)
+{
+    static const char *const heads[] = {"GET / HTTP/1.1\r\nA: b\r\n\r\nrest", "GET / HTTP/1.1\n\nx",
+                                        "GET / HTTP/1.1\nA: b\n\r\nrest"};
+
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+        for (size_t piece = 1; piece < 40; piece++) {
+            struct buf in = {0};
+            struct http_head h = {0};
+            size_t scanned = 0, len = strlen(heads[i]);
+            int n = 0, whole;
+
+            buf_add(&in, heads[i], len);
+            whole = http_head_parse(&h, &in, &scanned, false);
+            EXPECT(whole > 0);
+            http_head_free(&h);
+            buf_clear(&in);
+            for (size_t at = 0; at < len && !n; at += piece) {
+                buf_add(&in, heads[i] + at, piece < len - at ? piece : len - at);
+                n = http_head_parse(&h, &in, &scanned, false);
+                EXPECT(n || scanned == in.len);
+            }
+            EXPECT(n == whole && scanned == 0);
+            http_head_free(&h);
+            buf_free(&in);
+        }
+}
+
+static int framing_of(const char *headers)
+{
+    char *text = str_fmt("POST / HTTP/1.1\r\n%s\r\n", headers);
+    struct buf in = {0};
+    struct http_head h = {0};
+    struct http_body body;
+    size_t scanned = 0;
+    int n;
+
+    buf_str(&in, text);
+    n = http_head_parse(&h, &in, &scanned, false) > 0 ? http_body_init(&body, &h, false) : -EIO;
+    http_head_free(&h);
+    buf_free(&in);
+    free(text);
+    return n;
+}
+
+TEST(framing_that_is_said_twice_is_said_alike)
+{
+    EXPECT(framing_of("Content-Length: 5\r\ncontent-length: 5\r\n") == 0);
+    EXPECT(framing_of("Content-Length: 5\r\ncontent-length: 6\r\n") == -EINVAL);
+    EXPECT(framing_of("Content-Length: 5\r\nX: y\r\nContent-Length: 05\r\n") == -EINVAL);
+    EXPECT(framing_of("Content-Length: 5, 5\r\n") == -EINVAL);
+    EXPECT(framing_of("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n") == -EINVAL);
+    EXPECT(framing_of("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n") == -EINVAL);
 }
 
 TEST(an_answer_has_the_content_that_its_framing_says)

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netd/address.h"
 #include "netd/dhcp6.h"
+#include "netd/limit.h"
 #include "netd/ra.h"
 #include "netd/wire.h"
 
@@ -122,7 +124,7 @@ TEST(ra_gives_prefixes_names_and_words_of_the_link)
     a.len += 8;
     advert_hear(&r, &a, 1000, &out);
     EXPECT(out.prefixes && out.names && out.link && out.ask && out.routers);
-    EXPECT(r.prefix[0].on_link && r.prefix[0].autonomous && r.prefix[0].bits == 64);
+    EXPECT(r.on_link[0].e.used && r.prefix[0].e.used && r.prefix[0].bits == 64);
     EXPECT(ra_left(r.prefix[0].e.ends, 1000) == 7200 &&
            ra_left(r.prefix[0].preferred, 1000) == 3600);
     EXPECT(!memcmp(r.server[0].address, v6_dns, 16) && !strcmp(r.domain[0].name, "lab.example"));
@@ -203,6 +205,105 @@ TEST(ra_floods_take_nothing_away)
     }
     EXPECT(r.router[0].address[14] == 0 && r.router[0].e.used);
     EXPECT(!memcmp(r.prefix[0].bytes, v6_net, 16) && !memcmp(r.server[0].address, v6_dns, 16));
+}
+
+TEST(ra_flags_that_flip_leave_nothing_behind)
+{
+    struct ra r;
+    struct ra_out out;
+    struct advert a;
+
+    ra_ready(&r, 1000);
+    advert_begin(&a, 1800);
+    advert_prefix(&a, 0x40, UINT32_MAX, UINT32_MAX);
+    advert_hear(&r, &a, 1000, &out);
+    EXPECT(r.prefix[0].e.changed && r.prefix[0].e.ends == RA_FOREVER && !r.on_link[0].e.used);
+    advert_begin(&a, 1800);
+    advert_prefix(&a, 0x80, 0, 0); /* says nothing of addresses, and there is no such route */
+    advert_hear(&r, &a, 2000, &out);
+    EXPECT(!r.prefix[0].e.changed && r.prefix[0].e.ends == RA_FOREVER && !r.on_link[0].e.used);
+    advert_begin(&a, 1800);
+    advert_prefix(&a, 0x80, 100, 100);
+    advert_hear(&r, &a, 3000, &out);
+    EXPECT(r.on_link[0].e.changed && ra_left(r.on_link[0].e.ends, 3000) == 100);
+    EXPECT(r.prefix[0].e.used && !r.prefix[0].e.changed);
+    advert_begin(&a, 1800);
+    advert_prefix(&a, 0x40, 0, 0);
+    advert_hear(&r, &a, 4000, &out);
+    EXPECT(!r.on_link[0].e.changed && ra_left(r.prefix[0].e.ends, 4000) == 7200);
+    ra_wake(&r, 103000, &out);
+    EXPECT(out.prefixes && r.on_link[0].e.gone && !r.prefix[0].e.gone);
+    ra_wake(&r, 4000 + 7200000, &out);
+    EXPECT(out.prefixes && r.prefix[0].e.gone);
+}
+
+TEST(ra_routers_that_fall_silent_make_way)
+{
+    struct ra r;
+    struct ra_out out;
+    struct advert a;
+
+    ra_ready(&r, 1000);
+    for (uint8_t i = 0; i < RA_ROUTERS; i++) {
+        advert_begin(&a, 9000);
+        advert_names(&a, 9000);
+        a.packet.source[14] = i;
+        a.bytes[16 + 8 + 15] = i; /* a server of its own; the fifth is left out */
+        advert_hear(&r, &a, 1000, &out);
+    }
+    a.packet.source[14] = 99;
+    a.bytes[16 + 8 + 15] = 99;
+    advert_hear(&r, &a, 1000 + RA_STALE_MS - 1, &out);
+    EXPECT(!out.routers && !r.router[0].e.gone);
+    advert_hear(&r, &a, 1000 + RA_STALE_MS, &out);
+    EXPECT(out.routers && r.router[0].e.gone && r.server[0].e.gone);
+    advert_hear(&r, &a, 2000 + RA_STALE_MS, &out);
+    EXPECT(out.routers && out.names && r.router[0].address[14] == 99 &&
+           r.server[0].address[15] == 99);
+}
+
+TEST(ra_lowers_no_hop_limit_to_where_nothing_is_reached)
+{
+    struct ra r;
+    struct ra_out out;
+    struct advert a;
+
+    ra_ready(&r, 1000);
+    advert_begin(&a, 1800);
+    a.bytes[4] = 1;
+    advert_hear(&r, &a, 1000, &out);
+    EXPECT(!out.link && !r.hop_limit);
+    a.bytes[4] = 128;
+    advert_hear(&r, &a, 1000, &out);
+    EXPECT(out.link && r.hop_limit == 128);
+}
+
+TEST(what_others_cause_is_limited)
+{
+    struct limit l = {.burst = 3, .every_ms = 1000};
+    unsigned n = 0;
+
+    for (int i = 0; i < 10; i++)
+        n += limit_take(&l, 5000);
+    EXPECT(n == 3 && l.left_out == 7);
+    EXPECT(!limit_take(&l, 5999) && limit_take(&l, 6000) && !limit_take(&l, 6500));
+    n = 0;
+    for (int i = 0; i < 10; i++)
+        n += limit_take(&l, 100000);
+    EXPECT(n == 3);
+}
+
+TEST(a_network_lies_within_another)
+{
+    struct address net = address_v4(0xac110000, 16), six = address_v6(v6_net, 60);
+    struct address a = address_v4(0xac118000, 17), b = address_v6(v6_net, 64);
+
+    EXPECT(address_within(&a, &net) && address_within(&net, &net) && !address_within(&net, &a));
+    EXPECT(address_within(&b, &six) && !address_within(&six, &b) && !address_within(&b, &net));
+    b.bytes[7] = 0x10;
+    EXPECT(!address_within(&b, &six));
+    net.prefix = 0;
+    EXPECT(address_within(&a, &net));
 }
 
 TEST(advertisements_of_any_bytes_survive)

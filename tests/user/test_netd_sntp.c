@@ -8,7 +8,7 @@
 #include "netd/sntp.h"
 #include "netd/wire.h"
 
-#define DAY 1700000000000000000ll /* what the clock says at first */
+#define DAY 1800000000000000000ll /* what the clock says at first */
 #define MS 1000000ll
 
 static void stamp(uint8_t *p, int64_t day)
@@ -91,11 +91,67 @@ TEST(sntp_doubts_a_jump_until_it_is_told_again)
     EXPECT(out.change == SNTP_KEEP && out.told && s.wake >= now + 16000 && s.wake <= now + 18000);
     ntp_round(&s, 0, &out);
     EXPECT(out.change == SNTP_SLEW);
-    ntp_round(&s, 3600000 * MS, &out);
-    ntp_round(&s, -3600000 * MS, &out);
+    ntp_round(&s, 900000 * MS, &out);
+    ntp_round(&s, -900000 * MS, &out);
     EXPECT(out.change == SNTP_KEEP);
-    ntp_round(&s, -3600000 * MS + 5 * MS, &out);
+    ntp_round(&s, -900000 * MS + 5 * MS, &out);
     EXPECT(out.change == SNTP_STEP);
+}
+
+TEST(sntp_believes_a_day_s_jump_when_three_answers_of_different_servers_say_so)
+{
+    struct sntp s;
+    struct sntp_out out;
+    unsigned at;
+
+    ntp_begin(&s, 3, &out);
+    s.asking = false;
+    for (int first = 1; first >= 0; first--) { /* of a clock that was not set yet, and later */
+        ntp_round(&s, 86400000 * MS, &out);
+        EXPECT(out.told && out.change == SNTP_KEEP);
+        at = s.at;
+        ntp_round(&s, 86400000 * MS, &out);
+        EXPECT(out.told && out.change == SNTP_KEEP && s.at != at);
+        ntp_round(&s, 3600000 * MS, &out); /* one says otherwise: it begins anew */
+        EXPECT(out.change == SNTP_KEEP);
+        ntp_round(&s, 86400000 * MS, &out);
+        ntp_round(&s, 86400000 * MS, &out);
+        EXPECT(out.change == SNTP_KEEP);
+        ntp_round(&s, 86400000 * MS, &out);
+        EXPECT(out.change == SNTP_STEP && near(out.offset, 86400000 * MS));
+    }
+}
+
+/* What a server says while the clock says `day`: whether it counts. */
+static bool ntp_told(int64_t day, int64_t says, uint32_t delay, uint32_t dispersion,
+                     struct sntp_out *out)
+{
+    struct address server = address_v4(0x0a000001, 32);
+    struct sntp s;
+    uint8_t p[SNTP_SIZE];
+
+    sntp_init(&s, 5);
+    sntp_servers(&s, &server, 1, 1000);
+    sntp_wake(&s, s.wake, day, out);
+    ntp_answer(p, out, says);
+    wire_put32(p + 4, delay);
+    wire_put32(p + 8, dispersion);
+    sntp_message(&s, p, sizeof(p), 1010, day, out);
+    return out->told;
+}
+
+TEST(sntp_believes_no_time_before_this_program_was_and_no_server_far_from_its_reference)
+{
+    static const int64_t second = 1000 * MS, start = 1767225600;
+    struct sntp_out out;
+
+    EXPECT(!ntp_told(DAY, 0, 0, 0, &out) && !ntp_told(DAY, start * second - 1, 0, 0, &out));
+    EXPECT(!ntp_told(DAY, 4102444801 * second, 0, 0, &out));
+    EXPECT(ntp_told(0, start * second + second, 0, 0, &out));
+    EXPECT(out.change == SNTP_STEP); /* a clock that cannot be right itself is set at once */
+    EXPECT(ntp_told(DAY, DAY, 2 << 16, 1 << 16, &out));
+    EXPECT(!ntp_told(DAY, DAY, 2 << 16, 2 << 16, &out));
+    EXPECT(!ntp_told(DAY, DAY, 0xffffffff, 0x80000000, &out)); /* sums that would wrap */
 }
 
 TEST(sntp_takes_no_answer_but_that_to_its_question)
@@ -185,9 +241,14 @@ TEST(sntp_knows_times_beyond_2036)
     int64_t later = 2200000000ll * 1000 * MS; /* 2039 */
 
     ntp_begin(&s, 1, &out);
-    ntp_answer(p, &out, later);
-    sntp_message(&s, p, sizeof(p), 1010, DAY, &out);
-    EXPECT(out.change == SNTP_STEP && near(out.offset, later - DAY));
+    for (int i = 0; i < 3; i++) {
+        ntp_answer(p, &out, later);
+        sntp_message(&s, p, sizeof(p), s.wake, DAY, &out);
+        EXPECT(out.told && near(out.offset, later - DAY));
+        if (i < 2)
+            sntp_wake(&s, s.wake, DAY, &out);
+    }
+    EXPECT(out.change == SNTP_STEP);
 }
 
 TEST(time_servers_of_any_bytes_survive)

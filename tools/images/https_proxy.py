@@ -9,22 +9,37 @@ of requests on a connection, each after the last one's answer. Certificates are 
 stream both ways, with Content-Length or chunked; an answer that ends with its connection comes chunked. An answer that comes before the whole request was
 sent is relayed, and the connection closed after it. Where there is no answer to relay, there is one of status 502 (400 for what is no such request), text/plain, one
 line. Redirects, credentials and caching are the client's.
+
+No one holds a place by being slow: a head, and what stands behind the last chunk, has HEAD_S from its first byte on; a body comes at FLOOR bytes a second at
+least while it is waited for; interim answers are counted. When all places are taken and another client comes, the one goes that has been between two requests
+for longest, or else the one that has moved least for longest.
 """
 import os
+import re
 import select
 import socket
 import ssl
 import sys
 import threading
+import time
 from urllib.parse import urlsplit
 
 HEAD_MAX = 64 << 10
 HEADERS_MAX = 200
 CLIENTS_MAX = 64
 PIECE = 64 << 10
-CONNECT_S, STALL_S, IDLE_S = 15, 60, 300
+CONNECT_S, STALL_S, IDLE_S, HEAD_S, DRAIN_S = 15, 60, 300, 30, 10
+ANSWER_S = 300  # a server may have to move what it was sent, and to sum it up
+FLOOR, FLOOR_S = 512, 60  # bytes a second, over so many seconds of waiting
+MARK = 64 << 10  # bytes that count as progress
+IDLE_SPARED_S, SLOW_SPARED_S = 1, 20  # who is younger keeps its place
+INTERIM_MAX = 16
 CA_FOLDER_MAX = 1000
 HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "proxy-authorization"}
+
+
+NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Bad(Exception):
@@ -36,22 +51,59 @@ class Bad(Exception):
 
 
 class Stream:
-    """A socket with what was read ahead of it."""
+    """A socket with what was read ahead of it. `moved(bytes)` is told of what comes."""
 
-    def __init__(self, sock):
-        self.sock, self.rest = sock, b""
+    def __init__(self, sock, moved):
+        self.sock, self.rest, self.moved = sock, b"", moved
+        self.until = None  # when what is being read has to be there
+        self.waited, self.came = 0.0, 0
+
+    def within(self, seconds):
+        """From here on all has to come in that time; None: no more than STALL_S may pass without a byte."""
+        self.until = seconds and time.monotonic() + seconds
+        self.sock.settimeout(STALL_S)
+
+    def read(self):
+        began = time.monotonic()
+        if self.until is not None:
+            if self.until <= began:
+                raise ValueError("it takes too long")
+            self.sock.settimeout(self.until - began)
+        try:
+            data = self.sock.recv(PIECE)
+        except TimeoutError:
+            raise ValueError("it takes too long") from None
+        self.pace(time.monotonic() - began, len(data))
+        self.moved(len(data))
+        return data
+
+    def pace(self, waited, came):
+        self.waited, self.came = self.waited + waited, self.came + came
+        if self.waited < FLOOR_S:
+            return
+        if came and self.came < FLOOR * self.waited:
+            raise ValueError("it comes too slowly")
+        self.waited, self.came = 0.0, 0
 
     def more(self):
         """Some bytes, b"" at the end."""
-        data, self.rest = self.rest or self.sock.recv(PIECE), b""
+        data, self.rest = self.rest or self.read(), b""
         return data
+
+    def begin(self, seconds):
+        """Waits for the first byte of a head; false at the end."""
+        if not self.rest:
+            self.sock.settimeout(seconds)
+            self.rest = self.sock.recv(PIECE)
+        self.waited, self.came = 0.0, 0
+        return bool(self.rest)
 
     def line(self, limit):
         """A line without its end; None at the end of the stream."""
         while b"\n" not in self.rest:
             if len(self.rest) > limit:
                 raise ValueError("a line is too long")
-            data = self.sock.recv(PIECE)
+            data = self.read()
             if not data:
                 if self.rest:
                     raise ValueError("it ends in the middle of a line")
@@ -60,21 +112,30 @@ class Stream:
         line, self.rest = self.rest.split(b"\n", 1)
         return line.rstrip(b"\r")
 
-    def head(self):
-        """The first line and [(name, value)], or None at the end."""
-        first = self.line(HEAD_MAX)
-        if first is None:
+    def head(self, seconds):
+        """The first line and [(name, value)], or None at the end; `seconds` for its first byte."""
+        if not self.begin(seconds):
             return None
+        self.within(HEAD_S)
+        first = self.line(HEAD_MAX)
+        headers = self.fields()
+        self.within(None)
+        if first is None or CONTROL.search(first):
+            raise ValueError("not HTTP")
+        return first.decode("latin-1"), headers
+
+    def fields(self):
+        """[(name, value)] up to an empty line."""
         headers, size = [], 0
         while line := self.line(HEAD_MAX):
             name, colon, value = line.partition(b":")
             size += len(line)
-            if not colon or not name or name != name.strip() or size > HEAD_MAX or len(headers) == HEADERS_MAX:
+            if not colon or not NAME.fullmatch(name) or CONTROL.search(value) or size > HEAD_MAX or len(headers) == HEADERS_MAX:
                 raise ValueError("bad or too many headers")
             headers.append((name.decode("latin-1"), value.strip().decode("latin-1")))
         if line is None:
             raise ValueError("it ends in the middle of a head")
-        return first.decode("latin-1"), headers
+        return headers
 
     def close(self):
         try:
@@ -123,8 +184,9 @@ def pieces_of(stream, framing):
         if not size or len(size) > 15 or not all(c in b"0123456789abcdefABCDEF" for c in size):
             raise ValueError("bad chunk")
         if int(size, 16) == 0:
-            while stream.line(HEAD_MAX):
-                pass
+            stream.within(HEAD_S)
+            stream.fields()
+            stream.within(None)
             return
         yield from pieces_of(stream, ("length", int(size, 16)))
         if stream.line(2) != b"":
@@ -146,8 +208,31 @@ class Client:
     """A connection of a program that asks; its requests go one after the other."""
 
     def __init__(self, sock, context):
-        self.stream, self.context = Stream(sock), context
+        self.stream, self.context = Stream(sock, self.moved), context
         self.server, self.place = None, None  # the last server's stream, kept for the next request
+        self.idle, self.mark, self.bytes = True, time.monotonic(), 0
+
+    def moved(self, count):
+        """Bytes came, of either side; 0: a step was made."""
+        self.bytes += count
+        if not count or self.bytes >= MARK:
+            self.mark, self.bytes = time.monotonic(), 0
+
+    def slow(self, now):
+        """For how long it has done nothing of note; those between two requests come first. None: it keeps its place."""
+        age = now - self.mark
+        if age < (IDLE_SPARED_S if self.idle else SLOW_SPARED_S):
+            return None
+        return self.idle, age
+
+    def cut(self):
+        """By another thread: what it waits for ends."""
+        for stream in (self.stream, self.server):
+            try:
+                if stream:
+                    socket.socket.shutdown(stream.sock, socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def serve(self):
         try:
@@ -168,11 +253,13 @@ class Client:
         """One of them; false when the connection is to be closed."""
         self.answered = False
         try:
-            self.stream.sock.settimeout(IDLE_S)
-            head = self.stream.head()
-            if head is None:
+            self.idle = True
+            self.moved(0)
+            if not self.stream.begin(IDLE_S):
                 return False
-            self.stream.sock.settimeout(STALL_S)
+            self.idle = False
+            head = self.stream.head(IDLE_S)
+            self.moved(0)
             return self.relay(*self.decide(*head))
         except Bad as e:
             return self.refuse(e.status, str(e))
@@ -193,10 +280,13 @@ class Client:
 
     def drain(self):
         """A client that is still sending would lose the answer to a reset."""
-        self.stream.sock.settimeout(5)
-        for _ in range(1024):
-            if not self.stream.sock.recv(PIECE):
-                return
+        self.stream.within(DRAIN_S)
+        try:
+            for _ in range(1024):
+                if not self.stream.read():
+                    return
+        except ValueError:
+            pass
 
     def decide(self, first, headers):
         words = first.split(" ")
@@ -245,7 +335,7 @@ class Client:
             raise Bad(502, f"{host}:{port}: {e.strerror or e}") from None
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.server = Stream(self.context.wrap_socket(plain, server_hostname=host))
+            self.server = Stream(self.context.wrap_socket(plain, server_hostname=host), self.moved)
             self.server.sock.settimeout(STALL_S)
             self.server.sock.sendall(head)
         except ssl.SSLCertVerificationError as e:
@@ -315,15 +405,19 @@ class Client:
         return not server_ends
 
     def answer_head(self):
-        while True:
-            head = self.server.head()
+        for _ in range(INTERIM_MAX):
+            head = self.server.head(ANSWER_S)
             if head is None:
                 raise ValueError("it has closed the connection")
+            self.moved(0)
             words = head[0].split(" ")
             if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit() or len(words[1]) != 3:
                 raise ValueError("not HTTP")
-            if int(words[1]) >= 200 or int(words[1]) == 101:
+            if int(words[1]) >= 200:
                 return head[0], head[1], int(words[1])
+            if int(words[1]) == 101:
+                raise ValueError("it switches protocols")
+        raise ValueError("too many interim answers")
 
 
 def context_of(places):
@@ -338,28 +432,66 @@ def context_of(places):
     return context
 
 
+class Places:
+    """The clients that are served, at most CLIENTS_MAX."""
+
+    def __init__(self):
+        self.free, self.lock, self.clients = threading.Semaphore(CLIENTS_MAX), threading.Lock(), set()
+
+    def have(self):
+        """Waits for one; the slowest is sent away."""
+        while not self.free.acquire(timeout=0.1):
+            now = time.monotonic()
+            with self.lock:
+                slow = [(how, id(client), client) for client in self.clients if (how := client.slow(now))]
+            if slow:
+                max(slow)[2].cut()
+
+    def serve(self, client):
+        try:
+            client.serve()
+        finally:
+            with self.lock:
+                self.clients.discard(client)
+            self.free.release()
+
+    def begin(self, client):
+        with self.lock:
+            self.clients.add(client)
+        threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+
+def serve_all(listener, context):
+    places = Places()
+    while True:
+        select.select([listener], [], [])
+        places.have()
+        client = None
+        try:
+            client = Client(listener.accept()[0], context)
+            places.begin(client)
+        except (OSError, RuntimeError) as e:  # no descriptor, no memory, no thread: others end some time
+            print(f"https_proxy: cannot take a client: {e}", flush=True)
+            if client:
+                client.stream.close()
+                places.clients.discard(client)
+            places.free.release()
+            time.sleep(0.5)
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     context, path = context_of(sys.argv[2:]), sys.argv[1]
     if os.path.exists(path):
         os.unlink(path)
-    listener, places = socket.socket(socket.AF_UNIX), threading.Semaphore(CLIENTS_MAX)
+    listener = socket.socket(socket.AF_UNIX)
     os.umask(0o117)
     listener.bind(path)
     listener.listen(CLIENTS_MAX)
     print(f"https_proxy: serves {path}", flush=True)
 
-    def serve(sock):
-        try:
-            Client(sock, context).serve()
-        finally:
-            places.release()
-
-    while True:
-        places.acquire()  # further clients wait
-        sock, _ = listener.accept()
-        threading.Thread(target=serve, args=(sock,), daemon=True).start()
+    serve_all(listener, context)
 
 
 if __name__ == "__main__":

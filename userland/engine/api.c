@@ -157,15 +157,36 @@ static void api_complete(struct http_conn *conn)
     free(path);
 }
 
+/* "host", "host:port", "[address]:port": a name that someone may own who is not of this house. What
+ * has no dot, an address, and names for private use are none; they cannot be made to lead here from
+ * elsewhere. */
+static bool api_host_is_public(const char *host)
+{
+    static const char *const own[] = {".localhost", ".local",     ".internal",
+                                      ".lan",       ".home.arpa", ".test"};
+    size_t n = strcspn(host, ":");
+
+    if (*host == '[' || !memchr(host, '.', n) || strspn(host, "0123456789.") == n)
+        return false;
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (n > strlen(own[i]) && !strncasecmp(host + n - strlen(own[i]), own[i], strlen(own[i])))
+            return false;
+    return true;
+}
+
 /* A page in somebody's browser can send requests to any address that the browser reaches, by a
  * form, by script, or under a name that leads here (DNS rebinding). A browser marks each of them
- * with headers that a page cannot leave out; no client of this API sends these. */
+ * with headers that a page cannot leave out; no client of this API sends these. A language it can
+ * replace: by "*", which Node's own fetch() sends with Sec-Fetch-Mode, which no page can set; under
+ * a name that its owner can make lead here it counts as a browser's all the same. */
 static bool api_from_browser(const struct http_head *req)
 {
-    const char *language = http_header(req, "Accept-Language"); /* "*": Node's own fetch() */
+    const char *language = http_header(req, "Accept-Language"), *host = http_header(req, "Host");
+    bool node = language && !strcmp(language, "*") && http_header(req, "Sec-Fetch-Mode") && host &&
+                !api_host_is_public(host);
 
     return http_header(req, "Origin") || http_header(req, "Referer") ||
-           http_header(req, "Sec-Fetch-Site") || (language && strcmp(language, "*"));
+           http_header(req, "Sec-Fetch-Site") || (language && !node);
 }
 
 /* What a form's body is marked as. */

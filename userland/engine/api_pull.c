@@ -60,16 +60,22 @@ static void pull_status_line(struct transfer *t)
 /* An image is whole. */
 static char *pull_line(struct transfer *t, const struct json *j)
 {
-    const struct json *image = json_get(j, "image");
+    const struct json *image = json_get(j, "image"), *tag = json_list(image, "Tags");
+    const char *id = json_str(image, "Id");
     bool same = pull_is_same(image);
     struct image *img = NULL;
-    char *why = json_bool(image, "There") ? pull_there(image, &img) : pull_adopt(t, image);
+    char *why;
 
+    if (!id || !tag || tag->type != JSON_STRING)
+        return str_dup("the worker's report is bad");
+    why = json_bool(image, "There") ? pull_there(image, &img) : pull_adopt(t, image);
     if (why)
         return why;
     t->newer = t->newer || !same;
-    img = img ? img : image_of_id(json_str(image, "Id"));
-    event_image(img->id, json_list(image, "Tags")->str, "pull");
+    img = img ? img : image_of_id(id);
+    if (!img)
+        return str_dup("the worker's report is bad");
+    event_image(img->id, tag->str, "pull");
     image_store_save(t->answer, NULL);
     return NULL;
 }

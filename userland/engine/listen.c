@@ -107,14 +107,18 @@ static void listen_take(struct listener *l, int fd)
 static void listen_event(struct ev_source *s, uint32_t events)
 {
     struct listener *l = (struct listener *)((char *)s - offsetof(struct listener, ev));
+    struct sockaddr_storage client = {0};
+    socklen_t size = sizeof(client);
     int fd;
 
     if (l->tcp && !http_remote_room()) {
         listen_later(l, "there are too many over TCP");
         return;
     }
-    fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0)
+    fd = accept4(s->fd, (struct sockaddr *)&client, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0 && l->tcp && !listen_admits(&l->place, (struct sockaddr *)&client))
+        close(fd);
+    else if (fd >= 0)
         listen_take(l, fd);
     else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
         listen_later(l, strerror(errno));
@@ -170,7 +174,10 @@ static int listen_tcp(const struct listen_place *p)
 
 static void listen_say(const struct listener *l)
 {
-    if (l->place.local)
+    if (l->place.from.ss_family)
+        engine_log("the API is open on %s alone: who comes from there is root on this machine",
+                   l->name);
+    else if (l->place.local)
         engine_log("the API is open on %s to all programs of this machine: each is root on it",
                    l->name);
     else
@@ -236,7 +243,8 @@ void listen_close(void)
 const char *listen_exposed(void)
 {
     for (int i = 1; i <= listeners_more; i++)
-        if (listeners[i].ev.fd >= 0 && !listeners[i].place.local)
+        if (listeners[i].ev.fd >= 0 && !listeners[i].place.local &&
+            !listeners[i].place.from.ss_family)
             return listeners[i].name;
     return NULL;
 }

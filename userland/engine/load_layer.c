@@ -117,17 +117,20 @@ static void load_layer_rename(const struct load_layer *l, const char *in)
 static void load_skeleton_end(struct load_layer *l, struct skeleton *s)
 {
     char *path = load_layer_path("tars", l->diff_id);
-    struct stat st;
     int err = skeleton_end(s);
 
     if (err && err != -ENODATA)
         load_fail("layer %s: cannot store its skeleton: %s", l->m->name, strerror(-err));
     if (err)
         unlink(path);
-    else if (fstat(s->fd, &st) == 0)
-        load_take((uint64_t)st.st_size, l->m->name);
     close(s->fd);
     free(path);
+}
+
+/* It is the disk's as much as the files are: an archive of names alone is all skeleton. */
+static void load_skeleton_take(uint64_t bytes)
+{
+    load_take(bytes, "layer");
 }
 
 static int load_skeleton_create(const struct load_layer *l)
@@ -157,6 +160,7 @@ static void load_layer_unpack(struct load_layer *l)
     decoder = load_decoder(m, &blob.src);
     source_sum_init(&content, decoder ? decoder : &blob.src);
     skeleton_begin(&skeleton, &content.src, load_skeleton_create(l));
+    skeleton.take = load_skeleton_take;
     l->id = unpack_layer(&skeleton, path, m->name) ? l->chain : l->diff_id;
     free(path);
     source_drain(&skeleton.src, m->name);

@@ -33,11 +33,17 @@ struct pull_top {
     size_t size;
 };
 void pull_find_top(struct pull_from *from, const char *reference, struct pull_top *out);
+/* A blob that is a text of at most `max` bytes: 0, or -1 with from->r.why. */
+int pull_text_of(struct pull_from *from, const struct manifest_blob *b, size_t max,
+                 struct buf *out);
 /* All tags of the repository: a list that ends with a NULL. */
 char **pull_find_tags(struct pull_from *from);
 /* Opens the endpoint `from` is at; its successor: false when there is none. */
 void pull_open(struct pull_from *from);
 bool pull_next(struct pull_from *from);
+/* What came is not what was asked for: from->r.why says so, and the next endpoint may be better.
+ * Always -1. */
+int pull_unfit(struct pull_from *from, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What `from->r` has failed with is the end of the pull of `what`. */
 _Noreturn void pull_refused(const struct pull_from *from, const char *what);
 

@@ -77,15 +77,18 @@ static bool blob_answer_fits(int status)
            first == blob.have;
 }
 
-/* The content of an answer, as far as it comes: 0 or -1. */
+/* The content of an answer, as far as it comes: 0, or -1 with r.why. */
 static int blob_take(void)
 {
     static char data[65536];
+    struct registry *r = &blob.from->r;
     ssize_t n;
 
-    while ((n = fetch_read(&blob.from->r.f, data, sizeof(data))) > 0) {
-        if ((uint64_t)n > blob.b->size - blob.have)
-            blob_fail(500, "the registry sends more than the manifest says");
+    while ((n = fetch_read(&r->f, data, sizeof(data))) > 0) {
+        if ((uint64_t)n > blob.b->size - blob.have) {
+            r->fatal = true;
+            return pull_unfit(blob.from, "the registry sends more than the manifest says");
+        }
         load_take((uint64_t)n, "layer");
         if (write_all(blob.fd, data, (size_t)n))
             blob_fail(500, "cannot store it");
@@ -93,12 +96,14 @@ static int blob_take(void)
         blob.have += (uint64_t)n;
         blob_tell(false);
     }
-    if (n == 0)
-        fetch_done(&blob.from->r.f);
-    return n < 0 ? -1 : 0;
+    if (n < 0)
+        return pull_unfit(blob.from, "%s", r->f.why);
+    fetch_done(&r->f);
+    return blob.have < blob.b->size ? pull_unfit(blob.from, "unexpected EOF") : 0;
 }
 
-/* One request for what is missing: 0 when something came or all is there, -1 with r.why. */
+/* One request for what is missing: 0 when something came, at some speed, or all is there, -1 with
+ * r.why. */
 static int blob_try(void)
 {
     struct registry *r = &blob.from->r;
@@ -118,11 +123,9 @@ static int blob_try(void)
         snprintf(r->why, sizeof(r->why), "the registry's answer to a range is of no use");
         return -1;
     }
-    if (blob_take())
-        snprintf(r->why, sizeof(r->why), "%s", r->f.why);
-    else if (blob.have < blob.b->size)
-        snprintf(r->why, sizeof(r->why), "unexpected EOF");
-    return blob.have > had || blob.have == blob.b->size ? 0 : -1;
+    if (!blob_take())
+        return 0;
+    return blob.have > had && !r->f.slow && !r->fatal ? 0 : -1;
 }
 
 static void blob_pause(int barren)
@@ -154,25 +157,31 @@ static int blob_fetch(void)
     return 0;
 }
 
-void pull_blob(struct pull_from *from, const struct manifest_blob *b, int fd)
+/* What was fetched is what was asked for: 0, or -1 with r.why. */
+static int blob_verify(void)
 {
     char hex[SHA256_HEX];
 
+    blob_tell(true);
+    blob_say("V\n");
+    sha256_end(&blob.sum, hex);
+    if (!strcmp(hex, blob.b->digest))
+        return 0;
+    return pull_unfit(blob.from, "filesystem layer verification failed: its digest is another");
+}
+
+void pull_blob(struct pull_from *from, const struct manifest_blob *b, int fd)
+{
     blob.from = from;
     blob.b = b;
     blob.fd = fd;
     fetch_close(&from->r.f); /* the parent's */
     blob_restart();
-    while (blob_fetch()) {
+    while (blob_fetch() || blob_verify()) {
         if (!pull_next(from))
             blob_fail(!strcmp(from->r.why, "not found") ? 404 : 500, from->r.why);
         blob_restart();
     }
-    blob_tell(true);
-    blob_say("V\n");
-    sha256_end(&blob.sum, hex);
-    if (strcmp(hex, b->digest))
-        blob_fail(500, "filesystem layer verification failed: its digest is another");
     blob_say("C\n");
     _exit(0);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Which image a reference means: manifests and lists of them from the first endpoint that has it,
 // verified by their digests.
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,7 @@
 #define PULL_NESTED_MAX 3
 #define PULL_TAGS_MAX 10000
 #define PULL_PAGES_MAX 200
+#define PULL_NO_PLATFORM "NO_PLATFORM"
 
 void pull_open(struct pull_from *from)
 {
@@ -40,7 +43,8 @@ void pull_refused(const struct pull_from *from, const char *what)
                       "pull access denied for %s, repository does not exist or may require "
                       "'docker login': %s",
                       repo, why);
-    registry_fail(!strcmp(why, "not found") ? 404 : 500, "%s", why);
+    registry_fail(!strcmp(why, "not found") || !strcmp(code, PULL_NO_PLATFORM) ? 404 : 500, "%s",
+                  why);
 }
 
 static void pull_digest(const struct buf *text, char hex[SHA256_HEX])
@@ -50,6 +54,17 @@ static void pull_digest(const struct buf *text, char hex[SHA256_HEX])
     sha256_init(&sum);
     sha256_add(&sum, text->data ? text->data : "", text->len);
     sha256_end(&sum, hex);
+}
+
+int pull_unfit(struct pull_from *from, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(from->r.why, sizeof(from->r.why), fmt, ap);
+    va_end(ap);
+    from->r.code[0] = 0;
+    return -1;
 }
 
 /* One manifest or list: 0, or -1 with from->r.why. `digest` is what its own must be, or NULL. */
@@ -65,16 +80,20 @@ static int pull_manifest_text(struct pull_from *from, const char *reference, con
     if (err)
         return -1;
     pull_digest(&text, hex);
-    if (digest && strcmp(digest, hex))
-        registry_fail(500, "manifest verification failed for digest sha256:%s", digest);
+    if (digest && strcmp(digest, hex)) {
+        buf_free(&text);
+        return pull_unfit(from, "manifest verification failed for digest sha256:%s", digest);
+    }
     out->json = json_parse(text.data, text.len, &why);
     buf_clear(&out->text);
     buf_add(&out->text, text.data ? text.data : "", text.len);
     buf_free(&text);
     why = why ? why : manifest_read(&out->m, out->json);
-    if (why)
-        registry_fail(500, "the manifest of %s is of no use: %s", reference, why);
-    return 0;
+    if (!why)
+        return 0;
+    json_free(out->json);
+    out->json = NULL;
+    return pull_unfit(from, "the manifest of %.200s is of no use: %s", reference, why);
 }
 
 static int pull_cpu_level(void)
@@ -87,7 +106,14 @@ static int pull_cpu_level(void)
     return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") ? 4 : 3;
 }
 
-/* From a list down to an image. */
+static int pull_no_platform(struct pull_from *from)
+{
+    pull_unfit(from, "no matching manifest for linux/amd64 in the manifest list entries");
+    strcpy(from->r.code, PULL_NO_PLATFORM);
+    return -1;
+}
+
+/* From a list down to an image: 0, or -1 with from->r.why and no JSON. */
 static int pull_descend(struct pull_from *from, struct pull_manifest *out)
 {
     for (int depth = 0; out->m.list; depth++) {
@@ -97,11 +123,13 @@ static int pull_descend(struct pull_from *from, struct pull_manifest *out)
         char hex[SHA256_HEX];
         int err;
 
+        out->json = NULL;
         if (!d)
-            registry_fail(404, "no matching manifest for linux/amd64 in the manifest list entries");
-        if (depth == PULL_NESTED_MAX)
-            registry_fail(500, "the manifest lists nest too deeply");
-        err = pull_manifest_text(from, digest, manifest_digest(digest), out, hex);
+            err = pull_no_platform(from);
+        else if (depth == PULL_NESTED_MAX)
+            err = pull_unfit(from, "the manifest lists nest too deeply");
+        else
+            err = pull_manifest_text(from, digest, manifest_digest(digest), out, hex);
         json_free(list);
         if (err)
             return -1;
@@ -122,25 +150,50 @@ void pull_find_manifest(struct pull_from *from, const char *reference, struct pu
     free(what);
 }
 
+static int pull_top_text(struct pull_from *from, const char *reference, const char *target,
+                         struct buf *text, char hex[SHA256_HEX])
+{
+    const char *digest = manifest_digest(reference);
+
+    if (registry_text(&from->r, target, MANIFEST_ACCEPT, REGISTRY_MANIFEST_MAX, text))
+        return -1;
+    pull_digest(text, hex);
+    return digest && strcmp(digest, hex)
+               ? pull_unfit(from, "manifest verification failed for digest %s", reference)
+               : 0;
+}
+
 void pull_find_top(struct pull_from *from, const char *reference, struct pull_top *out)
 {
     char *target = str_fmt("/v2/%s/manifests/%s", registry_order_read.path, reference);
     const char *type;
     struct buf text = {0};
 
-    while (registry_text(&from->r, target, MANIFEST_ACCEPT, REGISTRY_MANIFEST_MAX, &text))
+    while (pull_top_text(from, reference, target, &text, out->digest))
         if (!pull_next(from))
             pull_refused(from, reference);
     free(target);
-    pull_digest(&text, out->digest);
-    if (manifest_digest(reference) && strcmp(manifest_digest(reference), out->digest))
-        registry_fail(500, "manifest verification failed for digest %s", reference);
     out->size = text.len;
     out->json = json_parse(text.data, text.len, NULL);
     type = json_str(out->json, "mediaType");
     type = type ? type : http_header(&from->r.f.head, "Content-Type");
     out->type = str_dup(type ? type : "");
     buf_free(&text);
+}
+
+int pull_text_of(struct pull_from *from, const struct manifest_blob *b, size_t max, struct buf *out)
+{
+    char *target = str_fmt("/v2/%s/blobs/sha256:%s", registry_order_read.path, b->digest);
+    int err = registry_text(&from->r, target, NULL, max, out);
+    char hex[SHA256_HEX];
+
+    free(target);
+    if (err)
+        return -1;
+    pull_digest(out, hex);
+    return strcmp(hex, b->digest)
+               ? pull_unfit(from, "verification failed for digest sha256:%s", b->digest)
+               : 0;
 }
 
 /* ---- tags ------------------------------------------------------------------------------------ */

@@ -268,9 +268,11 @@ static void pull_fetcher_line(struct pull_child *c, const char *line)
 static void pull_unpacker_line(struct pull_child *c, const char *line)
 {
     char *end;
-    size_t i = line[0] == '{' ? 0 : strtoul(line + 1, &end, 10);
-    struct pull_layer *l = &pull.layers[i];
+    size_t i = line[0] && line[0] != '{' ? strtoul(line + 1, &end, 10) : 0;
+    struct pull_layer *l = &pull.layers[i < LAYERS_MAX ? i : 0];
 
+    if (line[0] != '{' && (!line[0] || i >= pull.nlayers))
+        registry_fail(500, "the process that unpacks has lost its way");
     if (line[0] == '{') {
         buf_clear(&pull.report);
         buf_str(&pull.report, line);
@@ -397,18 +399,15 @@ static void pull_report_there(char **tags, size_t ntags)
 static struct json *pull_config(struct member *m)
 {
     const struct manifest_blob *b = &pull.manifest.m.config;
-    char *target = str_fmt("/v2/%s/blobs/sha256:%s", registry_order_read.path, b->digest);
-    struct registry *r = &pull.from.r;
     struct buf text = {0};
     const char *why;
     struct json *j;
 
     if (b->size > PULL_CONFIG_MAX)
         registry_fail(500, "the image's configuration is too long");
-    while (registry_text(r, target, NULL, PULL_CONFIG_MAX, &text))
+    while (pull_text_of(&pull.from, b, PULL_CONFIG_MAX, &text))
         if (!pull_next(&pull.from))
             pull_refused(&pull.from, registry_order_read.repo);
-    free(target);
     *m = (struct member){.name = str_fmt("configuration %.12s", b->digest), .size = text.len};
     m->fd = open("/config", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (m->fd < 0 || unlink("/config") < 0 || write_all(m->fd, text.data, text.len))

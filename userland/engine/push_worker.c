@@ -105,8 +105,10 @@ static int push_begin(const char *digest, const char *from, struct url *where)
     fetch_done(&push.r.f);
     if (status == 201)
         return 1;
-    if (location && !url_resolve(where, &push.r.f.url, location))
+    if (location && !url_resolve(where, &push.r.f.url, location) &&
+        (where->https || !push.r.base.https))
         return 0;
+    push.r.fatal = true;
     snprintf(push.r.why, sizeof(push.r.why), "the registry gives no place for an upload");
     return -1;
 }

@@ -146,7 +146,7 @@ static bool registry_is_plain(const char *host)
     struct in_addr in;
     bool number = inet_pton(AF_INET, name, &in) == 1;
     uint32_t address = number ? ntohl(in.s_addr) : 0;
-    bool plain = !strcmp(name, "localhost") || !strcmp(name, "::1") || address >> 24 == 127;
+    bool plain = url_host_is_localhost(name) || !strcmp(name, "::1") || address >> 24 == 127;
 
     for (size_t i = 0; i < registry_config.ninsecure && !plain; i++) {
         const char *entry = registry_config.insecure[i];

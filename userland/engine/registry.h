@@ -77,6 +77,7 @@ struct registry {
     const struct json *auth;
     const char *from; /* a second repository to be read, or NULL */
     bool basic;       /* it wants that */
+    bool local;       /* it is on this machine: it may send us to other places here */
     char *token;
     char code[64];  /* of the last error answer, "MANIFEST_UNKNOWN"; or "" */
     char why[1024]; /* of the last failure */
@@ -85,7 +86,8 @@ struct registry {
 
 void registry_open(struct registry *r, const char *url, const char *actions, bool trusted);
 void registry_close(struct registry *r);
-/* Sends one request, follows challenges and redirects, and waits for the answer's head. The status
+/* Sends one request, follows challenges and, of GET and HEAD, redirects, and waits for the answer's
+ * head. The status
  * below 400, or -1 with `why` (and `code`); the content is to be read from r->f. */
 int registry_request(struct registry *r, const char *method, const char *target,
                      const char *headers);

@@ -3,7 +3,9 @@
 //
 // Credentials and tokens go to the registry's own origin alone; a redirect to another gets none.
 // The token server is whom the registry names, as the protocol has it, but a registry that is
-// reached by https cannot send the password to one that is not.
+// reached by https cannot send the password to one that is not. Wherever a registry sends us, by
+// redirects, tokens' realms or places for uploads, is not this machine or a link-local address,
+// unless the registry is on this machine itself; and never plain HTTP from https.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +257,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
     }
     fetch_init(f, r->f.proxy, r->f.hint, r->f.agent);
     f->idle_ms = r->f.idle_ms;
+    f->no_local = !r->local && !url_same_origin(&realm, &r->base);
     status = registry_ask_token(r, f, c, &realm);
     status = status ? status : fetch_answer(f);
     kept = r->f; /* whose words registry_refused and registry_broken use */
@@ -311,17 +314,23 @@ static int registry_challenge(struct registry *r, const char *method, const stru
 static int registry_open_request(struct registry *r, const char *method, const struct url *u,
                                  const char *headers, uint64_t length)
 {
+    bool own = url_same_origin(u, &r->base);
     struct buf b = {0};
     int err;
 
     buf_str(&b, headers ? headers : "");
-    if (url_same_origin(u, &r->base)) {
+    if (own) {
         if (r->basic)
             registry_basic(r, &b);
         else if (r->token)
             buf_fmt(&b, "Authorization: Bearer %s\r\n", r->token);
     }
+    r->f.no_local = !own && !r->local;
     err = fetch_open(&r->f, method, u, b.data, length);
+    if (own && !err)
+        r->local = r->f.local;
+    if (err == -EACCES) /* it sent us where we do not go */
+        r->fatal = true;
     buf_free(&b);
     return err;
 }
@@ -347,6 +356,12 @@ static int registry_redirect(struct registry *r, struct url *u)
 static bool registry_redirects(int status)
 {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* Whether a redirect of such a request is followed: what is sent twice would be done twice. */
+static bool registry_follows(const char *method)
+{
+    return !strcmp(method, "GET") || !strcmp(method, "HEAD");
 }
 
 /* The target below the registry's own path. */
@@ -380,7 +395,7 @@ int registry_request(struct registry *r, const char *method, const char *target,
             asked = true;
             if (registry_challenge(r, method, &u) < 0)
                 return -1;
-        } else if (registry_redirects(status)) {
+        } else if (registry_redirects(status) && registry_follows(method)) {
             hops++;
             if (registry_redirect(r, &u))
                 return -1;

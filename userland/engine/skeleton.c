@@ -31,6 +31,8 @@ static void skeleton_flush(struct skeleton *s, size_t least)
 {
     if (s->out.len < least || s->err || s->spoiled)
         return;
+    if (s->take)
+        s->take(s->out.len);
     s->err = write_all(s->fd, s->out.data, s->out.len);
     buf_clear(&s->out);
 }

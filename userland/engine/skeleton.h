@@ -18,6 +18,7 @@ struct skeleton {
     struct source src;
     struct source *from;
     int fd;
+    void (*take)(uint64_t bytes); /* told of what is about to be written; or NULL */
     struct buf plain, out;
     uint64_t zeros, content; /* content: bytes that pass and are the last named file's */
     bool spoiled;            /* the directory does not hold what passed */

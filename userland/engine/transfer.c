@@ -2,6 +2,7 @@
 // Transfers and their watchers; see transfer.h.
 #include "engine/transfer.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,6 +191,19 @@ static void transfer_client_gone(struct http_conn *conn)
     job_cancel(t->job, transfer_cancelled);
 }
 
+/* A worker whose report failed here does not go on. */
+static void transfer_end_worker(const struct transfer *t)
+{
+    if (t->error && t->job->pid > 0)
+        kill(t->job->pid, SIGKILL);
+}
+
+static void transfer_bad(struct transfer *t)
+{
+    t->error = t->error ? t->error : str_dup("the worker's report is bad");
+    transfer_end_worker(t);
+}
+
 static void transfer_judge_line(struct transfer *t, const struct json *j)
 {
     const char *error = json_str(j, "error"), *status = json_str(j, "status");
@@ -203,6 +217,7 @@ static void transfer_judge_line(struct transfer *t, const struct json *j)
                         json_int(j, "total", 0));
     } else {
         t->error = t->kind->line(t, j);
+        transfer_end_worker(t);
     }
 }
 
@@ -220,10 +235,12 @@ static void transfer_heard(struct job *job)
         if (j && !t->error)
             transfer_judge_line(t, j);
         else if (!j && !t->error)
-            t->error = str_dup("the worker's report is bad");
+            transfer_bad(t);
         json_free(j);
         buf_drop(&job->report, n + 1);
     }
+    if (job->report.len >= JOB_REPORT_MAX) /* a line without an end */
+        transfer_bad(t);
 }
 
 static void transfer_done(struct job *job, const char *error)

@@ -14,6 +14,7 @@
 #include "lib/str.h"
 
 #define INTERFACES_MAX 64
+#define API_PLACE_MAX 128
 
 /* The first IPv4 address of this machine that others may know, as text; false without one. */
 static bool address_find(char *text, size_t size)
@@ -41,11 +42,15 @@ static bool address_find(char *text, size_t size)
 
 void api_announce(void)
 {
-    const char *place = boot_option("bothy.api", NULL), *seen, *port;
-    char address[INET_ADDRSTRLEN];
+    const char *option = boot_option("bothy.api", NULL), *seen, *port;
+    char address[INET_ADDRSTRLEN], place[API_PLACE_MAX];
     static bool said;
 
-    if (said || !place || !(port = strrchr(place, ':')) || !address_find(address, sizeof(address)))
+    if (said || !option)
+        return;
+    snprintf(place, sizeof(place), "%.*s", (int)strcspn(option, ","), option); /* without from= */
+    port = strrchr(place, ':');
+    if (!port || !address_find(address, sizeof(address)))
         return;
     said = true;
     seen = boot_option("bothy.api.seen", NULL);

@@ -121,7 +121,7 @@ static ssize_t client_fill(struct client *c)
 int client_wait_head(struct client *c)
 {
     for (;;) {
-        int n = http_head_parse(&c->head, &c->in, true);
+        int n = http_head_parse(&c->head, &c->in, &c->scanned, true);
         ssize_t got;
 
         if (n < 0)

@@ -10,6 +10,7 @@ struct client {
     struct http_head head; /* of the last answer */
     struct http_body body;
     struct buf in;       /* bytes read and not yet used */
+    size_t scanned;      /* of a head, for http_head_parse() */
     const char *headers; /* further lines of a request, each ended by CRLF; or NULL */
 };
 

@@ -30,6 +30,7 @@ static void fetch_disconnect(struct fetch *f)
     f->fd = -1;
     f->connected = f->kept = false;
     buf_clear(&f->in);
+    f->scanned = 0;
 }
 
 void fetch_close(struct fetch *f)
@@ -51,15 +52,48 @@ static int fetch_fail(struct fetch *f, int err, const char *what)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-static int fetch_wait(const struct fetch *f, short events)
+static int fetch_wait(struct fetch *f, short events)
 {
     struct pollfd p = {f->fd, events, 0};
+    uint64_t began = time_now_ms();
     int n;
 
     do
         n = poll(&p, 1, f->idle_ms);
     while (n < 0 && errno == EINTR);
+    f->waited += time_now_ms() - began;
     return n > 0 ? 0 : n ? -errno : -ETIMEDOUT;
+}
+
+/* `n` bytes have come: 0, or -ETIMEDOUT when it takes too long with them. */
+static int fetch_pace(struct fetch *f, size_t n)
+{
+    f->came += n;
+    if (f->waited < (uint64_t)f->idle_ms * FETCH_FLOOR_IDLES)
+        return 0;
+    f->slow = f->came < f->waited * FETCH_FLOOR / 1000;
+    f->waited = f->came = 0;
+    return f->slow ? -ETIMEDOUT : 0;
+}
+
+static bool fetch_v4_is_local(uint32_t a)
+{
+    return a >> 24 == 127 || a >> 24 == 0 || a >> 16 == 0xa9fe; /* 169.254/16 */
+}
+
+/* Of this machine or of this link alone: where no other machine has a business to send us. */
+static bool fetch_is_local(const struct sockaddr *addr)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)addr)->sin6_addr;
+
+    if (addr->sa_family == AF_INET)
+        return fetch_v4_is_local(ntohl(v4->sin_addr.s_addr));
+    if (addr->sa_family != AF_INET6)
+        return false;
+    if (IN6_IS_ADDR_V4MAPPED(v6) || IN6_IS_ADDR_V4COMPAT(v6))
+        return fetch_v4_is_local(ntohl(v6->s6_addr32[3]));
+    return IN6_IS_ADDR_UNSPECIFIED(v6) || IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_LINKLOCAL(v6);
 }
 
 static int fetch_connect_to(struct fetch *f, const struct sockaddr *addr, socklen_t size)
@@ -67,6 +101,9 @@ static int fetch_connect_to(struct fetch *f, const struct sockaddr *addr, sockle
     int err = 0, one = 1;
     socklen_t len = sizeof(err);
 
+    f->local = fetch_is_local(addr);
+    if (f->local && f->no_local)
+        return -EACCES;
     f->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (f->fd < 0)
         return -errno;
@@ -112,27 +149,42 @@ static void fetch_address(const struct addrinfo *a, char *out, size_t size)
     snprintf(out, size, a->ai_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static int fetch_connect_name(struct fetch *f, const struct url *u)
+/* One of a name's addresses, the first that answers: 0 or -errno; *lookup is an error of
+ * getaddrinfo(), or 0. `address` becomes the one that is told of: the first, as by Go. */
+static int fetch_connect_host(struct fetch *f, const char *host, uint16_t port, char address[80],
+                              int *lookup)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
-    char port[8], address[80], what[160];
-    int err;
+    char text[8];
+    int err = -EHOSTUNREACH;
 
-    snprintf(port, sizeof(port), "%u", u->port);
-    err = getaddrinfo(u->host, port, &hints, &list);
-    if (err) {
-        snprintf(f->why, sizeof(f->why), "dial tcp: lookup %s: %s", u->host,
-                 err == EAI_AGAIN ? "Temporary failure in name resolution" : "no such host");
-        return -EHOSTUNREACH;
-    }
-    err = -EHOSTUNREACH;
-    *address = 0;
+    snprintf(text, sizeof(text), "%u", port);
+    *lookup = getaddrinfo(host, text, &hints, &list);
+    if (*lookup)
+        return err;
     for (const struct addrinfo *a = list; a && err; a = a->ai_next) {
         err = fetch_connect_to(f, a->ai_addr, a->ai_addrlen);
         if (!*address || !err)
-            fetch_address(a, address, sizeof(address)); /* the first is told of, as by Go */
+            fetch_address(a, address, 80);
     }
     freeaddrinfo(list);
+    return err;
+}
+
+static int fetch_connect_name(struct fetch *f, const struct url *u)
+{
+    bool here = url_host_is_localhost(u->host);
+    char address[80] = "", what[160];
+    int lookup, ignored;
+    int err = fetch_connect_host(f, here ? "127.0.0.1" : u->host, u->port, address, &lookup);
+
+    if (lookup) {
+        snprintf(f->why, sizeof(f->why), "dial tcp: lookup %s: %s", u->host,
+                 lookup == EAI_AGAIN ? "Temporary failure in name resolution" : "no such host");
+        return -EHOSTUNREACH;
+    }
+    if (err && here && !fetch_connect_host(f, "::1", u->port, address, &ignored))
+        return 0;
     snprintf(what, sizeof(what), "dial tcp %s: %s", address, err == -ETIMEDOUT ? "" : "connect: ");
     return err ? fetch_fail(f, err, what) : 0;
 }
@@ -241,8 +293,12 @@ static ssize_t fetch_pull(struct fetch *f, char *data, size_t len)
         ssize_t n = read(f->fd, data, len);
         int err;
 
-        if (n >= 0)
-            return n;
+        if (n == 0)
+            return 0;
+        if (n > 0) {
+            err = fetch_pace(f, (size_t)n);
+            return err ? err : n;
+        }
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN)
@@ -269,7 +325,7 @@ static ssize_t fetch_fill(struct fetch *f)
 static int fetch_head(struct fetch *f)
 {
     for (;;) {
-        int n = http_head_parse(&f->head, &f->in, true);
+        int n = http_head_parse(&f->head, &f->in, &f->scanned, true);
         ssize_t got;
 
         if (n > 0) {
@@ -297,6 +353,8 @@ int fetch_answer(struct fetch *f)
 
     if (!f->connected)
         return -ENOTCONN;
+    f->slow = false;
+    f->waited = f->came = 0;
     do {
         http_head_free(&f->head);
         status = fetch_head(f);
@@ -305,6 +363,7 @@ int fetch_answer(struct fetch *f)
         return status;
     if (status < 200)
         return fetch_fail(f, -EPROTO, "malformed HTTP response: ");
+    f->waited = f->came = 0;
     err = http_body_init(&f->body, &f->head, true);
     if (err)
         return fetch_fail(f, err, "malformed HTTP response: ");

@@ -8,6 +8,12 @@
 // sentence in f->why in the words of Go's client, which are Docker's. After a failure the
 // connection is closed; fetch_open() makes another.
 //
+// The names of this machine (url_host_is_localhost) are asked of no server. With `no_local` set, no
+// address of this machine or of this link alone is connected to, under whatever name.
+//
+// What comes slower than FETCH_FLOOR, over FETCH_FLOOR_IDLES times idle_ms of waiting, has timed
+// out as well: a server cannot hold a worker by a byte now and then.
+//
 // https:// goes as plain requests with absolute URIs to the proxy's unix socket, which verifies
 // certificates; without a proxy it is refused.
 #pragma once
@@ -21,21 +27,28 @@
 #include "lib/url.h"
 
 #define FETCH_IDLE_MS 30000
+#define FETCH_FLOOR 1024 /* bytes a second */
+#define FETCH_FLOOR_IDLES 2
 
 struct fetch {
     const char *proxy; /* path of its socket, or NULL; borrowed */
     const char *hint;  /* what to say when there is none; borrowed */
     const char *agent; /* User-Agent; borrowed */
     int idle_ms;       /* of a connect, and between two pieces of anything */
+    bool no_local;     /* see above */
 
-    /* The rest is private but for `head`, `url` and `why`. */
+    /* The rest is private but for `head`, `url`, `local`, `slow` and `why`. */
     int fd;
-    bool connected, kept; /* kept: it has answered before */
-    struct url url;       /* of the request, and of the connection */
+    bool connected, kept;  /* kept: it has answered before */
+    bool local;            /* it is connected to this machine */
+    bool slow;             /* the last failure was one of speed */
+    uint64_t waited, came; /* milliseconds and bytes since speed was looked at */
+    struct url url;        /* of the request, and of the connection */
     const char *method;
     struct http_head head; /* of the last answer */
     struct http_body body;
     struct buf in;   /* bytes read and not yet used */
+    size_t scanned;  /* of a head, for http_head_parse() */
     struct buf sent; /* the head and what can be sent again */
     bool again;      /* all that was sent is in there */
     char why[512];

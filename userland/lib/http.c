@@ -93,10 +93,10 @@ static int http_header_line(struct http_head *h, char *line)
     return 0;
 }
 
-/* Length of the head including its empty line, or 0. */
-static size_t http_head_end(const struct buf *in)
+/* Length of the head including its empty line, or 0; `from` bytes hold no such end. */
+static size_t http_head_end(const struct buf *in, size_t from)
 {
-    const char *p = in->data, *end = in->data + in->len;
+    const char *p = in->data + (from > 2 ? from - 2 : 0), *end = in->data + in->len;
 
     while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
         p++;
@@ -108,12 +108,13 @@ static size_t http_head_end(const struct buf *in)
     return 0;
 }
 
-int http_head_parse(struct http_head *h, const struct buf *in, bool response)
+int http_head_parse(struct http_head *h, const struct buf *in, size_t *scanned, bool response)
 {
-    size_t len = in->len ? http_head_end(in) : 0;
+    size_t len = in->len ? http_head_end(in, *scanned < in->len ? *scanned : 0) : 0;
     char *at, *line;
     int err;
 
+    *scanned = len ? 0 : in->len;
     if (len > HTTP_HEAD_MAX || (!len && in->len > HTTP_HEAD_MAX))
         return -EFBIG;
     if (!len)
@@ -169,13 +170,27 @@ bool http_query_bool(const struct http_head *h, const char *name, bool otherwise
     return true;
 }
 
+/* Whether all headers of that name say the same: where they do not, two that read the message may
+ * see its end at two places (RFC 9112 6.3). */
+static bool http_header_agrees(const struct http_head *h, const char *name)
+{
+    const char *value = http_header(h, name);
+
+    for (int i = 0; value && i < h->nheaders; i++)
+        if (str_case_eq(h->headers[i].name, name) && strcmp(h->headers[i].value, value))
+            return false;
+    return true;
+}
+
 int http_body_init(struct http_body *b, const struct http_head *h, bool response)
 {
     const char *te = http_header(h, "Transfer-Encoding"), *cl = http_header(h, "Content-Length");
 
     *b = (struct http_body){0};
+    if (!http_header_agrees(h, "Transfer-Encoding") || !http_header_agrees(h, "Content-Length"))
+        return -EINVAL;
     if (te) {
-        if (!str_case_eq(te, "chunked") || cl)
+        if (!str_case_eq(te, "chunked") || cl || h->http10)
             return -EINVAL;
         b->kind = HTTP_BODY_CHUNKED;
         return 0;

@@ -19,8 +19,9 @@
 // for longest. Input that is not a whole request yet is bounded in the same way, by HTTP_HELD_MAX.
 //
 // A connection that comes over a network is marked by http_conn_remote(): there are at most
-// HTTP_REMOTE_MAX of them, and one that owes a head for HTTP_STALL_MS, or a piece of a body
-// that gathers here, is closed.
+// HTTP_REMOTE_MAX of them, and one that owes a head for HTTP_STALL_MS, or falls so far behind with
+// a body that gathers here (HTTP_PACE bytes are a millisecond's), is closed; so is one that has not
+// gone so long after it was told all.
 #pragma once
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@
 #define HTTP_HELD_SMALL (66u * 1024)
 #define HTTP_REMOTE_MAX 1000
 #define HTTP_STALL_MS 20000
+#define HTTP_PACE 1 /* bytes a millisecond that a body has to come at */
 
 struct http_pair {
     char *name;
@@ -62,8 +64,9 @@ struct http_head {
 
 /* Looks for a whole head at the start of `in`: its length, 0 when more is needed, -EINVAL when it
  * is no HTTP, -EFBIG when over HTTP_HEAD_MAX, -E2BIG when of more than HTTP_QUERY_MAX
- * parameters. */
-int http_head_parse(struct http_head *h, const struct buf *in, bool response);
+ * parameters. *scanned, 0 at first, is how much of `in` has been looked at in vain: a head that
+ * comes in many pieces is scanned once. */
+int http_head_parse(struct http_head *h, const struct buf *in, size_t *scanned, bool response);
 void http_head_free(struct http_head *h);
 const char *http_header(const struct http_head *h, const char *name);
 const char *http_query(const struct http_head *h, const char *name);
@@ -104,6 +107,7 @@ struct http_conn {
     const struct http_ops *ops;
     enum http_state state;
     struct buf in;
+    size_t scanned; /* of a head, for http_head_parse() */
     struct buf out;
     struct http_head req;
     struct http_body framing;
@@ -120,7 +124,7 @@ struct http_conn {
     size_t held;                     /* input that waits, as it is counted in all connections' */
     struct http_conn *held_older, *held_newer;
     bool remote;       /* its client is at the other end of a network */
-    uint64_t progress; /* milliseconds: its client's last bytes, or a head's first ones */
+    uint64_t progress; /* milliseconds: what its client owes is owed since then */
     struct http_conn *remote_next, **remote_link;
     void *owner; /* for the callbacks below; cleared after each answer */
     void (*on_body)(struct http_conn *c, const char *data, size_t len);

@@ -97,8 +97,8 @@ static struct {
     struct ev_timer look;
 } remotes;
 
-/* It has begun to send something, or is asked to leave, and does not go on. A body that its owner
- * takes in pieces may come from a slow source. */
+/* It has begun to send something, or has been told all and is asked to leave, and does not go on. A
+ * body that its owner takes in pieces may come from a slow source. */
 static bool remote_owes(const struct http_conn *c)
 {
     switch (c->state) {
@@ -107,7 +107,7 @@ static bool remote_owes(const struct http_conn *c)
     case HTTP_READ_BODY:
         return !c->hold_input && !c->on_body;
     case HTTP_DRAIN:
-        return true;
+        return !c->out.len;
     default:
         return false;
     }
@@ -117,6 +117,13 @@ static bool remote_owes(const struct http_conn *c)
 static bool remote_idles(const struct http_conn *c)
 {
     return c->state == HTTP_READ_HEAD && !c->out.len;
+}
+
+/* It was told all and reads nothing of it: it goes when another comes. */
+static bool remote_lags(const struct http_conn *c)
+{
+    return (c->state == HTTP_READ_HEAD || c->state == HTTP_DRAIN) && c->out.len &&
+           time_now_ms() - c->progress >= HTTP_STALL_MS;
 }
 
 static void remote_look(struct ev_timer *t)
@@ -138,17 +145,41 @@ static void remote_look(struct ev_timer *t)
         ev_timer_set(t, HTTP_STALL_MS / 4);
 }
 
-void remote_note(struct http_conn *c, bool came)
+void remote_begin(struct http_conn *c)
 {
+    if (c->remote && !c->dead)
+        c->progress = time_now_ms();
+}
+
+void remote_came(struct http_conn *c, size_t bytes)
+{
+    uint64_t now = time_now_ms();
+
     if (!c->remote || c->dead)
         return;
-    /* a head has its time from its first byte on */
-    if (came && (c->state != HTTP_READ_HEAD || !c->in.len))
-        c->progress = time_now_ms();
-    if (!came && remote_owes(c) && !remotes.look.at) {
-        remotes.look.fn = remote_look;
-        ev_timer_set(&remotes.look, HTTP_STALL_MS / 4);
+    switch (c->state) {
+    case HTTP_READ_HEAD: /* it has its time from its first byte on */
+        if (!c->in.len)
+            c->progress = now;
+        break;
+    case HTTP_READ_BODY:
+        c->progress += bytes / HTTP_PACE;
+        if (c->progress > now || !remote_owes(c))
+            c->progress = now;
+        break;
+    case HTTP_DRAIN: /* what it sends now keeps it no longer */
+        break;
+    default:
+        c->progress = now;
     }
+}
+
+void remote_rest(struct http_conn *c)
+{
+    if (!c->remote || c->dead || !remote_owes(c) || remotes.look.at)
+        return;
+    remotes.look.fn = remote_look;
+    ev_timer_set(&remotes.look, HTTP_STALL_MS / 4);
 }
 
 void remote_drop(struct http_conn *c)
@@ -180,7 +211,8 @@ bool http_remote_room(void)
     if (remotes.count < HTTP_REMOTE_MAX)
         return true;
     for (struct http_conn *c = remotes.first; c; c = c->remote_next)
-        if ((remote_idles(c) || remote_owes(c)) && (!least || c->progress < least->progress))
+        if ((remote_idles(c) || remote_owes(c) || remote_lags(c)) &&
+            (!least || c->progress < least->progress))
             least = c;
     if (least)
         http_conn_close(least);

@@ -126,9 +126,11 @@ static void conn_flush(struct http_conn *c)
         http_conn_close(c);
         return;
     }
-    if (c->state == HTTP_DRAIN && !c->out.len) {
+    if (sent && (c->state == HTTP_DRAIN || !c->in.len))
+        remote_begin(c);
+    if (c->state == HTTP_DRAIN && !c->out.len) { /* from here on it is asked to leave */
         shutdown(c->ev.fd, SHUT_WR);
-        remote_note(c, false);
+        remote_rest(c);
     }
     conn_watch(c);
 }
@@ -292,7 +294,7 @@ void http_raw_end(struct http_conn *c)
      * its way */
     c->linger = c->remote;
     c->hold_input = false;
-    remote_note(c, true);
+    remote_begin(c);
     c->state = HTTP_DRAIN;
     conn_flush(c);
 }
@@ -320,7 +322,7 @@ static void conn_bad(struct http_conn *c, int status, const char *text)
 /* A head, if one is there. */
 static bool conn_read_head(struct http_conn *c)
 {
-    int n = http_head_parse(&c->req, &c->in, false);
+    int n = http_head_parse(&c->req, &c->in, &c->scanned, false);
     const char *expect, *connection;
 
     if (n == 0)
@@ -340,6 +342,7 @@ static bool conn_read_head(struct http_conn *c)
     connection = http_header(&c->req, "Connection");
     c->close = connection && str_case_eq(connection, "close");
     c->state = HTTP_READ_BODY;
+    remote_begin(c);
     expect = http_header(&c->req, "Expect");
     if (expect && str_case_eq(expect, "100-continue") && !c->framing.done) {
         buf_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -370,9 +373,11 @@ static bool conn_read_body(struct http_conn *c)
         buf_add(&c->body, data, len); /* held_count() follows the event */
     else if (len)
         conn_bad(c, 413, "request body is too large");
-    if (c->dead || c->state != HTTP_READ_BODY)
+    if (c->dead)
         return false;
-    buf_drop(&c->in, (size_t)n);
+    buf_drop(&c->in, (size_t)n); /* also where it has been answered: it is no next request */
+    if (c->state != HTTP_READ_BODY)
+        return false;
     if (c->framing.done) {
         c->state = HTTP_ANSWER;
         c->ops->complete(c);
@@ -456,7 +461,7 @@ static void conn_input(struct http_conn *c)
     ssize_t n = recv(c->ev.fd, data, sizeof(data), MSG_DONTWAIT);
 
     if (n > 0) {
-        remote_note(c, true);
+        remote_came(c, (size_t)n);
         buf_add(&c->in, data, (size_t)n);
     } else if (n == 0) {
         c->eof = true;
@@ -473,7 +478,7 @@ static void conn_rest(struct http_conn *c)
     if (!c->in.len)
         buf_free(&c->in);
     held_count(c);
-    remote_note(c, false);
+    remote_rest(c);
     conn_watch(c);
 }
 

@@ -17,6 +17,9 @@ void unread_drop(struct http_conn *c);
 void held_count(struct http_conn *c);
 void held_drop(struct http_conn *c);
 
-/* A client of a network: `came`, bytes have come and lie before c->in; or an event is over. */
-void remote_note(struct http_conn *c, bool came);
+/* A client of a network: so many bytes have come and lie before c->in. */
+void remote_came(struct http_conn *c, size_t bytes);
+/* What it owes now, if anything, is owed from now on. */
+void remote_begin(struct http_conn *c);
+void remote_rest(struct http_conn *c); /* an event is over */
 void remote_drop(struct http_conn *c);

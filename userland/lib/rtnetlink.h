@@ -115,6 +115,7 @@ enum {
     RTA_PREFSRC = 7,
     RTA_METRICS = 8,
     RTA_TABLE = 15,
+    RTA_EXPIRES = 23,
 };
 
 #define RT_TABLE_MAIN 254

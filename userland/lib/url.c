@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/str.h"
 
@@ -200,6 +201,18 @@ void url_write(struct buf *b, const struct url *u)
     url_authority(u, authority);
     buf_fmt(b, "%s://%s", u->https ? "https" : "http", authority);
     buf_str(b, u->target);
+}
+
+bool url_host_is_localhost(const char *host)
+{
+    static const char name[] = "localhost";
+    size_t n = strlen(host), size = sizeof(name) - 1;
+
+    if (n && host[n - 1] == '.')
+        n--;
+    if (n < size || strncasecmp(host + n - size, name, size))
+        return false;
+    return n == size || (n > size + 1 && host[n - size - 1] == '.');
 }
 
 bool url_same_origin(const struct url *a, const struct url *b)

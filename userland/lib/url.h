@@ -28,5 +28,8 @@ int url_resolve(struct url *u, const struct url *base, const char *text);
 /* "host", "host:port" or "[address]:port": the scheme's own port is left out. */
 void url_authority(const struct url *u, char out[URL_AUTHORITY_MAX]);
 void url_write(struct buf *b, const struct url *u);
+/* "localhost", and all names below it, with or without a last dot: this machine, whatever a name
+ * server says (RFC 6761 6.3). */
+bool url_host_is_localhost(const char *host);
 /* Scheme, host and port: what credentials are for. */
 bool url_same_origin(const struct url *a, const struct url *b);

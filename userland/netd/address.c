@@ -39,6 +39,16 @@ bool address_same(const struct address *a, const struct address *b)
     return a->family == b->family && a->prefix == b->prefix && !memcmp(a->bytes, b->bytes, 16);
 }
 
+bool address_within(const struct address *a, const struct address *network)
+{
+    unsigned bytes = network->prefix / 8, bits = network->prefix % 8;
+
+    if (a->family != network->family || a->prefix < network->prefix ||
+        memcmp(a->bytes, network->bytes, bytes))
+        return false;
+    return !bits || !((a->bytes[bytes] ^ network->bytes[bytes]) >> (8 - bits));
+}
+
 /* One to three digits. */
 static bool address_prefix(const char *s, unsigned most, uint8_t *out)
 {

@@ -19,6 +19,8 @@ struct address address_v4(uint32_t host_order, unsigned prefix);
 struct address address_v6(const uint8_t bytes[16], unsigned prefix);
 size_t address_size(const struct address *a);  /* 4 or 16 */
 uint32_t address_u32(const struct address *a); /* of an IPv4 one, in the machine's order */
+/* Whether all of a network, or an address, lies in another one. */
+bool address_within(const struct address *a, const struct address *network);
 bool address_same(const struct address *a, const struct address *b); /* the prefix counts too */
 /* The text [s, s + len): an address, with a prefix where `with_prefix`, brackets around IPv6 taken
  * off. Without a slash the prefix is all of it. False when it is none. */

@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include "netd/netd.h"
+#include "lib/str.h"
 
 struct netd netd = {.dir = "/run/net"};
+
+/* Much of what is told is what others on the wire cause. */
+static struct limit log_limit = {.burst = 60, .every_ms = 5000};
 static int log_fd = 2;
 static const char *log_prefix = "netd: ";
 
@@ -18,7 +22,12 @@ void net_log(const char *fmt, ...)
     struct buf line = {0};
     va_list ap;
 
+    if (!limit_take(&log_limit, time_now_ms()))
+        return;
     buf_str(&line, log_prefix);
+    if (log_limit.left_out)
+        buf_fmt(&line, "(%llu lines were left out) ", (unsigned long long)log_limit.left_out);
+    log_limit.left_out = 0;
     va_start(ap, fmt);
     buf_vfmt(&line, fmt, ap);
     va_end(ap);

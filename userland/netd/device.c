@@ -12,8 +12,13 @@
 
 #include "netd/netd.h"
 
+#define OTHERS_MS 100      /* others' addresses are looked at so much later */
+#define READ_AGAIN_MS 1000 /* after the kernel had no memory for the list, say */
+
 static struct ev_source device_events;
-static unsigned devices_seen; /* for their metrics */
+static struct ev_timer device_again;  /* the list could not be read */
+static struct ev_timer device_others; /* other devices' addresses have changed */
+static unsigned devices_seen;         /* for their metrics */
 
 /* What a link's message says. */
 struct link {
@@ -47,7 +52,7 @@ static bool link_read(const struct nl_part *p, struct link *l)
     return l->name[0];
 }
 
-static struct device *device_find(int index)
+struct device *device_find(int index)
 {
     for (struct device *d = netd.devices; d; d = d->next)
         if (d->index == index)
@@ -218,6 +223,8 @@ static void device_link(const struct nl_part *p)
     if (!link_read(p, &l))
         return;
     d = device_find(l.index);
+    if (d)
+        d->seen = true;
     if (d && (memcmp(d->mac, l.mac, 6) || strcmp(d->name, l.name))) {
         device_del(l.index); /* it is another one now: its rule may be as well */
         d = NULL;
@@ -225,9 +232,27 @@ static void device_link(const struct nl_part *p)
     if (!d) {
         device_add(&l);
         d = device_find(l.index);
+        if (d)
+            d->seen = true;
     }
     if (d)
         device_carrier(d, (l.flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING));
+}
+
+static void others_due(struct ev_timer *t)
+{
+    for (struct device *d = netd.devices; d; d = d->next) {
+        lease_others_changed(d);
+        v6_others_changed(d);
+    }
+}
+
+/* An address of a device that no rule is for; once for many, since containers may be many. */
+static void device_other(void)
+{
+    device_others.fn = others_due;
+    if (!device_others.at)
+        ev_timer_set(&device_others, OTHERS_MS);
 }
 
 static void device_address(const struct nl_part *p, bool there)
@@ -241,6 +266,8 @@ static void device_address(const struct nl_part *p, bool there)
         return;
     memcpy(&head, p->data, sizeof(head));
     d = device_find((int)head.ifa_index);
+    if ((!d || d->rule->off) && head.ifa_scope != RT_SCOPE_LINK)
+        device_other();
     if (!d || head.ifa_family != AF_INET6 || a[IFA_ADDRESS].len != 16 || head.ifa_prefixlen > 128)
         return;
     address = address_v6(a[IFA_ADDRESS].data, head.ifa_prefixlen);
@@ -262,13 +289,53 @@ static void device_message(const struct nl_part *p, void *arg)
     }
 }
 
+/* What is not in the kernel's list has gone without a word. */
+static void devices_sweep(void)
+{
+    struct device *next;
+
+    for (struct device *d = netd.devices; d; d = next) {
+        next = d->next;
+        if (!d->seen)
+            device_del(d->index);
+    }
+}
+
+static void addresses_sweep(void)
+{
+    for (struct device *d = netd.devices; d; d = d->next) {
+        struct address local = d->local;
+
+        if (local.family && !d->local_seen)
+            v6_address(d, &local, 0, false);
+    }
+}
+
 static int devices_read(void)
 {
     struct ifaddrmsg v6 = {.ifa_family = AF_INET6};
     struct ifinfomsg links = {0};
-    int err = kernel_dump(RTM_GETLINK, &links, sizeof(links), device_message, NULL);
+    int err;
 
-    return err ? err : kernel_dump(RTM_GETADDR, &v6, sizeof(v6), device_message, NULL);
+    for (struct device *d = netd.devices; d; d = d->next)
+        d->seen = d->local_seen = false;
+    err = kernel_dump(RTM_GETLINK, &links, sizeof(links), device_message, NULL);
+    if (err)
+        return err;
+    devices_sweep();
+    err = kernel_dump(RTM_GETADDR, &v6, sizeof(v6), device_message, NULL);
+    if (err)
+        return err;
+    addresses_sweep();
+    device_other();
+    return 0;
+}
+
+static void devices_read_again(struct ev_timer *t)
+{
+    t->fn = devices_read_again;
+    if (devices_read())
+        ev_timer_set(t, READ_AGAIN_MS);
 }
 
 static void devices_hear(struct ev_source *s, uint32_t events)
@@ -279,14 +346,14 @@ static void devices_hear(struct ev_source *s, uint32_t events)
     long n = nl_read(s->fd, bytes);
 
     if (n == -ENOBUFS)
-        devices_read();
+        devices_read_again(&device_again);
     while (n > 0 && nl_next(bytes, (size_t)n, &at, &p))
         device_message(&p, NULL);
 }
 
 int devices_start(void)
 {
-    int fd = nl_open(RTMGRP_LINK | RTMGRP_IPV6_IFADDR);
+    int fd = nl_open(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
 
     if (fd < 0)
         return fd;

@@ -167,6 +167,8 @@ static void option_routes(struct options *o, struct dhcp4_lease *l)
         r.to &= r.prefix ? UINT32_MAX << (32 - r.prefix) : 0;
         r.via = wire_u32(data + at + 1 + bytes);
         at += 1 + bytes + 4;
+        if (r.prefix && (r.to >> 24 == 127 || r.to >> 28 >= 14))
+            continue; /* to this machine itself, or to groups */
         if ((!r.via && r.prefix) || address_v4_usable(r.via))
             l->route[l->routes++] = r;
     }

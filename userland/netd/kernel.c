@@ -149,9 +149,50 @@ void kernel_route(const struct device *d, const struct route *r, bool add)
         nl_attr(&m, RTA_GATEWAY, r->via.bytes, address_size(&r->via));
     if (r->from.family)
         nl_attr(&m, RTA_PREFSRC, r->from.bytes, address_size(&r->from));
+    if (add && r->expires && r->expires != UINT32_MAX)
+        nl_attr_u32(&m, RTA_EXPIRES, r->expires);
     nl_attr_u32(&m, RTA_OIF, (uint32_t)d->index);
     nl_attr_u32(&m, RTA_PRIORITY, r->metric);
     kernel_do(&m, add ? 0 : ESRCH, d, add ? "route" : "removing a route");
+}
+
+static void others_one(const struct nl_part *p, void *arg)
+{
+    struct nl_span a[IFA_FLAGS + 1];
+    struct ifaddrmsg head;
+    struct address network = {0};
+    struct device *d;
+
+    if (p->type != RTM_NEWADDR || !nl_index(p->data, p->len, sizeof(head), a, IFA_FLAGS + 1))
+        return;
+    memcpy(&head, p->data, sizeof(head));
+    d = device_find((int)head.ifa_index);
+    network.family = head.ifa_family;
+    network.prefix = head.ifa_prefixlen;
+    if ((d && !d->rule->off) || network.prefix > 8 * address_size(&network) ||
+        a[IFA_ADDRESS].len != address_size(&network))
+        return;
+    memcpy(network.bytes, a[IFA_ADDRESS].data, address_size(&network));
+    buf_add(arg, &network, sizeof(network));
+}
+
+void kernel_others(uint8_t family, struct buf *all)
+{
+    struct ifaddrmsg head = {.ifa_family = family};
+
+    kernel_dump(RTM_GETADDR, &head, sizeof(head), others_one, all);
+}
+
+bool kernel_others_have(const struct buf *all, const struct address *network)
+{
+    struct address a;
+
+    for (size_t at = 0; at + sizeof(a) <= all->len; at += sizeof(a)) {
+        memcpy(&a, all->data + at, sizeof(a));
+        if (address_within(network, &a))
+            return true;
+    }
+    return false;
 }
 
 void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value)

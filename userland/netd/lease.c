@@ -48,10 +48,41 @@ static void lease_route(struct device *d, const struct dhcp4_lease *l, uint32_t 
     kernel_route(d, &r, add);
 }
 
+/* One of its own routes: it stands aside while it would take the traffic of another device's
+ * network. */
+static void lease_own_route(struct device *d, const struct dhcp4_lease *l, unsigned i, bool add)
+{
+    const struct dhcp4_route *r = &l->route[i];
+
+    if (add == !!(d->routes & 1u << i))
+        return;
+    d->routes ^= 1u << i;
+    lease_route(d, l, r->to, r->prefix, r->via, add);
+}
+
+static void lease_own_routes(struct device *d, const struct dhcp4_lease *l, bool add)
+{
+    struct buf others = {0};
+
+    if (l->routes && add)
+        kernel_others(AF_INET, &others);
+    for (unsigned i = 0; i < l->routes; i++) {
+        struct address to = address_v4(l->route[i].to, l->route[i].prefix);
+
+        lease_own_route(d, l, i, add && (!to.prefix || !kernel_others_have(&others, &to)));
+    }
+    buf_free(&others);
+}
+
+void lease_others_changed(struct device *d)
+{
+    if (d->is_set)
+        lease_own_routes(d, &d->set, true);
+}
+
 static void lease_routes(struct device *d, const struct dhcp4_lease *l, bool add)
 {
-    for (unsigned i = 0; i < l->routes; i++)
-        lease_route(d, l, l->route[i].to, l->route[i].prefix, l->route[i].via, add);
+    lease_own_routes(d, l, add);
     if (!l->has_routes && l->routers.n) /* RFC 3442: with routes, routers do not count */
         lease_route(d, l, 0, 0, l->routers.item[0], add);
 }
@@ -79,10 +110,19 @@ static bool routes_same(const struct dhcp4_lease *a, const struct dhcp4_lease *b
            !memcmp(&a->routers, &b->routers, sizeof(a->routers));
 }
 
+/* A server's word, unless a rule has one; below 1280 a device has no IPv6 (RFC 8200 5), which is
+ * not for a DHCPv4 server to say. One that says nothing any more has the device's own again. */
 static void lease_mtu(struct device *d, const struct dhcp4_lease *l)
 {
-    if (!d->rule->mtu && l->mtu && l->mtu <= d->mtu)
-        kernel_mtu(d, l->mtu);
+    uint32_t least = d->rule->ra ? 1280 : 576;
+    uint32_t mtu = l->mtu < least ? least : l->mtu;
+
+    if (d->rule->mtu)
+        return;
+    if (l->mtu && mtu <= d->mtu)
+        kernel_mtu(d, mtu);
+    else if (d->is_set && d->set.mtu)
+        kernel_mtu(d, d->mtu);
 }
 
 /* An address with an end that is not the lease's is what an earlier netd has left. */

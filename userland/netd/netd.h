@@ -14,6 +14,7 @@
 #include "netd/config.h"
 #include "netd/dhcp4.h"
 #include "netd/dhcp6.h"
+#include "netd/limit.h"
 #include "netd/ra.h"
 #include "netd/sntp.h"
 
@@ -31,6 +32,7 @@ struct device {
     uint32_t metric;
     uint32_t mtu; /* as it was found, or as the rule has it */
     bool carrier;
+    bool seen;        /* in the list that is being read */
     const char *said; /* what failed last, for net_log_once() */
     int said_err;
 
@@ -40,11 +42,14 @@ struct device {
     struct ev_source packet, arp, udp; /* fd -1 while closed */
     struct dhcp4_lease set;            /* what of it the kernel has */
     bool is_set;
+    uint32_t routes; /* of set.route[], a bit each: those that are there */
 
     /* v6.c */
     struct address local; /* the link-local address, once it can be used; family 0: none */
-    unsigned taken;       /* addresses of ours that others had (RFC 7217) */
+    bool local_seen;      /* as `seen` */
+    struct limit adverts;
     struct ra ra;
+    uint32_t on_link; /* of ra.on_link[], a bit each: those that are routes */
     struct ev_timer ra_timer;
     struct dhcp6 dhcp6;
     struct ev_timer dhcp6_timer;
@@ -80,6 +85,7 @@ int filter_load(void); /* 0 or -errno */
 
 /* ---- device.c ---- */
 int devices_start(void); /* 0 or -errno; the list follows the kernel's from then on */
+struct device *device_find(int index);
 const struct config_rule *
 rule_of_machine(unsigned *at); /* the next one without a device, or NULL */
 
@@ -88,7 +94,7 @@ void kernel_link_up(const struct device *d);
 void kernel_mtu(const struct device *d, uint32_t mtu);
 /* NAME.ID above a device; there already is fine. */
 void kernel_vlan(const struct device *d, unsigned id);
-/* Lifetimes in seconds, UINT32_MAX for ever. `on_link`: the network is a route too. */
+/* Lifetimes in seconds, UINT32_MAX for ever. `on_link`: its network is a route too. */
 void kernel_address(const struct device *d, const struct address *a, uint32_t preferred,
                     uint32_t valid, bool on_link);
 void kernel_address_del(const struct device *d, const struct address *a);
@@ -98,9 +104,14 @@ struct route {
     struct address via;  /* family 0: on the link */
     struct address from; /* family 0: the kernel chooses */
     uint32_t metric;
+    uint32_t expires; /* in seconds; 0 or UINT32_MAX: never */
     uint8_t protocol; /* RTPROT_... */
 };
 void kernel_route(const struct device *d, const struct route *r, bool add);
+/* Networks of the devices that no rule is for, containers' bridges among them: what a server or a
+ * router on the wire says is never to take their traffic. `all` holds struct address. */
+void kernel_others(uint8_t family, struct buf *all);
+bool kernel_others_have(const struct buf *all, const struct address *network);
 /* Gives each message of a dump to fn, which may make requests itself. 0 or -errno. */
 int kernel_dump(uint16_t type, const void *head, size_t size,
                 void (*fn)(const struct nl_part *p, void *arg), void *arg);
@@ -112,6 +123,8 @@ void lease_init(struct device *d);
 void lease_carrier(struct device *d, bool on);
 void lease_end(struct device *d); /* the device has gone */
 void lease_report(const struct device *d, struct jw *w);
+/* Other devices' networks are others than before. */
+void lease_others_changed(struct device *d);
 
 /* ---- v6.c: advertisements and stateless DHCPv6 of a device ---- */
 void v6_init(struct device *d); /* before it is up */
@@ -121,6 +134,7 @@ void v6_end(struct device *d);
 /* The kernel tells of an IPv6 address; not there: it has gone. */
 void v6_address(struct device *d, const struct address *a, uint32_t flags, bool there);
 void v6_report(const struct device *d, struct jw *w);
+void v6_others_changed(struct device *d);
 
 /* ---- clock.c: the time of day ---- */
 void clock_start(void);

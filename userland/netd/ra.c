@@ -14,6 +14,7 @@
 #define SOLICIT_MAX_MS 3600000
 #define TWO_HOURS_MS 7200000
 #define MTU_LEAST 1280
+#define HOPS_LEAST 32 /* a lower limit would cut the machine off: CVE-2015-2922 */
 
 enum ra_option { RA_PREFIX = 3, RA_MTU = 5, RA_RDNSS = 25, RA_DNSSL = 31 };
 
@@ -26,6 +27,8 @@ enum ra_option { RA_PREFIX = 3, RA_MTU = 5, RA_RDNSS = 25, RA_DNSSL = 31 };
             f(&(r)->router[i_].e);               \
         for (int i_ = 0; i_ < RA_PREFIXES; i_++) \
             f(&(r)->prefix[i_].e);               \
+        for (int i_ = 0; i_ < RA_PREFIXES; i_++) \
+            f(&(r)->on_link[i_].e);              \
         for (int i_ = 0; i_ < RA_SERVERS; i_++)  \
             f(&(r)->server[i_].e);               \
         for (int i_ = 0; i_ < RA_DOMAINS; i_++)  \
@@ -50,11 +53,21 @@ static uint64_t ra_until(uint64_t now, uint32_t seconds)
     return seconds == UINT32_MAX ? RA_FOREVER : now + (uint64_t)seconds * 1000;
 }
 
+/* Makes way for others from the next advertisement on. */
+static void ra_give_way(struct ra_entry *e, uint64_t now, bool *changed)
+{
+    if (!e->used || e->gone || now - e->heard < RA_STALE_MS)
+        return;
+    e->changed = e->gone = true;
+    *changed = true;
+}
+
 /* An entry's end becomes `ends`; without any time left it is gone. */
 static void ra_entry_set(struct ra_entry *e, uint64_t ends, uint64_t now, bool *changed)
 {
     e->changed = true;
     e->ends = ends;
+    e->heard = now;
     e->gone = ends <= now;
     *changed = true;
 }
@@ -88,8 +101,10 @@ static void ra_wake_set(struct ra *r)
     r->wake = r->running ? r->solicit_at : 0;
     for (int i = 0; i < RA_ROUTERS; i++)
         ra_soonest(r, &r->router[i].e);
-    for (int i = 0; i < RA_PREFIXES; i++)
+    for (int i = 0; i < RA_PREFIXES; i++) {
         ra_soonest(r, &r->prefix[i].e);
+        ra_soonest(r, &r->on_link[i].e);
+    }
     for (int i = 0; i < RA_SERVERS; i++)
         ra_soonest(r, &r->server[i].e);
     for (int i = 0; i < RA_DOMAINS; i++)
@@ -111,10 +126,13 @@ static void ra_router(struct ra *r, const uint8_t address[16], uint32_t seconds,
         else if (!x->e.used && !unused)
             unused = x;
     }
+    for (int i = 0; i < RA_ROUTERS && !at && seconds && !unused; i++)
+        ra_give_way(&r->router[i].e, now, &out->routers);
     if (!at && (!seconds || !unused))
         return;
     if (at && seconds) {
         at->e.ends = ra_until(now, seconds); /* as before, only longer */
+        at->e.heard = now;
         at->e.gone = false;
         return;
     }
@@ -136,12 +154,13 @@ static uint64_t ra_valid(uint64_t old, uint64_t ends, uint64_t now)
     return old <= floor ? old : floor;
 }
 
-static struct ra_prefix *ra_prefix_find(struct ra *r, const uint8_t *bytes, uint8_t bits, bool make)
+static struct ra_prefix *ra_prefix_find(struct ra_prefix *table, const uint8_t *bytes, uint8_t bits,
+                                        bool make)
 {
     struct ra_prefix *unused = NULL;
 
     for (int i = 0; i < RA_PREFIXES; i++) {
-        struct ra_prefix *x = &r->prefix[i];
+        struct ra_prefix *x = &table[i];
 
         if (x->e.used && x->bits == bits && !memcmp(x->bytes, bytes, 16))
             return x;
@@ -157,31 +176,34 @@ static struct ra_prefix *ra_prefix_find(struct ra *r, const uint8_t *bytes, uint
     return unused;
 }
 
+/* What one of its flags says, of the table that the flag is for. */
+static void ra_prefix_set(struct ra_prefix *x, uint64_t ends, uint64_t preferred, uint64_t now,
+                          struct ra_out *out)
+{
+    ra_entry_set(&x->e, ends, now, &out->prefixes);
+    x->preferred = preferred < ends ? preferred : ends;
+}
+
 static void ra_prefix(struct ra *r, const uint8_t *o, uint64_t now, struct ra_out *out)
 {
     uint32_t valid = wire_u32(o + 4), preferred = wire_u32(o + 8);
+    uint64_t ends = ra_until(now, valid), until = ra_until(now, preferred);
     uint8_t bytes[16] = {0}, bits = o[2];
-    bool on_link = o[3] & 0x80, autonomous = o[3] & 0x40 && bits == 64;
     struct ra_prefix *x;
 
-    if (bits > 128 || preferred > valid || (!on_link && !autonomous))
+    if (bits > 128 || preferred > valid)
         return;
     memcpy(bytes, o + 16, bits / 8);
     if (bits % 8)
         bytes[bits / 8] = o[16 + bits / 8] & (uint8_t)(0xff << (8 - bits % 8));
     if (bytes[0] == 0xff || (bytes[0] == 0xfe && bytes[1] >> 6 == 2) || !bits)
         return;
-    x = ra_prefix_find(r, bytes, bits, valid > 0);
-    if (!x)
-        return;
-    x->on_link = on_link;
-    x->autonomous = autonomous;
-    x->preferred = ra_until(now, preferred);
-    ra_entry_set(&x->e,
-                 autonomous ? ra_valid(x->e.ends, ra_until(now, valid), now) : ra_until(now, valid),
-                 now, &out->prefixes);
-    if (x->preferred > x->e.ends)
-        x->preferred = x->e.ends;
+    x = o[3] & 0x80 ? ra_prefix_find(r->on_link, bytes, bits, valid > 0) : NULL;
+    if (x)
+        ra_prefix_set(x, ends, ends, now, out);
+    x = o[3] & 0x40 && bits == 64 ? ra_prefix_find(r->prefix, bytes, bits, valid > 0) : NULL;
+    if (x)
+        ra_prefix_set(x, ra_valid(x->e.ends, ends, now), until, now, out);
 }
 
 static void ra_server(struct ra *r, const uint8_t *address, uint32_t seconds, uint64_t now,
@@ -197,6 +219,8 @@ static void ra_server(struct ra *r, const uint8_t *address, uint32_t seconds, ui
         else if (!x->e.used && !unused)
             unused = x;
     }
+    for (int i = 0; i < RA_SERVERS && !at && seconds && !unused; i++)
+        ra_give_way(&r->server[i].e, now, &out->names);
     if (!at && (!seconds || !unused || address[0] == 0xff))
         return;
     if (!at) {
@@ -220,6 +244,8 @@ static void ra_domain(struct ra *r, const char *name, uint32_t seconds, uint64_t
         else if (!x->e.used && !unused)
             unused = x;
     }
+    for (int i = 0; i < RA_DOMAINS && !at && seconds && !unused; i++)
+        ra_give_way(&r->domain[i].e, now, &out->names);
     if (!at && (!seconds || !unused || strlen(name) >= RA_DOMAIN_SIZE))
         return;
     if (!at) {
@@ -286,7 +312,7 @@ void ra_input(struct ra *r, const struct ra_packet *p, uint64_t now, struct ra_o
         return;
     seconds = wire_u16(p->bytes + 6);
     ra_router(r, p->source, seconds, now, out);
-    if (p->bytes[4] && p->bytes[4] != r->hop_limit) {
+    if (p->bytes[4] >= HOPS_LEAST && p->bytes[4] != r->hop_limit) {
         r->hop_limit = p->bytes[4];
         out->link = true;
     }
@@ -315,6 +341,9 @@ void ra_start(struct ra *r, uint64_t now, struct ra_out *out)
     r->running = true;
     r->heard = r->other = false;
     r->tries = 0;
+    for (int i = 0; i < RA_PREFIXES; i++) /* this may be another link */
+        if (r->prefix[i].taken == RA_TAKEN_MAX)
+            r->prefix[i].taken = 0;
     r->solicit_at = now + wire_between(&r->seed, 1, FIRST_DELAY_MS);
     ra_wake_set(r);
 }
@@ -348,8 +377,10 @@ void ra_wake(struct ra *r, uint64_t now, struct ra_out *out)
     ra_begin(r, out);
     for (int i = 0; i < RA_ROUTERS; i++)
         out->routers |= ra_entry_ended(&r->router[i].e, now);
-    for (int i = 0; i < RA_PREFIXES; i++)
+    for (int i = 0; i < RA_PREFIXES; i++) {
         out->prefixes |= ra_entry_ended(&r->prefix[i].e, now);
+        out->prefixes |= ra_entry_ended(&r->on_link[i].e, now);
+    }
     for (int i = 0; i < RA_SERVERS; i++)
         out->names |= ra_entry_ended(&r->server[i].e, now);
     for (int i = 0; i < RA_DOMAINS; i++)

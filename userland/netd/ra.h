@@ -7,25 +7,33 @@
 // them looks at `out` and at the entries marked `changed`, which stay marked until the next call.
 // An entry that is `gone` is not in use any more and is forgotten at the next call.
 //
+// A prefix with the flag L and one with the flag A are two things with a time each: an option that
+// lacks a flag says nothing of what that flag is for (RFC 4861 6.3.4, RFC 4862 5.5.3).
+//
 // Bounds: so many routers, prefixes, name servers; what comes when a table is full is left out, so
-// that a flood takes nothing away from what there is.
+// that a flood takes nothing away from what there is. A router, a server or a domain of which
+// nothing was heard for half an hour, which is the longest time between two advertisements, makes
+// way then: who was first holds a place only as long as it goes on advertising.
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define RA_ROUTERS 4
+#define RA_ROUTERS 8
 #define RA_PREFIXES 8
 #define RA_SERVERS 4
 #define RA_DOMAINS 4
 #define RA_DOMAIN_SIZE 128
 #define RA_FOREVER UINT64_MAX
+#define RA_STALE_MS 1800000
+#define RA_TAKEN_MAX 3 /* identifiers that are tried (RFC 7217 6) */
 #define RA_SOLICIT_SIZE 16
 
 struct ra_entry {
     bool used, changed, gone;
-    uint64_t ends; /* RA_FOREVER: never */
+    uint64_t ends;  /* RA_FOREVER: never */
+    uint64_t heard; /* of it last */
 };
 
 struct ra_router {
@@ -37,8 +45,8 @@ struct ra_prefix {
     struct ra_entry e;
     uint8_t bytes[16];
     uint8_t bits;
-    bool on_link, autonomous;
     uint64_t preferred; /* until when addresses of it are to be used for what is new */
+    unsigned taken;     /* the owner's: addresses of it that other hosts had, up to RA_TAKEN_MAX */
 };
 
 struct ra_server {
@@ -54,7 +62,7 @@ struct ra_domain {
 struct ra_out {
     bool solicit;  /* a solicitation is to be sent */
     bool routers;  /* some of the routers have changed */
-    bool prefixes; /* likewise, and so on */
+    bool prefixes; /* likewise, of either kind; and so on */
     bool names;
     bool link; /* mtu or hop_limit */
     bool ask;  /* for the first time a router says that DHCPv6 knows more */
@@ -63,7 +71,8 @@ struct ra_out {
 struct ra {
     uint64_t wake; /* when ra_wake() is due; 0: never */
     struct ra_router router[RA_ROUTERS];
-    struct ra_prefix prefix[RA_PREFIXES];
+    struct ra_prefix prefix[RA_PREFIXES];  /* addresses are made of them */
+    struct ra_prefix on_link[RA_PREFIXES]; /* all hosts of them are on this link */
     struct ra_server server[RA_SERVERS];
     struct ra_domain domain[RA_DOMAINS];
     uint32_t mtu;      /* 0: not said */

@@ -15,8 +15,12 @@
 #define AGAIN_S 16u /* the least between two questions to one server */
 #define STEP_NS 128000000ll
 #define DELAY_MAX_NS 4000000000ll /* of a way there and back: more says nothing */
-#define ROOT_MAX (16u << 16)      /* RFC 5905: MAXDISP */
-#define UNIX_EPOCH 2208988800u    /* 1970 in seconds since 1900 */
+#define ROOT_MAX (3u << 16)       /* RFC 5905 has 1.5 s, chrony 3 s */
+#define PANIC_NS (1000 * SECOND_NS)
+#define PANIC_DOUBTS 3
+#define EARLIEST_NS (1767225600 * SECOND_NS) /* 2026: this program was not there before */
+#define LATEST_NS (4102444800 * SECOND_NS)   /* 2100 */
+#define UNIX_EPOCH 2208988800u               /* 1970 in seconds since 1900 */
 #define SECOND_NS 1000000000ll
 
 enum sntp_field { SNTP_STRATUM = 1, SNTP_DELAY = 4, SNTP_DISPERSION = 8, SNTP_REFERENCE = 12 };
@@ -37,7 +41,7 @@ void sntp_servers(struct sntp *s, const struct address *list, unsigned n, uint64
     memset(s->refused, 0, sizeof(s->refused));
     memcpy(s->server, list, n * sizeof(*list));
     s->servers = n;
-    s->at = s->rounds = s->silent = 0;
+    s->at = s->rounds = s->silent = s->doubts = 0;
     s->asking = false;
     s->wake = n ? now + 1 : 0;
 }
@@ -128,7 +132,7 @@ static bool sntp_is_answer(const struct sntp *s, const uint8_t *p, size_t len)
 static bool sntp_is_of_use(const uint8_t *p)
 {
     return p[0] >> 6 != 3 && p[SNTP_STRATUM] >= 1 && p[SNTP_STRATUM] <= 15 &&
-           wire_u32(p + SNTP_DELAY) < ROOT_MAX && wire_u32(p + SNTP_DISPERSION) < ROOT_MAX &&
+           (uint64_t)wire_u32(p + SNTP_DELAY) / 2 + wire_u32(p + SNTP_DISPERSION) < ROOT_MAX &&
            wire_u32(p + SNTP_TRANSMIT) && wire_u32(p + SNTP_RECEIVE);
 }
 
@@ -153,20 +157,39 @@ static int64_t magnitude(int64_t v)
     return v < 0 ? -v : v;
 }
 
-static void sntp_judge(struct sntp *s, int64_t offset, uint64_t now, struct sntp_out *out)
+/* How many answers must say so before the clock is changed by that much. */
+static unsigned sntp_doubts(const struct sntp *s, int64_t offset, int64_t day)
+{
+    if (magnitude(offset) <= STEP_NS || (!s->synced && day < EARLIEST_NS))
+        return 0;
+    if (magnitude(offset) <= PANIC_NS)
+        return s->synced;
+    return PANIC_DOUBTS - 1;
+}
+
+/* It waits for another answer: the next server's. */
+static void sntp_doubt(struct sntp *s, int64_t offset, uint64_t now)
+{
+    s->doubts++;
+    s->doubt = offset;
+    sntp_wait(s, now, AGAIN_S);
+    sntp_next(s);
+}
+
+static void sntp_judge(struct sntp *s, int64_t offset, uint64_t now, int64_t day,
+                       struct sntp_out *out)
 {
     bool near = magnitude(offset) <= STEP_NS;
-    bool confirmed = s->doubted && magnitude(offset - s->doubt) <= STEP_NS;
 
     out->told = true;
     out->offset = offset;
-    if (s->synced && !near && !confirmed) {
-        s->doubted = true;
-        s->doubt = offset;
-        sntp_wait(s, now, AGAIN_S);
+    if (s->doubts && magnitude(offset - s->doubt) > STEP_NS)
+        s->doubts = 0;
+    if (s->doubts < sntp_doubts(s, offset, day)) {
+        sntp_doubt(s, offset, now);
         return;
     }
-    s->doubted = false;
+    s->doubts = 0;
     out->change = s->synced && near ? SNTP_SLEW : SNTP_STEP;
     s->interval = !s->synced || !near ? FIRST_S : s->interval;
     s->synced = true;
@@ -189,10 +212,11 @@ void sntp_message(struct sntp *s, const uint8_t *p, size_t len, uint64_t now, in
     there = sntp_time(p + SNTP_RECEIVE);
     back = sntp_time(p + SNTP_TRANSMIT);
     delay = (day - s->sent) - (back - there);
-    if (!sntp_is_of_use(p) || back < there || delay < -SECOND_NS || delay > DELAY_MAX_NS) {
+    if (!sntp_is_of_use(p) || back < there || delay < -SECOND_NS || delay > DELAY_MAX_NS ||
+        there < EARLIEST_NS || back > LATEST_NS) {
         sntp_silence(s, now, day, out);
         return;
     }
     s->rounds = s->silent = 0;
-    sntp_judge(s, (there - s->sent) / 2 + (back - day) / 2, now, out);
+    sntp_judge(s, (there - s->sent) / 2 + (back - day) / 2, now, day, out);
 }

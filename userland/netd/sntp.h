@@ -5,8 +5,14 @@
 // The owner gives servers with sntp_servers(), calls sntp_wake() at `wake`, sntp_message() for what
 // the asked server says, and does what `out` says.
 //
-// Policy. The first answer sets the clock. Later ones slew it where it is up to 128 ms off; what is
-// further off is set when the next answer, 16 s later, says about the same. Asked: 64 s after the
+// Policy. An answer that says a time before 2026 or after 2099, comes from a server more than 3 s
+// away from its reference (half of its root delay, and its dispersion) or was not asked for (the
+// origin has a number that only the asked server saw) says nothing. The first answer sets the
+// clock where it is up to 1000 s off (RFC 5905's panic threshold) or says a time before 2026
+// itself; later ones slew it where it is up to 128 ms off. What is further off is set when the next
+// answer, 16 s later and from the next server where there are several, says about the same; above
+// 1000 s when three such answers do. One server alone that lies long enough is believed: who has
+// but one has to trust it. Asked: 64 s after the
 // first answer, then twice as long each time, to 1024 s; after silence of 2 s the next server, and
 // after all of them 16 s and twice as long each round, to 1024 s. A server that refuses (a kiss of
 // death: DENY, RSTR) is not asked again; one that says RATE makes the times longer.
@@ -47,8 +53,8 @@ struct sntp {
     unsigned rounds;   /* of all servers, without an answer */
     unsigned silent;   /* servers, in this round */
     uint32_t interval; /* seconds */
-    bool doubted;
-    int64_t doubt; /* an offset that waits for the next answer */
+    unsigned doubts;   /* answers in a row that say about `doubt`, and wait for more to say so */
+    int64_t doubt;
 };
 
 void sntp_init(struct sntp *s, uint64_t seed);

@@ -84,7 +84,7 @@ static void v6_hear(struct ev_source *s, uint32_t events)
     if (n <= 0 || h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || !v6_ancillary(&h, &index, &p.hop_limit))
         return;
     d = v6_device(index);
-    if (!d || !d->rule->ra)
+    if (!d || !d->rule->ra || !limit_take(&d->adverts, time_now_ms()))
         return;
     p.len = (size_t)n;
     memcpy(p.source, &from.sin6_addr, 16);
@@ -241,29 +241,69 @@ static void dhcp6_due(struct ev_timer *t)
 
 /* ---- what the kernel has of it ---- */
 
-static void v6_identifier(const struct device *d, const uint8_t prefix[8], uint8_t id[8])
+/* The address of ours in it. */
+static struct address v6_own(const struct device *d, const struct ra_prefix *p)
 {
+    struct address a = address_v6(p->bytes, p->bits);
+
     if (d->rule->stable[0])
-        ra_id_stable(d->rule->stable, prefix, d->name, d->taken, id);
+        ra_id_stable(d->rule->stable, p->bytes, d->name, p->taken, a.bytes + 8);
     else
-        ra_id_eui64(d->mac, id);
+        ra_id_eui64(d->mac, a.bytes + 8);
+    return a;
 }
 
 static void v6_prefix(struct device *d, const struct ra_prefix *p)
 {
     uint64_t now = time_now_ms();
-    struct address a = address_v6(p->bytes, p->bits);
+    struct address a = v6_own(d, p);
 
-    if (!p->autonomous) {
-        kernel_route(d, &(struct route){.to = a, .metric = d->metric, .protocol = RTPROT_RA},
-                     !p->e.gone);
+    if (p->taken == RA_TAKEN_MAX)
         return;
-    }
-    v6_identifier(d, p->bytes, a.bytes + 8);
     if (p->e.gone)
         kernel_address_del(d, &a);
     else
-        kernel_address(d, &a, ra_left(p->preferred, now), ra_left(p->e.ends, now), p->on_link);
+        kernel_address(d, &a, ra_left(p->preferred, now), ra_left(p->e.ends, now), false);
+}
+
+/* A prefix that is on the link, unless it would take the traffic of another device's network. */
+static void v6_on_link(struct device *d, unsigned i, const struct buf *others)
+{
+    const struct ra_prefix *p = &d->ra.on_link[i];
+    struct route r = {.to = address_v6(p->bytes, p->bits),
+                      .metric = d->metric,
+                      .protocol = RTPROT_RA,
+                      .expires = ra_left(p->e.ends, time_now_ms())};
+    bool add = p->e.used && !p->e.gone && !kernel_others_have(others, &r.to);
+
+    if (!add && !(d->on_link & 1u << i))
+        return;
+    d->on_link = add ? d->on_link | 1u << i : d->on_link & ~(1u << i);
+    kernel_route(d, &r, add);
+}
+
+/* `all`: others' networks have changed; else what advertisements have changed. */
+static void v6_on_links(struct device *d, bool all)
+{
+    struct buf others = {0};
+    bool read = false;
+
+    for (unsigned i = 0; i < RA_PREFIXES; i++) {
+        const struct ra_entry *e = &d->ra.on_link[i].e;
+
+        if (!e->used || (!all && !e->changed))
+            continue;
+        if (!read)
+            kernel_others(AF_INET6, &others);
+        read = true;
+        v6_on_link(d, i, &others);
+    }
+    buf_free(&others);
+}
+
+void v6_others_changed(struct device *d)
+{
+    v6_on_links(d, true);
 }
 
 /* Each router's route has a metric of its own, or one would take another's place. */
@@ -298,6 +338,8 @@ static void v6_apply(struct device *d, const struct ra_out *out)
     for (int i = 0; i < RA_PREFIXES && out->prefixes; i++)
         if (d->ra.prefix[i].e.changed)
             v6_prefix(d, &d->ra.prefix[i]);
+    if (out->prefixes)
+        v6_on_links(d, false);
     if (out->routers)
         v6_routers(d);
     if (out->link)
@@ -327,6 +369,7 @@ void v6_init(struct device *d)
     d->udp6.fd = -1;
     d->ra_timer.fn = ra_due;
     d->dhcp6_timer.fn = dhcp6_due;
+    d->adverts = (struct limit){.burst = 64, .every_ms = 50};
     ra_init(&d->ra, net_seed());
     dhcp6_init(&d->dhcp6, d->mac, net_seed());
     if (d->rule->off)
@@ -372,20 +415,32 @@ void v6_carrier(struct device *d)
     v6_run(d);
 }
 
-/* An address of an advertised prefix that another host has: the next one, where there is one. */
+/* The advertised prefix whose address of ours this is, or NULL. */
+static struct ra_prefix *v6_prefix_of(struct device *d, const struct address *a)
+{
+    for (int i = 0; i < RA_PREFIXES; i++) {
+        struct ra_prefix *p = &d->ra.prefix[i];
+        struct address own = v6_own(d, p);
+
+        if (p->e.used && !p->e.gone && p->taken < RA_TAKEN_MAX && !memcmp(own.bytes, a->bytes, 16))
+            return p;
+    }
+    return NULL;
+}
+
+/* An address of ours that another host has: the next one of that prefix, where there is one, up to
+ * RA_TAKEN_MAX; then none, until the carrier is lost or the prefix goes. */
 static void v6_taken(struct device *d, const struct address *a)
 {
+    struct ra_prefix *p = v6_prefix_of(d, a);
     char text[ADDRESS_TEXT];
 
     net_log("%s: another host has %s", d->name, address_text(a, false, text));
-    if (!d->rule->stable[0] || d->taken == UINT8_MAX)
+    if (!p)
         return;
     kernel_address_del(d, a);
-    d->taken++;
-    for (int i = 0; i < RA_PREFIXES; i++)
-        if (d->ra.prefix[i].e.used && !d->ra.prefix[i].e.gone &&
-            !memcmp(d->ra.prefix[i].bytes, a->bytes, 8))
-            v6_prefix(d, &d->ra.prefix[i]);
+    p->taken = d->rule->stable[0] ? p->taken + 1 : RA_TAKEN_MAX;
+    v6_prefix(d, p);
 }
 
 void v6_address(struct device *d, const struct address *a, uint32_t flags, bool there)
@@ -398,6 +453,7 @@ void v6_address(struct device *d, const struct address *a, uint32_t flags, bool 
     }
     if (!link_local)
         return;
+    d->local_seen |= there && address_same(a, &d->local);
     if (there && !(flags & IFA_F_TENTATIVE) && !d->local.family)
         d->local = *a;
     else if (!there && address_same(a, &d->local))

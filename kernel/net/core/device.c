@@ -38,7 +38,7 @@ static int devices_setup(struct net_ns *ns, void *part)
 {
     struct net_devices *d = part;
 
-    mutex_init(&d->config, RANK_DRIVER, 21, "net devices' config");
+    mutex_init(&d->config, RANK_DRIVER, 25, "net devices' config");
     spinlock_init(&d->lock, RANK_NET, 9, "net devices");
     list_init(&d->devs);
     return 0;
@@ -60,14 +60,24 @@ NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_
 /* Before all other parts: what they keep for devices goes with these, but for lo. */
 static u32 devices_first_offset;
 
+static struct netdev *devices_not_lo(struct net_devices *d)
+{
+    struct netdev *dev;
+
+    list_for_each (dev, &d->devs, node)
+        if (!(dev->flags & NETDEV_LOOPBACK))
+            return dev;
+    return NULL;
+}
+
+/* What stands on a device goes with it. */
 static void devices_first_teardown(struct net_ns *ns, void *part)
 {
     struct net_devices *d = devices_of(ns);
-    struct netdev *dev, *next;
+    struct netdev *dev;
 
-    list_for_each_safe (dev, next, &d->devs, node)
-        if (!(dev->flags & NETDEV_LOOPBACK))
-            devices_remove(dev);
+    while ((dev = devices_not_lo(d)))
+        devices_remove(dev);
 }
 NET_PART("99", devices_first) = {0, &devices_first_offset, NULL, devices_first_teardown};
 
@@ -256,15 +266,11 @@ void net_config_unlock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller has loc
     mutex_unlock(&devices_of(ns)->config);
 }
 
-int net_device_up(struct netdev *dev)
+int net_device_up_held(struct netdev *dev)
 {
-    struct net_devices *d = devices_of(dev->ns);
-    bool was;
-    int err;
+    bool was = READ_ONCE(dev->flags) & NETDEV_UP;
+    int err = netdev_up(dev);
 
-    mutex_lock(&d->config);
-    was = READ_ONCE(dev->flags) & NETDEV_UP;
-    err = netdev_up(dev);
     if (!err && !was)
         err = devices_tell(dev, NET_DEVICE_UP);
     if (err && !was && READ_ONCE(dev->flags) & NETDEV_UP) {
@@ -273,21 +279,33 @@ int net_device_up(struct netdev *dev)
     }
     if (!err && !was)
         net_event(dev->ns, NET_EVENT_LINK, dev, 0);
-    mutex_unlock(&d->config);
     return err;
+}
+
+int net_device_up(struct netdev *dev)
+{
+    int err;
+
+    net_config_lock(dev->ns);
+    err = net_device_up_held(dev);
+    net_config_unlock(dev->ns);
+    return err;
+}
+
+void net_device_down_held(struct netdev *dev)
+{
+    if (!(READ_ONCE(dev->flags) & NETDEV_UP))
+        return;
+    (void)devices_tell(dev, NET_DEVICE_DOWN);
+    netdev_down(dev);
+    net_event(dev->ns, NET_EVENT_LINK, dev, 0);
 }
 
 void net_device_down(struct netdev *dev)
 {
-    struct net_devices *d = devices_of(dev->ns);
-
-    mutex_lock(&d->config);
-    if (READ_ONCE(dev->flags) & NETDEV_UP) {
-        (void)devices_tell(dev, NET_DEVICE_DOWN);
-        netdev_down(dev);
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
-    }
-    mutex_unlock(&d->config);
+    net_config_lock(dev->ns);
+    net_device_down_held(dev);
+    net_config_unlock(dev->ns);
 }
 
 void net_device_group(struct netdev *dev, const u8 *link, bool join)
@@ -305,6 +323,7 @@ static void devices_remove(struct netdev *dev)
     mutex_lock(&dev->config);
     __atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST);
     mutex_unlock(&dev->config);
+    (void)devices_tell(dev, NET_DEVICE_LEAVING);
     work_flush(workq_system, &dev->changed); /* which would use a namespace that may go */
     net_device_down(dev);
     if (!(dev->flags &
@@ -334,13 +353,18 @@ int net_device_delete(struct netdev *dev)
     return 0;
 }
 
+void net_device_changed(struct netdev *dev)
+{
+    (void)devices_tell(dev, NET_DEVICE_CHANGED);
+    net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+}
+
 void up_netdev_changed(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
 
     mutex_lock(&d->config);
-    (void)devices_tell(dev, NET_DEVICE_CHANGED);
-    net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+    net_device_changed(dev);
     mutex_unlock(&d->config);
 }
 
@@ -354,21 +378,13 @@ const struct net_link *net_link_of(const struct netdev *dev)
     return NULL;
 }
 
-/* A link header that lies in fragments is made linear for them; a frame without one is the link's
- * to drop. */
-static void devices_show(struct packet *p)
-{
-    if (!p->dev->header || packet_need(p, p->dev->header))
-        net_tap_show(p->dev->ns, p, false);
-}
-
 void up_netdev_receive(struct packet *p)
 {
     const struct net_link *l = net_link_of(p->dev);
     bool up = READ_ONCE(p->dev->flags) & NETDEV_UP;
 
     if (unlikely(READ_ONCE(p->dev->taps)) && up)
-        devices_show(p);
+        net_tap_show(p->dev->ns, p, false);
     if (l && up)
         l->receive(p);
     else

@@ -5,7 +5,7 @@
  * kinds of receivers register themselves.
  *
  * Devices of one namespace are listed in the order of their indices, which are not used again.
- * Locks: a namespace's config (mutex, RANK_DRIVER 21) over up, down and removal, so that hooks hear
+ * Locks: a namespace's config (mutex, RANK_DRIVER 25) over up, down and removal, so that hooks hear
  * them in order; its device lock (spinlock, RANK_NET 9) over list and names. dev->ns stays while
  * the device is referenced.
  */
@@ -34,6 +34,9 @@ void net_config_unlock(struct net_ns *ns);
  */
 int net_device_up(struct netdev *dev) __must_check;
 void net_device_down(struct netdev *dev);
+/* The same for hooks of a device that another stands on: the namespace's config is held. */
+int net_device_up_held(struct netdev *dev) __must_check;
+void net_device_down_held(struct netdev *dev);
 
 /* device_config.c: changes that programs ask for; who listens is told. May sleep, no lock held.
  * Rename: -EBUSY (it is up), -EEXIST, -EINVAL. */
@@ -52,15 +55,24 @@ u32 net_device_flags(const struct netdev *dev);
 /* The device receives frames for that group's link address, or no longer: counted. May sleep. */
 void net_device_group(struct netdev *dev, const u8 *link, bool join);
 
-enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE, NET_DEVICE_CHANGED };
+enum net_device_event {
+    NET_DEVICE_UP,
+    NET_DEVICE_DOWN,
+    NET_DEVICE_GONE,
+    NET_DEVICE_CHANGED,
+    NET_DEVICE_LEAVING,
+};
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
  * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
  * then it goes down again, and all listeners are called for that. CHANGED: its link came or went,
- * up or not. Context: may sleep; config is
- * held. */
+ * its MTU or its address changed, up or not. LEAVING: it is about to go away: what stands on it
+ * goes first. Context: may sleep; config is held, but for LEAVING. */
 struct net_device_hook {
     int (*event)(struct netdev *dev, enum net_device_event event);
 };
+/* Tells hooks CHANGED, and who listens to events: for hooks that change another device. config
+ * held. */
+void net_device_changed(struct netdev *dev);
 #define NET_DEVICE_HOOK(id) TABLE_ENTRY(struct net_device_hook, net_device_hooks, #id)
 
 /* A link layer, by the type of its devices. */
@@ -68,7 +80,8 @@ struct net_link {
     u16 type; /* ARPHRD_* */
     /* A frame, which begins with the link's header. Takes p. */
     void (*receive)(struct packet *p);
-    /* Puts the header before p: for `to`, a link address. -ENOBUFS: no space. */
+    /* Puts the header before p: for `to`, a link address, or NULL where the link has none.
+     * -ENOBUFS: no space. */
     int (*header)(struct packet *p, struct netdev *dev, u16 protocol, const u8 *to);
 };
 #define NET_LINK(id) TABLE_ENTRY(struct net_link, net_links, #id)

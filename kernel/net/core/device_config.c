@@ -20,7 +20,6 @@ enum {
     IFF_MULTICAST = 0x1000,
     IFF_LOWER_UP = 0x10000,
 };
-#define ARPHRD_ETHER 1
 
 static u32 device_kind_flags(const struct netdev *dev)
 {
@@ -79,7 +78,7 @@ int net_device_set_mtu(struct netdev *dev, u32 mtu)
     net_config_lock(dev->ns);
     err = netdev_set_mtu(dev, mtu);
     if (!err)
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }
@@ -91,7 +90,7 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
     net_config_lock(dev->ns);
     err = netdev_set_address(dev, addr);
     if (!err)
-        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+        net_device_changed(dev);
     net_config_unlock(dev->ns);
     return err;
 }

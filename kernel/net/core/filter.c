@@ -34,12 +34,25 @@ static void filter_fetch(const struct bpf_packet *b, u32 offset, u8 *out, u32 n)
     }
 }
 
+static u32 filter_random(void)
+{
+    return (u32)random_u64();
+}
+
 #define NO_HEADER (-(1 << 30)) /* loads from there fail */
 
 /* Where a header begins, from the filter's first byte; one that was not parsed is none. */
 static s32 filter_header(const struct packet *p, u16 at, u32 skip)
 {
-    return at && at <= p->start + skip ? (s32)at - (s32)p->start - (s32)skip : NO_HEADER;
+    return at && at <= p->start + p->linear ? (s32)at - (s32)p->start - (s32)skip : NO_HEADER;
+}
+
+/* The bytes before the filter's first that it may read: from the first header that is known. */
+static u32 filter_before(const struct bpf_packet *b)
+{
+    s32 first = MIN(b->link == NO_HEADER ? 0 : b->link, b->network == NO_HEADER ? 0 : b->network);
+
+    return first < 0 ? (u32)-first : 0;
 }
 
 u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip)
@@ -52,6 +65,7 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
         .network = filter_header(p, p->network, skip),
         .fetch = filter_fetch,
         .packet = p,
+        .random = filter_random,
         .known =
             {
                 [BPF_KNOWN_PROTOCOL] = p->protocol,
@@ -65,15 +79,11 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
                 [BPF_KNOWN_VLAN] = p->vlan,
                 [BPF_KNOWN_HAS_VLAN] = p->vlan != 0,
                 [BPF_KNOWN_PAYLOAD] = p->transport > p->start ? p->transport - p->start : 0,
-                [BPF_KNOWN_RANDOM] = (u32)random_u64(),
                 [BPF_KNOWN_VLAN_TYPE] = p->vlan ? ETHERTYPE_VLAN : 0,
             },
     };
 
-    if (b.network != NO_HEADER)
-        b.before = (u32)-b.network;
-    if (b.link != NO_HEADER)
-        b.before = (u32)-MIN(b.link, b.network == NO_HEADER ? 0 : b.network);
+    b.before = filter_before(&b);
     return bpf_run(f->insns, &b);
 }
 

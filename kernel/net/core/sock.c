@@ -161,6 +161,24 @@ static void socket_list_walk(struct socket_list *list, void (*fn)(struct socket 
     } while (at);
 }
 
+u32 socket_list_take(struct socket_list *list, const struct socket *after, struct socket **out,
+                     u32 n)
+{
+    struct list_node *at;
+    u32 got = 0;
+
+    spin_lock(&list->lock);
+    at = after ? after->node.next : list->sockets.next;
+    for (; at != &list->sockets && got < n; at = at->next) {
+        struct socket *s = list_entry(at, struct socket, node);
+
+        if (refcount_get_unless_zero(&s->ref))
+            out[got++] = s;
+    }
+    spin_unlock(&list->lock);
+    return got;
+}
+
 struct socket_each {
     void (*fn)(struct socket *s, u32 arg);
     u32 arg;

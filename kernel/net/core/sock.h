@@ -329,6 +329,10 @@ struct socket_ioctl {
 /* Calls fn for each socket of the list; which sleeps not. May yield: what comes meanwhile is seen
  * or not. */
 void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32 arg), u32 arg);
+/* The next of the list behind `after`, a reference, or from the start (NULL): at most n references
+ * into out; how many, 0: there are no more. One hold of the lock. */
+u32 socket_list_take(struct socket_list *list, const struct socket *after, struct socket **out,
+                     u32 n);
 /* Calls show for each socket of the list, with its lock held for a few at a time. */
 struct seq;
 void socket_list_show(struct socket_list *list, struct seq *out,

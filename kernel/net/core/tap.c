@@ -11,6 +11,8 @@
 #include "net/core/device.h"
 #include "sync/rcu.h"
 
+#define ETHERNET_HEADER 14
+
 struct net_taps {
     struct mutex lock;
     struct list_node taps; /* lock, RCU to read */
@@ -87,13 +89,37 @@ void net_tap_device(struct net_ns *ns, struct netdev *dev)
     mutex_unlock(&all->lock);
 }
 
+/* A tag in a frame that came is moved beside it, as taps expect. False: it is cut short. */
+static bool net_tap_untag(struct packet *p, const u8 *frame)
+{
+    return p->dev->header != ETHERNET_HEADER || p->vlan || !netdev_is_tagged(frame) ||
+           netdev_untag(p);
+}
+
+/* Where its headers are, for filters. An ethernet header ends with the ethertype, which the link
+ * has yet to look at if p came. False: a frame without a whole header, which is the link's to drop.
+ */
+static bool net_tap_look(struct packet *p, bool sent)
+{
+    u32 header = p->dev->header;
+    const u8 *at = packet_need(p, header);
+
+    if (!at || (!sent && !net_tap_untag(p, at)) || !(at = packet_need(p, header)))
+        return false;
+    p->link = p->start;
+    p->network = (u16)(p->start + header);
+    if (!sent && header)
+        p->protocol = (u16)(at[header - 2] << 8 | at[header - 1]);
+    return true;
+}
+
 void net_tap_show(struct net_ns *ns, struct packet *p, bool sent)
 {
     struct net_taps *all = net_taps_of(ns);
     struct list_node *n;
 
-    if (!packet_need(p, p->dev->header))
-        return; /* a frame without a whole header */
+    if (!net_tap_look(p, sent))
+        return;
     rcu_read_lock();
     for (n = rcu_dereference(all->taps.next); n != &all->taps; n = rcu_dereference(n->next)) {
         struct net_tap *t = list_entry(n, struct net_tap, node);

@@ -14,8 +14,7 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
-#define PRIORITY_ADDR6 256 /* of the routes of addresses of IPv6 */
-#define ARPHRD_ETHER 1
+#define PRIORITY_ADDR6 256     /* of the routes of addresses of IPv6 */
 #define DAD_DELAY NSEC_PER_SEC /* before the first */
 #define DAD_WAIT NSEC_PER_SEC  /* RetransTimer */
 
@@ -133,16 +132,18 @@ static void addr_net_routes(struct ip_config *c, const struct ip_ifaddr *a, addr
     fn(c, &v);
 }
 
-/* Of one that others share, a route stays. */
+/* Of one that the device has with another prefix too, a route stays. a is off the tree. */
 static bool addr_is_elsewhere(struct ip_config *c, const struct ip_ifaddr *a)
 {
-    struct rb_node *n;
+    struct rb_node *n = c->addrs.node;
 
-    rb_for_each (n, &c->addrs) {
+    while (n) {
         const struct ip_ifaddr *x = rb_entry(n, struct ip_ifaddr, node);
+        int cmp = addr_compare(x, a->dev->index, a->family, &a->addr, x->prefix);
 
-        if (x != a && x->dev == a->dev && ip_equal(&x->addr, &a->addr))
+        if (!cmp)
             return true;
+        n = cmp < 0 ? n->left : n->right;
     }
     return false;
 }
@@ -162,20 +163,25 @@ static bool addr_net_is_shared(const struct ip_ifaddr *a)
 static bool addr_is_probed(const struct ip_ifaddr *a)
 {
     return a->family == FAMILY_V6 && !(a->dev->flags & NETDEV_LOOPBACK) &&
-           a->dev->type == ARPHRD_ETHER && !(a->flags & ADDR_NODAD) &&
+           netdev_has_neighbours(a->dev) && !(a->flags & ADDR_NODAD) &&
            net_conf_most(a->dev, CONF6_ACCEPT_DAD) && net_conf(a->dev, CONF6_DAD_TRANSMITS);
 }
 
-static void addr_group(struct ip_config *c, const struct ip_ifaddr *a, bool join)
+/* What failed to be joined is another's, if it is anyone's: it is not left. */
+static void addr_group(struct ip_config *c, struct ip_ifaddr *a, bool join)
 {
     struct ip_addr group = nd_group(&a->addr);
 
     if (a->family != FAMILY_V6 || (a->dev->flags & NETDEV_LOOPBACK))
         return;
-    if (!join)
+    if (!join && a->joined)
         ip_group_leave(c->ns, a->dev->index, &group);
+    else if (!join)
+        return;
     else if (ip_group_join(c->ns, a->dev->index, &group))
-        log_warn("net: %s: no more groups", a->dev->name);
+        log_limited(LOG_WARN, "net: %s: no more groups", a->dev->name);
+    else
+        a->joined = true;
 }
 
 static void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
@@ -199,7 +205,7 @@ static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
 static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
 {
     a->probe_at = 0;
-    log_warn("net: %s: an address of IPv6 is another's already", a->dev->name);
+    log_limited(LOG_WARN, "net: %s: an address of IPv6 is another's already", a->dev->name);
     addr_tell(c, a, NET_EVENT_ADDRESS, 0);
 }
 
@@ -444,6 +450,7 @@ static void addr_remove(struct ip_config *c, struct ip_ifaddr *a)
             if (x->family == FAMILY_V4 && (x->flags & ADDR_SECONDARY) && x->prefix == a->prefix &&
                 ip_in_net(&x->peer, &a->peer, a->prefix))
                 addr_drop(c, x);
+            cond_yield();
         }
     }
     addr_drop(c, a);
@@ -533,8 +540,9 @@ int address_up(struct ip_config *c, struct netdev *dev)
         if (!(a->flags & ADDR_TENTATIVE))
             addr_local_route(c, a, route_add_own);
         addr_net_routes(c, a, route_add_own);
+        cond_yield();
     }
-    if (!err && dev->type == ARPHRD_ETHER && !net_conf(dev, CONF6_DISABLE))
+    if (!err && netdev_has_neighbours(dev) && !net_conf(dev, CONF6_DISABLE))
         err = address_link_local(c, dev);
     return err;
 }
@@ -574,6 +582,7 @@ void address_down(struct ip_config *c, struct netdev *dev, bool gone)
         next = a->next;
         if (gone || a->family == FAMILY_V6)
             addr_drop(c, a);
+        cond_yield();
     }
 }
 

@@ -166,7 +166,7 @@ static int config_device_event(struct netdev *dev, enum net_device_event event)
     ip_changed(dev->ns);
     if (event == NET_DEVICE_UP)
         return config_up(dev);
-    if (event != NET_DEVICE_CHANGED) /* what a link that comes and goes leads to, it still does */
+    if (event == NET_DEVICE_DOWN || event == NET_DEVICE_GONE)
         config_down(dev, event == NET_DEVICE_GONE);
     return 0;
 }

@@ -19,6 +19,7 @@
 
 #define IP_ADDRS_MOST 4096
 #define IP_ROUTES_MOST 16384
+#define IP_ROUTES_PREFIX 1024 /* of one prefix in one table */
 #define IP_RULES_MOST 1024
 #define IP_NEXT_HOPS 16
 #define IP_FOREVER 0xffffffffU /* seconds of a lifetime */
@@ -101,6 +102,7 @@ struct ip_rule_view {
     char in[NETDEV_NAME], out[NETDEV_NAME]; /* names; "": any */
     u32 uid_first, uid_last;
     u16 from_port[2], to_port[2]; /* first and last; 0: any */
+    u64 place;                    /* which of those that are the same; told, not asked for */
 };
 int ip_rule_add(struct net_ns *ns, const struct ip_rule_view *r, u32 change) __must_check;
 int ip_rule_remove(struct net_ns *ns, const struct ip_rule_view *r) __must_check; /* -ENOENT */

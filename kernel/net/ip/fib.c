@@ -26,7 +26,7 @@ struct ip_addr ip_masked(const struct ip_addr *a, u16 family, u32 prefix)
     return (struct ip_addr){.q = {__builtin_bswap64(k.w[0]), __builtin_bswap64(k.w[1])}};
 }
 
-struct ip_table *fib_table(struct ip_config *c, u16 family, u32 id)
+struct ip_table *fib_table_counted(struct ip_config *c, u16 family, u32 id, struct fib_steps *steps)
 {
     struct ip_table *t;
 
@@ -34,10 +34,17 @@ struct ip_table *fib_table(struct ip_config *c, u16 family, u32 id)
         return c->main[ip_family_index(family)];
     if (id == TABLE_LOCAL)
         return c->local[ip_family_index(family)];
-    for (t = load_acquire(&c->tables); t; t = load_acquire(&t->next))
+    for (t = load_acquire(&c->tables); t && fib_step(steps); t = load_acquire(&t->next))
         if (t->id == id && t->family == family)
             return t;
     return NULL;
+}
+
+struct ip_table *fib_table(struct ip_config *c, u16 family, u32 id)
+{
+    struct fib_steps all = {IP_TABLES_MOST + 1};
+
+    return fib_table_counted(c, family, id, &all);
 }
 
 static int fib_table_make(struct ip_config *c, u16 family, u32 id, struct ip_table **out)
@@ -126,6 +133,17 @@ static bool fib_less(const struct rb_node *a, const struct rb_node *b)
     return fib_compare(rb_entry(a, struct ip_route, node), rb_entry(b, struct ip_route, node)) < 0;
 }
 
+static bool fib_prefix_is_full(const struct ip_table *t, const struct ip_route *r)
+{
+    struct lpm_key key = ip_key(&r->to);
+    struct lpm_node *n = lpm_find(t->root, &key, r->prefix);
+    u32 nr = 0;
+
+    for (const struct ip_route *x = n ? n->value : NULL; x; x = x->next)
+        nr++;
+    return nr >= IP_ROUTES_PREFIX;
+}
+
 int fib_insert(struct ip_config *c, struct ip_route *r, const struct ip_route *before)
 {
     struct ip_table *t = fib_table(c, r->family, r->table);
@@ -133,6 +151,8 @@ int fib_insert(struct ip_config *c, struct ip_route *r, const struct ip_route *b
     struct ip_route **link;
     struct lpm_node *n;
 
+    if (!err && t && fib_prefix_is_full(t, r))
+        err = -ENOBUFS;
     if (!err && !t)
         err = fib_table_make(c, r->family, r->table, &t);
     if (err)
@@ -263,7 +283,8 @@ static int route_try(const struct ip_route *r, const struct ip_flow *f, struct f
     }
 }
 
-int fib_table_lookup(const struct ip_table *t, const struct ip_flow *f, struct fib_result *out)
+int fib_table_find(const struct ip_table *t, const struct ip_flow *f, struct fib_steps *steps,
+                   struct fib_result *out)
 {
     struct lpm_key key = ip_key(&f->to);
     u32 most = LPM_BITS;
@@ -272,13 +293,13 @@ int fib_table_lookup(const struct ip_table *t, const struct ip_flow *f, struct f
     while ((n = lpm_lookup(&t->root, &key, most))) {
         const struct ip_route *r = load_acquire((struct ip_route **)&n->value);
 
-        for (; r; r = load_acquire(&r->next)) {
+        for (; r && fib_step(steps); r = load_acquire(&r->next)) {
             int err = route_try(r, f, out);
 
             if (err != -EAGAIN)
                 return err > 0 ? -EAGAIN : err;
         }
-        if (!n->len)
+        if (!n->len || !fib_step(steps))
             break;
         most = n->len - 1;
     }

@@ -104,6 +104,7 @@ struct ip_ifaddr {
     u16 family;
     u8 prefix, scope, protocol; /* prefix: bits, of the family's */
     u8 probes;                  /* c  of duplicate address detection, that are to be sent */
+    bool joined;                /* c  the group of its solicitations */
     u32 flags;                  /* c to change; a */
     u32 metric;
     u64 valid_until, preferred_until; /* c to change; a  time_ns(); 0: forever */
@@ -143,6 +144,7 @@ struct ip_config {
     bool rules_made[2];                  /* c */
     bool ruled[2];                       /* a  the rules are not those of every namespace */
     u32 nr_rules;                        /* c */
+    u64 last_place;                      /* c  of a rule */
     struct rb_root addrs;                /* c */
     u32 nr_addrs;                        /* c */
     struct timer timer;                  /* lifetimes, detection of duplicates */
@@ -193,8 +195,26 @@ struct fib_result {
     const struct ip_route *route;
     const struct ip_hop *hop;
 };
-/* In one table: -EAGAIN: it has none. */
-int fib_table_lookup(const struct ip_table *t, const struct ip_flow *f, struct fib_result *out);
+/* How much more a look-up may look at. */
+struct fib_steps {
+    u32 left;
+};
+static inline bool fib_step(struct fib_steps *s)
+{
+    return s->left && s->left--;
+}
+/* In one table: -EAGAIN: it has none, or not within so many steps. */
+int fib_table_find(const struct ip_table *t, const struct ip_flow *f, struct fib_steps *steps,
+                   struct fib_result *out);
+static inline int fib_table_lookup(const struct ip_table *t, const struct ip_flow *f,
+                                   struct fib_result *out)
+{
+    struct fib_steps steps = {IP_ROUTES_PREFIX + LPM_BITS};
+
+    return fib_table_find(t, f, &steps, out);
+}
+struct ip_table *fib_table_counted(struct ip_config *c, u16 family, u32 id,
+                                   struct fib_steps *steps);
 
 /* lookup.c. By rules and tables; within RCU. in: index of the device a packet came through; 0: it
  * is sent here. 0; -ENETUNREACH, -EHOSTUNREACH, -EACCES, -EINVAL. */

@@ -35,7 +35,7 @@ static void icmp_receive(struct packet *p, const struct ip_info *h)
     }
     COUNT(net_icmp_echoes);
     icmp_echo_answer(at);
-    p->flags = 0;
+    packet_reuse(p);
     (void)ip_answer(p->dev->ns, p, &answer, 0);
 }
 

@@ -30,6 +30,7 @@ static void icmp6_echo(struct packet *p, const struct ip_info *h, u8 *at)
         return;
     }
     COUNT(net_icmp6_echoes);
+    packet_reuse(p);
     at[0] = ICMP6_ECHO_REPLY;
     at[2] = at[3] = 0;
     answer.from = path.source;
@@ -47,7 +48,6 @@ static void icmp6_receive(struct packet *p, const struct ip_info *h)
         packet_free(p);
         return;
     }
-    p->flags = 0;
     switch (at[0]) {
     case ICMP6_ECHO:
         icmp6_echo(p, h, at);

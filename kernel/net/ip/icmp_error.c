@@ -94,7 +94,8 @@ static bool error_is_due(struct packet *p, const struct ip_info *h, bool group_t
 {
     if (p->kind != PACKET_HOST && !group_too)
         return false;
-    if (ip_is_any(&h->from) || ip_is_multicast(&h->from))
+    if (ip_is_any(&h->from) || ip_is_multicast(&h->from) ||
+        ip_kind_of(p->dev->ns, &h->from) == IP_BROADCAST)
         return false;
     if (!group_too && ip_kind_of(p->dev->ns, &h->to) != IP_LOCAL &&
         ip_kind_of(p->dev->ns, &h->to) != IP_UNICAST)

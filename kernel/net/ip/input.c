@@ -18,9 +18,13 @@ COUNTER(net_ip_no_protocol);
 /* The header, of a packet that has nothing behind its end. */
 static int ipv4_header(struct packet *p, struct ipv4 *h)
 {
-    u32 n = MIN(p->len, (u32)IPV4_HEADER_MAX);
+    u32 n = MIN(p->len, (u32)IPV4_HEADER);
     const u8 *at = packet_need(p, n);
 
+    if (at && n && (at[0] & 15) * 4U > n) { /* with options */
+        n = MIN(p->len, (at[0] & 15) * 4U);
+        at = packet_need(p, n);
+    }
     if (!at || ipv4_parse(at, n, p->len, h))
         return -EINVAL;
     packet_trim(p, h->total);
@@ -39,7 +43,8 @@ static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h)
     /* A client of DHCP has no address yet (RFC 2131 4.1). */
     if (!h->from)
         return h->to == ~0U;
-    return ipv4_source_ok(h->from) && h->to >> 24 != 127 && !ip_local_device(p->dev->ns, &from);
+    return ipv4_source_ok(h->from) && h->to >> 24 != 127 &&
+           ip_kind_of(p->dev->ns, &from) == IP_UNICAST; /* neither ours nor a net's broadcast */
 }
 
 /* A packet for one host that all on the link got is dropped (RFC 1122 3.3.6). */

@@ -33,11 +33,10 @@ struct ip_values {
 struct ip_ns {
     struct ip_config *config; /* a  once it is there it stays */
     struct account *account;  /* I  its maker's */
-    u64 generation;           /* a  of all that a path depends on */
-    struct spinlock lock;     /* RANK_NET 8 */
-    struct list_node groups;  /* l  struct ip_group */
-    u32 nr_groups;            /* l */
-    u32 next_id;              /* a  of IPv4 packets */
+    u64 generation; /* a  of all that a path depends on; no two namespaces have the same ever */
+    struct spinlock lock;    /* RANK_NET 8 */
+    struct list_node groups; /* l  struct ip_group */
+    u32 nr_groups;           /* l */
     struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
@@ -60,6 +59,9 @@ enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to);
 
 /* input.c: to its watchers and its protocol. Takes p. */
 void ip_deliver(struct packet *p, const struct ip_info *h);
+
+/* id.c: the number of the next packet of IPv4. */
+u16 ip_id(void);
 
 /* pmtu.c */
 void pmtu_learn(struct net_ns *ns, const struct ip_addr *to, u32 mtu);

@@ -136,7 +136,8 @@ void nd_receive(struct packet *p, const struct ip_info *h)
     const u8 *at = packet_need(p, n);
     struct nd m;
 
-    if (!at || !ip_neighbours(p->dev->ns) || nd_parse(at, n, &h->from, &h->to, h->hops, &m)) {
+    if (!at || !netdev_has_neighbours(p->dev) || !ip_neighbours(p->dev->ns) ||
+        nd_parse(at, n, &h->from, &h->to, h->hops, &m)) {
         COUNT(net_nd_bad);
         return;
     }

@@ -12,7 +12,8 @@
 #include "net/link/ethernet.h"
 
 #define NEIGHBOUR_SLACK (20 * NSEC_PER_MSEC) /* of its times, which are seconds */
-#define FORGET_STEP 32                       /* entries that one hold of the lock takes off */
+#define NEIGHBOUR_HOT_FOR NSEC_PER_SEC
+#define FORGET_STEP 32 /* entries that one hold of the lock takes off */
 
 struct neighbour_entry {
     struct rb_node node;
@@ -106,9 +107,62 @@ static void neighbour_release(struct neighbour_table *t, struct neighbour_entry 
     e->bytes = e->nr_pending = 0;
 }
 
+/* ---- without the lock ---- */
+
+static struct neighbour_hot *hot_place(struct neighbour_table *t, u32 device,
+                                       const struct ip_addr *a)
+{
+    u32 hash = (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3] ^ device) * 0x9e3779b1U;
+
+    return &t->hot[hash / (~0U / NEIGHBOURS_HOT + 1)];
+}
+
+/* The link address of a neighbour to which packets may go at once. False: the table knows. */
+static bool hot_find(struct neighbour_table *t, u32 device, const struct ip_addr *to,
+                     u8 link[sizeof(t->hot->link)])
+{
+    struct neighbour_hot *h = hot_place(t, device, to);
+    u32 seq = __atomic_load_n(&h->seq.v, __ATOMIC_ACQUIRE);
+    bool is = h->device == device && ip_equal(&h->addr, to) && time_ns() < READ_ONCE(h->until);
+
+    memcpy(link, h->link, sizeof(h->link));
+    return is && !(seq & 1) && !seqcount_read_retry(&h->seq, seq);
+}
+
+/* e has changed, or goes. */
+static void hot_forget(struct neighbour_table *t, const struct neighbour_entry *e)
+{
+    struct neighbour_hot *h = hot_place(t, e->dev->index, &e->addr);
+
+    ASSERT_HELD(&t->lock);
+    if (!h->until || h->device != e->dev->index || !ip_equal(&h->addr, &e->addr))
+        return;
+    seqcount_write_begin(&h->seq);
+    h->until = 0;
+    seqcount_write_end(&h->seq);
+}
+
+/* Packets go to e at once, which changes nothing of it before its deadline. */
+static void hot_remember(struct neighbour_table *t, const struct neighbour_entry *e, u64 now)
+{
+    struct neighbour_hot *h = hot_place(t, e->dev->index, &e->addr);
+    u64 until = now + NEIGHBOUR_HOT_FOR;
+
+    ASSERT_HELD(&t->lock);
+    seqcount_write_begin(&h->seq);
+    h->device = e->dev->index;
+    h->addr = e->addr;
+    h->until = e->n.deadline ? MIN(until, e->n.deadline) : until;
+    memcpy(h->link, e->n.link, NEIGHBOUR_LINK);
+    seqcount_write_end(&h->seq);
+}
+
+/* ---- the table ---- */
+
 static void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *e,
                              struct list_node *drop)
 {
+    hot_forget(t, e);
     neighbour_set_due(t, e, 0);
     rb_erase(&t->entries, &e->node);
     list_del(&e->used);
@@ -160,6 +214,7 @@ static void neighbour_start_timer(struct neighbour_table *t, u64 deadline)
 static void neighbour_act(struct neighbour_table *t, struct neighbour_entry *e, u32 actions,
                           struct neighbour_todo *todo)
 {
+    hot_forget(t, e);
     if (actions & NEIGHBOUR_SEND)
         neighbour_release(t, e, &todo->send);
     if (actions & NEIGHBOUR_DROP)
@@ -273,12 +328,13 @@ static int neighbour_place(struct neighbour_table *t, struct neighbour_entry *e,
     return actions & NEIGHBOUR_DROP ? -EHOSTUNREACH : -ENOBUFS;
 }
 
-int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *to,
-                     struct packet *p)
+static __noinline int neighbour_output_slow(struct neighbour_table *t, struct netdev *dev,
+                                            const struct ip_addr *to, struct packet *p)
 {
     struct neighbour_todo todo;
     struct neighbour_entry *e;
     int placed = -ENOBUFS, err;
+    u64 now = time_ns();
     u32 actions;
 
     todo_init(&todo);
@@ -290,15 +346,27 @@ int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct
             list_add_tail(&t->used, &e->used);
         }
         e->sent_to = true;
-        actions = neighbour_use(&e->n, time_ns());
+        actions = neighbour_use(&e->n, now);
         placed = neighbour_place(t, e, p, actions, &todo);
         neighbour_act(t, e, actions, &todo);
+        if (actions & NEIGHBOUR_SEND)
+            hot_remember(t, e, now);
     } else {
         list_add_tail(&todo.drop, &p->node);
     }
     spin_unlock(&t->lock);
     err = todo_do(&todo);
     return placed ? placed : err;
+}
+
+int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *to,
+                     struct packet *p)
+{
+    u8 link[sizeof(t->hot->link)];
+
+    if (likely(hot_find(t, dev->index, to, link)))
+        return neighbour_transmit(dev, p, link);
+    return neighbour_output_slow(t, dev, to, p);
 }
 
 void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *from,

@@ -4,7 +4,9 @@
  * wait for a link address are bounded too, in each entry and in all, and charged: to the sender,
  * else (an answer, say, which a device's worker makes) to the namespace's account.
  *
- * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it.
+ * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it. Packets to a neighbour that
+ * is known to be there take no lock: what is to be known of it stands in a small cache (`hot`), for
+ * a second at the longest, so that the table sees who is in use.
  */
 #pragma once
 
@@ -14,10 +16,22 @@
 #include "net/ip/neighbour.h"
 #include "sched/timer.h"
 #include "sched/work.h"
+#include "sync/seqlock.h"
 
 #define NEIGHBOURS_MOST 512           /* beyond, the longest unused one is evicted */
 #define NEIGHBOUR_PENDING 16          /* packets that wait for one; then the oldest is dropped */
 #define NEIGHBOURS_BYTES (512U << 10) /* that all packets that wait keep alive */
+
+#define NEIGHBOURS_HOT 16U
+
+/* lock to write, seq to read */
+struct neighbour_hot {
+    struct seqcount seq;
+    u32 device;
+    struct ip_addr addr;
+    u64 until; /* time_ns(); 0: it is nothing */
+    u8 link[8];
+};
 
 struct neighbour_table {
     struct spinlock lock;
@@ -32,6 +46,7 @@ struct neighbour_table {
     struct timer timer;
     struct work work;
     bool closed; /* lock  no timer is started any more */
+    struct neighbour_hot hot[NEIGHBOURS_HOT];
 };
 /* account outlives the table; NULL: uncharged. */
 void neighbour_table_init(struct neighbour_table *t, struct account *account);

@@ -54,7 +54,7 @@ static int neighbours_add(struct ip_config *c, struct netdev *dev,
 
     if (!(READ_ONCE(dev->flags) & NETDEV_UP))
         return -ENETDOWN;
-    if ((dev->flags & NETDEV_LOOPBACK) || !n->has_link)
+    if (!netdev_has_neighbours(dev) || !n->has_link)
         return -EINVAL;
     err = neighbour_set(&c->neighbours, dev, &n->addr, n->link, fixed,
                         !change || (change & IP_CREATE), change & IP_EXCL);

@@ -10,6 +10,7 @@
 #define CONFIG_SLACK (10 * NSEC_PER_MSEC)
 
 u32 ip_ns_offset;
+static u64 ip_ns_numbers; /* a  the first generation of the last namespace: 2^32 lie between two */
 
 static int ip_ns_setup(struct net_ns *ns, void *part)
 {
@@ -17,7 +18,7 @@ static int ip_ns_setup(struct net_ns *ns, void *part)
 
     spinlock_init(&in->lock, RANK_NET, 8, "ip groups");
     list_init(&in->groups);
-    in->generation = 1;
+    in->generation = __atomic_add_fetch(&ip_ns_numbers, 1ULL << 32, __ATOMIC_RELAXED);
     in->values = (struct ip_values){.ttl = 64,
                                     .ports = {32768, 60999},
                                     .unprivileged = 1024,

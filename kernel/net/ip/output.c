@@ -63,6 +63,8 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
     case IP_MULTICAST:
         return output_group(ns, p, path, h);
     default:
+        if (!netdev_has_neighbours(path->dev))
+            return output_link(p, path->dev, NULL);
         return neighbour_output(ip_neighbours(ns), path->dev, &path->next, p);
     }
 }
@@ -130,11 +132,6 @@ static int output_one(struct net_ns *ns, struct packet *p, const struct ip_path 
     return output_send(ns, p, path, h);
 }
 
-static u32 output_id(struct net_ns *ns)
-{
-    return __atomic_fetch_add(&ip_ns_of(ns)->next_id, 1, __ATOMIC_RELAXED);
-}
-
 /* A piece of p, with space before it for all headers; its pages are p's. */
 static struct packet *output_slice(const struct packet *p, u32 offset, u32 n)
 {
@@ -157,7 +154,7 @@ static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_pat
 {
     u32 header = ip_is_v4(&h->to) ? IPV4_HEADER : IPV6_HEADER + IPV6_FRAGMENT_HEADER;
     u32 each = (path->mtu - header) & ~7U;
-    struct output_part part = {.id = ip_is_v4(&h->to) ? output_id(ns) : (u32)random_u64()};
+    struct output_part part = {.id = ip_is_v4(&h->to) ? ip_id() : (u32)random_u64()};
     int err = (p->flags & PACKET_CSUM_PARTIAL) && !packet_finish_sum(p) ? -EINVAL : 0;
 
     for (; !err && part.offset < p->len; part.offset += each) {
@@ -182,7 +179,7 @@ int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
     struct output_part part = {.whole = true};
 
     if (p->gso || p->len + (v4 ? IPV4_HEADER : IPV6_HEADER) <= path->mtu) {
-        part.id = v4 && !h->whole_only ? output_id(ns) : 0; /* RFC 6864 4.1 */
+        part.id = v4 && !h->whole_only ? ip_id() : 0; /* RFC 6864 4.1 */
         return output_one(ns, p, path, h, &part);
     }
     if (!h->whole_only && p->len <= 65535 - IPV4_HEADER && path->mtu >= 68)
@@ -219,6 +216,6 @@ int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 
 
 void ip_path_confirm(struct net_ns *ns, const struct ip_path *path)
 {
-    if (path->kind == IP_UNICAST)
+    if (path->kind == IP_UNICAST && netdev_has_neighbours(path->dev))
         neighbour_confirm(ip_neighbours(ns), path->dev, &path->next);
 }

@@ -3,6 +3,7 @@
  * The path of a packet: by the routes, or, in a namespace that has nothing but lo, by what an
  * address is.
  */
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "net/ip/fib.h"
 #include "net/link/loopback.h"
@@ -40,12 +41,50 @@ static enum ip_path_kind path_kind(const struct ip_route *r)
     }
 }
 
+/* What an address is by the local routes of a namespace. */
+struct path_look {
+    struct ip_addr addr;
+    u64 generation; /* when that was so: of this namespace alone, see ip_priv.h */
+    u32 device;     /* that has it, or 0 */
+    u8 kind;        /* enum ip_path_kind */
+};
+#define PATH_LOOKS 16U
+/* The last ones of this CPU: packets come in trains. */
+static DEFINE_PER_CPU(struct path_look[PATH_LOOKS], path_looks);
+
+static __noinline void path_look_up(struct ip_config *c, const struct ip_addr *a,
+                                    struct path_look *look)
+{
+    struct ip_flow f = {.to = *a};
+    struct fib_result r;
+
+    look->addr = *a;
+    look->generation = load_acquire(&ip_ns_of(c->ns)->generation);
+    look->kind = IP_UNICAST;
+    look->device = 0;
+    rcu_read_lock();
+    if (!fib_table_lookup(c->local[!ip_is_v4(a)], &f, &r)) {
+        look->kind = (u8)path_kind(r.route);
+        if (r.route->type == ROUTE_LOCAL)
+            look->device = r.hop->dev->index;
+    }
+    rcu_read_unlock();
+}
+
+static const struct path_look *path_look(struct ip_config *c, const struct ip_addr *a)
+{
+    u32 hash = (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 0x9e3779b1U;
+    struct path_look *look = &(*this_cpu_ptr(path_looks))[hash / (~0U / PATH_LOOKS + 1)];
+
+    if (unlikely(look->generation != load_acquire(&ip_ns_of(c->ns)->generation) ||
+                 !ip_equal(&look->addr, a)))
+        path_look_up(c, a, look);
+    return look;
+}
+
 enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to)
 {
     struct ip_config *c = ip_config_of(ns);
-    struct ip_flow f = {.to = *to};
-    enum ip_path_kind kind = IP_UNICAST;
-    struct fib_result r;
 
     if (ip_is_multicast(to))
         return IP_MULTICAST;
@@ -53,27 +92,17 @@ enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to)
         return IP_BROADCAST;
     if (!c)
         return path_is_own(ns, to) ? IP_LOCAL : IP_UNICAST;
-    rcu_read_lock();
-    if (!fib_table_lookup(c->local[!ip_is_v4(to)], &f, &r))
-        kind = path_kind(r.route);
-    rcu_read_unlock();
-    return kind;
+    return path_look(c, to)->kind;
 }
 
+/* lo's own are not remembered: whether it is up changes without notice. */
 u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
 {
     struct ip_config *c = ip_config_of(ns);
-    struct ip_flow f = {.to = *to};
-    struct fib_result r;
-    u32 index = 0;
 
     if (!c || ip_is_loopback(to))
         return path_is_own(ns, to) ? LOOPBACK_INDEX : 0;
-    rcu_read_lock();
-    if (!fib_table_lookup(c->local[!ip_is_v4(to)], &f, &r) && r.route->type == ROUTE_LOCAL)
-        index = r.hop->dev->index;
-    rcu_read_unlock();
-    return index;
+    return path_look(c, to)->device;
 }
 
 /* The default, of a path to an address of that family. */

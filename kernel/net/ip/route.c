@@ -285,7 +285,7 @@ void route_add_own(struct ip_config *c, const struct ip_route_view *v)
     if (r)
         err = route_put(c, r, IP_CREATE | IP_APPEND);
     if (err && err != -EEXIST)
-        log_warn("net: a route of the kernel's own is missing: error %d", -err);
+        log_limited(LOG_WARN, "net: a route of the kernel's own is missing: error %d", -err);
 }
 
 /* What v gives is r's. */
@@ -450,6 +450,7 @@ void routes_forget(struct ip_config *c, const struct netdev *dev, bool gone)
             continue;
         if (gone || r->type != ROUTE_LOCAL || r->family == FAMILY_V6)
             route_drop(c, r);
+        cond_yield();
     }
 }
 
@@ -466,6 +467,7 @@ u64 routes_expire(struct ip_config *c, u64 now)
             route_drop(c, r);
         else if (r->expires && (!first || r->expires < first))
             first = r->expires;
+        cond_yield();
     }
     return first;
 }

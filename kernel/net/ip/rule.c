@@ -17,6 +17,7 @@ static struct ip_rule *rule_put(struct ip_config *c, const struct ip_rule_view *
     if (!r)
         return NULL;
     r->v = *v;
+    r->v.place = ++c->last_place;
     while (*link && (*link)->v.priority <= v->priority)
         link = &(*link)->next;
     r->next = *link;
@@ -100,9 +101,11 @@ static bool rule_same(const struct ip_rule_view *a, const struct ip_rule_view *b
            !memcmp(a->from_port, b->from_port, 4) && !memcmp(a->to_port, b->to_port, 4);
 }
 
-/* What is given of v (nothing: 0, any name, -1) is r's. */
+/* What is given of v (nothing: 0, any name, -1) is r's; or it is r itself. */
 static bool rule_asked(const struct ip_rule_view *r, const struct ip_rule_view *v)
 {
+    if (v->place)
+        return r->place == v->place;
     return (!v->action || v->action == r->action) && (!v->priority || v->priority == r->priority) &&
            (!v->table || v->table == r->table) && (!v->tos || v->tos == r->tos) &&
            (!v->mark || v->mark == r->mark) && (!v->mark_mask || v->mark_mask == r->mark_mask) &&
@@ -193,7 +196,14 @@ int ip_rule_remove(struct net_ns *ns, const struct ip_rule_view *v)
     return err;
 }
 
-/* Order: family, priority, then as they were added: at->target counts those of the priority. */
+static bool rule_is_behind(const struct ip_rule_view *r, const struct ip_rule_view *at)
+{
+    if (r->family != at->family)
+        return r->family > at->family;
+    return r->priority == at->priority ? r->place > at->place : r->priority > at->priority;
+}
+
+/* Order: family, priority, then as they were added. */
 static bool rule_after(struct ip_config *c, struct ip_rule_view *at)
 {
     static const u16 families[2] = {FAMILY_V4, FAMILY_V6};
@@ -203,15 +213,9 @@ static bool rule_after(struct ip_config *c, struct ip_rule_view *at)
 
         if (families[i] < at->family || rules_make(c, families[i]))
             continue;
-        for (r = c->rules[i]; r; r = r->next) {
-            if (families[i] == at->family && r->v.priority < at->priority)
-                continue;
-            if (families[i] == at->family && r->v.priority == at->priority) {
-                if (!rule_same(&r->v, at) || !r->next)
-                    continue;
-                *at = r->next->v;
-                return true;
-            }
+        for (r = c->rules[i]; r && !rule_is_behind(&r->v, at);)
+            r = r->next;
+        if (r) {
             *at = r->v;
             return true;
         }

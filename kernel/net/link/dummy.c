@@ -10,8 +10,6 @@
 #include "net/core/device.h"
 #include "net/link/ethernet.h"
 
-#define ARPHRD_ETHER 1
-
 struct dummy {
     struct netdev dev;
     struct netdev_queue queue;
@@ -51,6 +49,7 @@ int dummy_create(struct net_ns *ns, const char *name, const u8 *addr, u32 mtu)
     dev->features = NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_USO | NETDEV_FRAGS;
     dev->flags = NETDEV_CARRIER;
     dev->mtu = ETHERNET_MTU;
+    dev->min_mtu = NETDEV_MTU_LEAST;
     dev->max_mtu = 0xffff;
     random_bytes(dev->addr, sizeof(dev->addr));
     dev->addr[0] = (u8)((dev->addr[0] & ~1) | 2); /* administered locally, of one station */

@@ -22,6 +22,10 @@ struct ethernet {
     u16 header; /* bytes */
 };
 
+static inline bool ethernet_equal(const u8 *a, const u8 *b)
+{
+    return !__builtin_memcmp(a, b, 4) && !__builtin_memcmp(a + 4, b + 4, 2);
+}
 static inline bool ethernet_is_multicast(const u8 *addr)
 {
     return addr[0] & 1;

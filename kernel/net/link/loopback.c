@@ -16,7 +16,6 @@
 #include "net/link/ethernet.h"
 #include "sched/thread.h"
 
-#define ARPHRD_LOOPBACK 772
 #define LOOPBACK_MTU 65536
 
 COUNTER(net_loopback_dropped);
@@ -243,6 +242,7 @@ static int loopback_setup(struct net_ns *ns, void *part)
         NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_USO | NETDEV_FRAGS | NETDEV_LRO;
     dev->flags = NETDEV_LOOPBACK | NETDEV_CARRIER;
     dev->mtu = dev->max_mtu = LOOPBACK_MTU;
+    dev->min_mtu = NETDEV_MTU_LEAST;
     err = net_device_add(ns, dev, "lo");
     if (!err) {
         ((struct loopback_part *)part)->dev = dev;

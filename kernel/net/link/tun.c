@@ -14,9 +14,6 @@
 #include "obj/poll.h"
 #include "sync/rcu.h"
 
-#define ARPHRD_ETHER 1
-#define ARPHRD_NONE 0xfffe
-
 COUNTER(tun_dropped);
 
 static struct tun *tun_of(struct netdev *dev)
@@ -116,7 +113,7 @@ static void tun_setup(struct tun *t, u32 flags)
     dev->header = flags & IFF_TAP ? ETHERNET_HEADER : 0;
     dev->features = NETDEV_FRAGS;
     dev->mtu = ETHERNET_MTU;
-    dev->min_mtu = 68;
+    dev->min_mtu = NETDEV_MTU_LEAST;
     dev->max_mtu = 65535 - dev->header;
     if (flags & IFF_TAP) {
         random_bytes(dev->addr, sizeof(dev->addr));
@@ -147,8 +144,18 @@ int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun **out)
     return err;
 }
 
+/* A packet without a link header: the first nibble says what it is. */
+static u16 tun_protocol(struct packet *p)
+{
+    const u8 *at = packet_need(p, 1);
+
+    return at && *at >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
+}
+
 void tun_receive(struct tun *t, struct packet *p)
 {
+    if (!t->dev.header)
+        p->protocol = tun_protocol(p);
     __atomic_fetch_add(&t->rx_packets, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&t->rx_bytes, p->len, __ATOMIC_RELAXED);
     p->dev = &t->dev;
@@ -156,15 +163,12 @@ void tun_receive(struct tun *t, struct packet *p)
     up_netdev_receive(p);
 }
 
-/* ---- packets without a link header: the first nibble says what they are ---- */
+/* ---- packets without a link header ---- */
 
 static void tun_link_receive(struct packet *p)
 {
-    const u8 *at = packet_need(p, 1);
-
     p->link = p->start;
     p->kind = PACKET_HOST;
-    p->protocol = at && *at >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
     net_protocol_receive(p);
 }
 
@@ -172,4 +176,12 @@ static int tun_link_header(struct packet *p, struct netdev *dev, u16 protocol, c
 {
     return 0;
 }
+/* It goes; up or not: who waits for frames is told. */
+static int tun_device_event(struct netdev *dev, enum net_device_event event)
+{
+    if (event == NET_DEVICE_GONE && dev->ops == &tun_ops)
+        waitq_wake_all(&tun_of(dev)->wait);
+    return 0;
+}
+NET_DEVICE_HOOK(tun) = {tun_device_event};
 NET_LINK(tun) = {ARPHRD_NONE, tun_link_receive, tun_link_header};

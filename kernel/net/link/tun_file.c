@@ -55,7 +55,7 @@ static struct mutex tun_join_lock;
 
 static void tun_init(void)
 {
-    mutex_init(&tun_join_lock, RANK_DRIVER, 23, "tun files");
+    mutex_init(&tun_join_lock, RANK_DRIVER, 27, "tun files");
 }
 INIT_HOOK(tun_init, INIT_CORE);
 

@@ -3,7 +3,7 @@
  * /dev/net/tun inside: tun.c is the device, tun_file.c the file.
  *
  * Locks: t->lock (spinlock, RANK_NET 3: below the queue's) over what waits to be read;
- * tun_join_lock (mutex, RANK_DRIVER 23: over a namespace's config) over which file has which
+ * tun_join_lock (mutex, RANK_DRIVER 27: over a namespace's config) over which file has which
  * device. A file and the device's list hold references.
  */
 #pragma once

@@ -97,6 +97,15 @@ enum nl_matter {
     NL_MATTERS
 };
 
+struct nl_dump;
+struct nl_dump_ops {
+    enum nl_matter matter;
+    /* Puts messages until one does not fit: true: all are there; false: it is called again with
+     * more space, and goes on from `state`. May sleep. */
+    bool (*step)(struct nl_dump *d, struct nl_builder *b);
+    void (*end)(struct nl_dump *d); /* or NULL: gives up what its state refers to. May sleep. */
+};
+
 struct nl_dump {
     struct nl_sock *s; /* borrowed: it owns the dump */
     struct net_ns *ns;
@@ -110,7 +119,11 @@ struct nl_dump {
     void (*end)(struct nl_dump *d); /* or NULL */
     u64 state[];                    /* of the step */
 };
-/* Begins one with `size` bytes of state, copied. 0; -EBUSY: one runs; -ENOMEM. */
+/* Begins one with `size` bytes of state, copied. 0; -EBUSY: one runs; -ENOMEM: then `end` is not
+ * called. */
+int nl_dump_start(struct nl_request *r, const struct nl_dump_ops *ops, const void *state, u32 size,
+                  bool filtered) __must_check;
+/* The same of one whose state refers to nothing. */
 int nl_dump_begin(struct nl_request *r, enum nl_matter matter,
                   bool (*step)(struct nl_dump *d, struct nl_builder *b), const void *state,
                   u32 size, bool filtered) __must_check;

@@ -242,9 +242,8 @@ void nl_dump_go_on(struct nl_sock *s)
 }
 
 /* A step that found all shown leaves the end to the next piece, where it had no space. */
-int nl_dump_begin(struct nl_request *r, enum nl_matter matter,
-                  bool (*step)(struct nl_dump *d, struct nl_builder *b), const void *state,
-                  u32 size, bool filtered)
+int nl_dump_start(struct nl_request *r, const struct nl_dump_ops *ops, const void *state, u32 size,
+                  bool filtered)
 {
     struct nl_sock *s = r->s;
     struct nl_dump *d = FAILPOINT(netlink_dump_begin) ? NULL : kzalloc(sizeof(*d) + size);
@@ -257,9 +256,10 @@ int nl_dump_begin(struct nl_request *r, enum nl_matter matter,
     d->h = r->h;
     d->h.port = s->port;
     d->filtered = filtered;
-    d->matter = matter;
-    d->generation = READ_ONCE(nl_ns_of(r->ns)->generation[matter]);
-    d->step = step;
+    d->matter = ops->matter;
+    d->generation = READ_ONCE(nl_ns_of(r->ns)->generation[ops->matter]);
+    d->step = ops->step;
+    d->end = ops->end;
     memcpy(d->state, state, size);
     spin_lock(&s->sock.lock);
     busy = s->dumping || s->dump;
@@ -273,4 +273,13 @@ int nl_dump_begin(struct nl_request *r, enum nl_matter matter,
     r->later = true;
     nl_dump_settle(s, d, nl_dump_piece(s, d));
     return 0;
+}
+
+int nl_dump_begin(struct nl_request *r, enum nl_matter matter,
+                  bool (*step)(struct nl_dump *d, struct nl_builder *b), const void *state,
+                  u32 size, bool filtered)
+{
+    struct nl_dump_ops ops = {matter, step, NULL};
+
+    return nl_dump_start(r, &ops, state, size, filtered);
 }

@@ -176,6 +176,7 @@ static bool addr_dump_step(struct nl_dump *d, struct nl_builder *b)
             !rtnl_fill_addr(&o, RTM_NEWADDR, &v))
             return false;
         s->at = v;
+        cond_yield();
     }
     return true;
 }

@@ -33,12 +33,16 @@ const struct rtnl_kind *rtnl_kind_named(const char *name)
 static u8 link_state(const struct netdev *dev)
 {
     u32 flags = READ_ONCE(dev->flags);
+    const struct rtnl_kind *k;
 
     if (flags & NETDEV_LOOPBACK)
         return IF_OPER_UNKNOWN; /* as ever: it has no link that could tell */
     if (!(flags & NETDEV_UP))
         return IF_OPER_DOWN;
-    return flags & NETDEV_CARRIER ? IF_OPER_UP : IF_OPER_DOWN;
+    if (flags & NETDEV_CARRIER)
+        return IF_OPER_UP;
+    k = rtnl_kind_of(dev);
+    return k && k->link ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
 }
 
 /* struct rtnl_link_stats64; rtnl_link_stats is the same in words of 32 bits. */
@@ -225,6 +229,7 @@ static bool link_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (fits)
             s->last = dev->index;
         netdev_put(dev);
+        cond_yield();
     }
     return fits;
 }
@@ -288,6 +293,7 @@ static bool stats_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (fits)
             s->last = dev->index;
         netdev_put(dev);
+        cond_yield();
     }
     return fits;
 }

@@ -108,8 +108,10 @@ static int neigh_get(struct nl_request *r)
     int err = neigh_parse(r, &want);
     bool found = false;
 
-    while (!err && !found && ip_neighbour_next(r->ns, &v))
+    while (!err && !found && ip_neighbour_next(r->ns, &v)) {
         found = v.device == want.device && v.family == want.family && ip_equal(&v.addr, &want.addr);
+        cond_yield();
+    }
     if (!err && !found)
         err = -ENOENT;
     if (!err)
@@ -140,6 +142,7 @@ static bool neigh_dump_step(struct nl_dump *d, struct nl_builder *b)
             !rtnl_fill_neigh(&o, RTM_NEWNEIGH, &v))
             return false;
         s->at = v;
+        cond_yield();
     }
     return true;
 }

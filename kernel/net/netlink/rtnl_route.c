@@ -221,6 +221,7 @@ static bool route_dump_step(struct nl_dump *d, struct nl_builder *b)
         if (route_shown(s, &v) && !rtnl_fill_route(&o, RTM_NEWROUTE, &v))
             return false;
         s->at = v;
+        cond_yield();
     }
     return true;
 }

@@ -211,8 +211,10 @@ static int rule_del(struct nl_request *r)
     bool found = false;
     int err = rule_parse(r, &want);
 
-    while (!err && !found && ip_rule_next(r->ns, &v))
+    while (!err && !found && ip_rule_next(r->ns, &v)) {
         found = rule_matches(&want, &v);
+        cond_yield();
+    }
     if (err)
         return err;
     return found ? ip_rule_remove(r->ns, &v) : -ENOENT;
@@ -235,6 +237,7 @@ static bool rule_dump_step(struct nl_dump *d, struct nl_builder *b)
         if ((!s->family || v.family == s->family) && !rtnl_fill_rule(&o, RTM_NEWRULE, &v))
             return false;
         s->at = v;
+        cond_yield();
     }
     return true;
 }

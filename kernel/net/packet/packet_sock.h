@@ -4,7 +4,7 @@
  * (core/tap.h) of one device or all; what its filter takes becomes a message of its queue, a
  * packet that shares the pages, or is copied into a ring that the program maps (ring.c).
  *
- * Locks: config (mutex, RANK_DRIVER 22: over a device's config) over binding, memberships and the
+ * Locks: config (mutex, RANK_DRIVER 26: over a device's config) over binding, memberships and the
  * ring's set-up; s->lock over the ring's head and counters.
  */
 #pragma once
@@ -61,6 +61,11 @@ struct packet_sock {
     struct packet_ring *ring;                         /* c to write, RCU to read; NULL: the queue */
     u32 version, reserve;                             /* c  of the ring: TPACKET_* */
 };
+/* A namespace's part. */
+struct packet_ns {
+    struct socket_list list;
+};
+struct packet_ns *packet_ns_of(struct net_ns *ns);
 static inline struct packet_sock *packet_of(struct socket *s)
 {
     return (struct packet_sock *)s;

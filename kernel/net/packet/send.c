@@ -11,8 +11,6 @@
 #include "net/packet/packet_sock.h"
 #include "vm/iov.h"
 
-#define VLAN_TAG 4
-
 static int packet_to(struct packet_sock *ps, const struct socket_message *m, struct sockaddr_ll *a)
 {
     memset(a, 0, sizeof(*a));

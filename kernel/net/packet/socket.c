@@ -18,10 +18,6 @@ static const struct socket_ops packet_ops;
 static struct slab_cache *packet_sock_cache;
 static u32 packet_ns_offset;
 
-struct packet_ns {
-    struct socket_list list;
-};
-
 static void packet_sock_init(void)
 {
     packet_sock_cache = slab_cache_create("packet_sock", sizeof(struct packet_sock), 0);
@@ -35,7 +31,7 @@ static int packet_ns_setup(struct net_ns *ns, void *part)
 }
 NET_PART("60", packet) = {sizeof(struct packet_ns), &packet_ns_offset, packet_ns_setup, NULL};
 
-static struct packet_ns *packet_ns_of(struct net_ns *ns)
+struct packet_ns *packet_ns_of(struct net_ns *ns)
 {
     return net_part(ns, packet_ns_offset);
 }
@@ -65,7 +61,7 @@ static struct socket *packet_create(struct net_ns *ns, int type, int protocol)
     ps = slab_zalloc(packet_sock_cache);
     if (!ps)
         return ERR_PTR(-ENOBUFS);
-    mutex_init(&ps->config, RANK_DRIVER, 22, "packet socket");
+    mutex_init(&ps->config, RANK_DRIVER, 26, "packet socket");
     list_init(&ps->tap.node);
     ps->tap.ns = ns;
     ps->tap.packet = packet_tapped;
@@ -180,7 +176,7 @@ static void packet_destroy(struct socket *s)
     slab_free(packet_sock_cache, packet_of(s));
 }
 
-/* A device that goes is no longer listened to: the program is told. */
+/* A device that goes, or goes down, is no longer listened to: the program is told. */
 static void packet_device_gone(struct socket *s, u32 device)
 {
     if (READ_ONCE(packet_of(s)->device) != device)
@@ -191,7 +187,7 @@ static void packet_device_gone(struct socket *s, u32 device)
 
 static int packet_device_event(struct netdev *dev, enum net_device_event event)
 {
-    if (event != NET_DEVICE_UP)
+    if (event == NET_DEVICE_DOWN || event == NET_DEVICE_GONE)
         socket_list_each(&packet_ns_of(dev->ns)->list, packet_device_gone, dev->index);
     return 0;
 }

@@ -142,13 +142,16 @@ static void tcp_info_of(struct inet_sock *s, struct tcp_info *info)
 {
     struct tcp_wire *w = tcp_of(s)->wire;
 
-    if (!w || s->sock.listening) {
-        tcp_info_local(s, info);
-        return;
-    }
+    bool local = !w || s->sock.listening;
+
     spin_lock(&s->sock.lock);
-    tcp_conn_info(&w->conn, time_ns(), info);
+    if (!local && w->conn.config)
+        tcp_conn_info(&w->conn, time_ns(), info);
+    else
+        local = true; /* no connection has begun */
     spin_unlock(&s->sock.lock);
+    if (local)
+        tcp_info_local(s, info);
 }
 
 int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n)

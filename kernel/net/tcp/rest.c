@@ -12,6 +12,7 @@
 #include "mm/account.h"
 #include "mm/slab.h"
 #include "net/core/worker.h"
+#include "net/tcp/diag.h"
 #include "net/tcp/wire.h"
 
 #define RESTS_MOST 8192U
@@ -208,4 +209,13 @@ void tcp_rests_fini(struct tcp_rests *rests)
         tcp_rest_drop(r);
         cond_yield();
     }
+}
+
+void tcp_rest_diag(const struct tcp_entry *e, struct tcp_diag *out)
+{
+    const struct tcp_rest *r = container_of(e, const struct tcp_rest, entry);
+
+    out->state = TCP_TIME_WAIT;
+    out->timer = TCP_DIAG_REST;
+    out->expires = tcp_diag_left(READ_ONCE(r->tw.deadline));
 }

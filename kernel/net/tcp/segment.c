@@ -89,7 +89,7 @@ int tcp_segment_parse(const u8 *p, u32 n, u32 len, struct tcp_segment *out)
 
     if (n < TCP_HEADER || len < TCP_HEADER)
         return -EINVAL;
-    header = (u32)(p[12] >> 4) * 4;
+    header = tcp_segment_header_of(p);
     if (header < TCP_HEADER || header > n || header > len)
         return -EINVAL;
     *out = (struct tcp_segment){

@@ -91,6 +91,11 @@ static inline u32 tcp_segment_end(const struct tcp_segment *s)
     return s->seq + tcp_segment_space(s);
 }
 
+/* The header's bytes, as its first TCP_HEADER bytes say. */
+static inline u32 tcp_segment_header_of(const u8 *p)
+{
+    return (u32)(p[12] >> 4) * 4;
+}
 /* p: the first n bytes of a segment of len bytes; n: the header's at the least, if there are so
  * many. Unknown options are skipped; one that is malformed ends the list, and the rest of the
  * header is good. 0, -EINVAL: it is no segment. */

@@ -81,8 +81,9 @@ void tcp_wire_free(struct tcp_wire *w);
 /* The entry's key; it is not in the table. */
 void tcp_wire_key(struct tcp_wire *w, const struct ip_end *local, const struct ip_end *peer);
 void tcp_flow_of(const struct tcp_key *key, struct tcp_flow *out);
-/* What the core is to know of a connection of t's with these ends. */
-void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
+/* What the core is to know of a connection of t's with that peer, but for the numbers that it
+ * begins with. */
+void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct ip_path *path,
                    struct tcp_open *open);
 /* The connection is alive; the first byte to send will be `seq`. Takes the path. */
 void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
@@ -122,6 +123,9 @@ u32 tcp_path_mss(const struct ip_path *path, const struct ip_addr *to);
 bool tcp_packet_finish(struct packet *p, struct tcp_segment *seg, const struct ip_info *h, u32 gso);
 /* Sends one segment without a connection: an answer to h. */
 void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg);
+/* The same by a path to h->from that was found already. */
+void tcp_answer_by(struct net_ns *ns, const struct ip_path *path, const struct ip_info *h,
+                   struct tcp_segment *seg);
 
 /* wire_in.c */
 void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *seg);
@@ -172,5 +176,9 @@ bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct 
 /* A new connection of this host may take the record's place, which is gone then: it begins with
  * *iss. */
 bool tcp_rest_may_open(const struct tcp_key *key, u32 *iss);
+/* What a record, or a half-open connection, is to those who list them. In an RCU reader. */
+struct tcp_diag;
+void tcp_rest_diag(const struct tcp_entry *e, struct tcp_diag *out);
+void tcp_half_diag(const struct tcp_entry *e, struct tcp_diag *out);
 void tcp_rests_init(struct tcp_rests *rests);
 void tcp_rests_fini(struct tcp_rests *rests);

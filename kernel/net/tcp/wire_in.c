@@ -15,16 +15,37 @@ COUNTER(net_tcp_bad);
 COUNTER(net_tcp_refused);
 COUNTER(net_tcp_full);
 
-void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg)
+/* NULL: no memory. */
+static struct packet *tcp_answer_packet(const struct ip_info *h, struct tcp_segment *seg,
+                                        struct ip_info *out)
 {
     struct packet *p = packet_alloc();
-    struct ip_info out = {
-        .from = h->to, .to = h->from, .protocol = IPPROTO_TCP, .tos = seg->ecn, .whole_only = true};
 
-    if (p && tcp_packet_finish(p, seg, &out, 0))
+    *out = (struct ip_info){
+        .from = h->to, .to = h->from, .protocol = IPPROTO_TCP, .tos = seg->ecn, .whole_only = true};
+    if (p && tcp_packet_finish(p, seg, out, 0))
+        return p;
+    packet_free(p);
+    return NULL;
+}
+
+void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg)
+{
+    struct ip_info out;
+    struct packet *p = tcp_answer_packet(h, seg, &out);
+
+    if (p)
         (void)ip_answer(ns, p, &out, ip_needs_scope(&h->from) ? h->device : 0);
-    else
-        packet_free(p);
+}
+
+void tcp_answer_by(struct net_ns *ns, const struct ip_path *path, const struct ip_info *h,
+                   struct tcp_segment *seg)
+{
+    struct ip_info out;
+    struct packet *p = tcp_answer_packet(h, seg, &out);
+
+    if (p)
+        (void)ip_output(ns, p, path, &out);
 }
 
 /* No connection, no listener (RFC 9293 3.10.7.1). Takes p. */
@@ -189,9 +210,13 @@ static void tcp_dispatch(struct packet *p, const struct ip_info *h, struct tcp_s
 static void tcp_receive(struct packet *p, const struct ip_info *h)
 {
     struct tcp_segment seg;
-    u32 n = MIN(p->len, (u32)TCP_HEADER_MAX);
+    u32 n = MIN(p->len, (u32)TCP_HEADER);
     const u8 *at = packet_need(p, n);
 
+    if (at && n == TCP_HEADER) {
+        n = MIN(p->len, MAX(tcp_segment_header_of(at), n));
+        at = packet_need(p, n);
+    }
     if (!at || p->kind != PACKET_HOST || ip_is_multicast(&h->to) || !ip_sum_is_ok(p, h) ||
         tcp_segment_parse(at, n, p->len, &seg)) {
         COUNT(net_tcp_bad);

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/worker.h"
+#include "net/tcp/diag.h"
 #include "net/tcp/wire.h"
 
 #define HALVES_LEAST 128U
@@ -213,7 +214,8 @@ static void tcp_half_unreserve(struct tcp_sock *l)
 
 /* Remembered, and answered. False: there was no place. */
 static bool tcp_syn_remember(struct tcp_sock *l, const struct tcp_listen *listen,
-                             const struct ip_info *h, const struct tcp_segment *syn)
+                             const struct ip_path *path, const struct ip_info *h,
+                             const struct tcp_segment *syn)
 {
     struct tcp_half *half;
     struct tcp_segment out;
@@ -239,13 +241,14 @@ static bool tcp_syn_remember(struct tcp_sock *l, const struct tcp_listen *listen
     spin_lock(&l->inet.sock.lock);
     tcp_half_time_locked(half);
     spin_unlock(&l->inet.sock.lock);
-    tcp_answer(l->inet.sock.ns, h, &out);
+    tcp_answer_by(l->inet.sock.ns, path, h, &out);
     tcp_half_put(half);
     return true;
 }
 
 static void tcp_syn_cookie(struct tcp_sock *l, const struct tcp_listen *listen,
-                           const struct ip_info *h, const struct tcp_segment *syn)
+                           const struct ip_path *path, const struct ip_info *h,
+                           const struct tcp_segment *syn)
 {
     struct tcp_request req;
     struct tcp_segment out;
@@ -259,7 +262,7 @@ static void tcp_syn_cookie(struct tcp_sock *l, const struct tcp_listen *listen,
     tcp_flow_of(&key, &flow);
     tcp_cookie_make(&req, listen, &tcp_secret, &flow, syn, now);
     tcp_request_answer(&req, listen, &flow, now, &out);
-    tcp_answer(l->inet.sock.ns, h, &out);
+    tcp_answer_by(l->inet.sock.ns, path, h, &out);
 }
 
 /* A full queue of connections takes none that is new (they come again). */
@@ -276,27 +279,25 @@ static void tcp_listen_syn(struct tcp_sock *l, const struct ip_info *h,
     if (tcp_listen_path(l, h, &path))
         return;
     listen = tcp_listen_of(l, &path, &h->from);
+    if (!tcp_syn_remember(l, &listen, &path, h, syn))
+        tcp_syn_cookie(l, &listen, &path, h, syn);
     ip_path_put(&path);
-    if (!tcp_syn_remember(l, &listen, h, syn))
-        tcp_syn_cookie(l, &listen, h, syn);
 }
 
 /* ---- the handshake's end ---- */
 
-/* The connection's socket; NULL: no memory, no path. Its entry is not in the table yet. */
-static struct tcp_wire *tcp_child_make(struct tcp_sock *l, const struct ip_info *h,
-                                       const struct tcp_segment *seg, const struct tcp_request *req)
+/* The connection's socket; NULL: no memory. Its entry is not in the table yet. Takes the path. */
+static struct tcp_wire *tcp_child_make(struct tcp_sock *l, struct ip_path *path,
+                                       const struct ip_info *h, const struct tcp_segment *seg,
+                                       const struct tcp_request *req)
 {
     struct account *former;
     struct tcp_sock *t;
     struct tcp_wire *w;
     struct tcp_open open;
-    struct ip_path path;
     struct ip_end local = {.addr = h->to, .port = seg->to_port};
     struct ip_end peer = {.addr = h->from, .port = seg->from_port};
 
-    if (tcp_listen_path(l, h, &path))
-        return NULL;
     former = account_swap(l->inet.sock.account);
     t = tcp_child(l);
     w = t ? tcp_wire_get(t) : NULL;
@@ -304,18 +305,17 @@ static struct tcp_wire *tcp_child_make(struct tcp_sock *l, const struct ip_info 
     if (!w) {
         if (t)
             socket_put(&t->inet.sock);
-        ip_path_put(&path);
+        ip_path_put(path);
         return NULL;
     }
     if (ip_needs_scope(&h->from))
         local.scope = peer.scope = h->device;
     tcp_wire_key(w, &local, &peer);
-    tcp_open_fill(t, &w->entry.key, &path, &open);
-    open.iss = req->iss;
+    tcp_open_fill(t, &peer.addr, path, &open); /* the numbers are the request's */
     spin_lock(&w->sock->inet.sock.lock);
     t->inet.local = local;
     t->inet.peer = peer;
-    tcp_wire_open_locked(w, &path, req->iss + 1);
+    tcp_wire_open_locked(w, path, req->iss + 1);
     tcp_conn_accept(&w->conn, &open, req, time_ns());
     tcp_wire_options_locked(w);
     spin_unlock(&w->sock->inet.sock.lock);
@@ -364,17 +364,17 @@ static void tcp_listen_cookie(struct tcp_sock *l, struct packet *p, const struct
     struct tcp_flow flow;
     struct ip_path path;
     struct tcp_key key;
-    bool good = false, recent = sent && now - sent < COOKIES_FOR;
+    bool recent = sent && now - sent < COOKIES_FOR;
 
     if (recent && accept_has_space(&l->inet.sock, &l->accept) && !tcp_listen_path(l, h, &path)) {
         listen = tcp_listen_of(l, &path, &h->from);
-        ip_path_put(&path);
         tcp_key_of(l, h, seg, &key);
         tcp_flow_of(&key, &flow);
-        good = tcp_cookie_check(&req, &listen, &tcp_secret, &flow, seg, now);
+        if (tcp_cookie_check(&req, &listen, &tcp_secret, &flow, seg, now))
+            w = tcp_child_make(l, &path, h, seg, &req);
+        else
+            ip_path_put(&path);
     }
-    if (good)
-        w = tcp_child_make(l, h, seg, &req);
     if (w) {
         socket_get(&w->sock->inet.sock); /* the table's */
         if (!tcp_table_add(&w->entry)) {
@@ -411,18 +411,19 @@ void tcp_listen_packet(struct tcp_sock *l, struct packet *p, const struct ip_inf
     packet_free(p);
 }
 
-/* The handshake is complete: the half becomes a socket in one step. Takes p. */
-static void tcp_half_accept(struct tcp_half *half, struct packet *p, const struct ip_info *h,
-                            struct tcp_segment *seg)
+/* The handshake is complete: the half becomes a socket in one step. Takes p and the path. */
+static void tcp_half_accept(struct tcp_half *half, struct ip_path *path, struct packet *p,
+                            const struct ip_info *h, struct tcp_segment *seg)
 {
     struct tcp_sock *l = half->listener;
     struct tcp_wire *w = NULL;
 
     if (accept_has_space(&l->inet.sock, &l->accept))
-        w = tcp_child_make(l, h, seg, &half->req);
+        w = tcp_child_make(l, path, h, seg, &half->req);
     else
         COUNT(net_tcp_overflow); /* the half stays, and its SYN|ACK is sent again */
     if (!w) {
+        ip_path_put(path);
         packet_free(p);
         return;
     }
@@ -450,13 +451,12 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
     struct tcp_listen listen;
     struct tcp_segment out;
     struct tcp_flow flow;
-    struct ip_path path;
+    struct ip_path path = {0};
 
     if (tcp_listen_path(l, h, &path)) {
         v = TCP_VERDICT_IGNORE;
     } else {
         listen = tcp_listen_of(l, &path, &h->from);
-        ip_path_put(&path);
         tcp_flow_of(&e->key, &flow);
         spin_lock(&l->inet.sock.lock);
         if (!l->inet.sock.dead && !half->over)
@@ -464,12 +464,23 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
         spin_unlock(&l->inet.sock.lock);
     }
     if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_REFUSE)
-        tcp_answer(l->inet.sock.ns, h, &out);
+        tcp_answer_by(l->inet.sock.ns, &path, h, &out);
     if (v == TCP_VERDICT_FREE || v == TCP_VERDICT_REFUSE)
         tcp_half_end(half);
     if (v == TCP_VERDICT_ACCEPT)
-        tcp_half_accept(half, p, h, seg);
+        tcp_half_accept(half, &path, p, h, seg);
     else
         packet_free(p);
+    ip_path_put(&path);
     tcp_half_put(half);
+}
+
+void tcp_half_diag(const struct tcp_entry *e, struct tcp_diag *out)
+{
+    const struct tcp_half *half = container_of(e, const struct tcp_half, entry);
+
+    out->state = TCP_SYN_RECV;
+    out->timer = TCP_DIAG_RETRANSMIT;
+    out->retries = READ_ONCE(half->req.sent);
+    out->expires = tcp_diag_left(READ_ONCE(half->req.deadline));
 }

@@ -14,17 +14,12 @@ COUNTER(net_tcp_orphans_ended);
 
 /* ---- connecting ---- */
 
-void tcp_open_fill(struct tcp_sock *t, const struct tcp_key *key, const struct ip_path *path,
+void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct ip_path *path,
                    struct tcp_open *open)
 {
-    struct tcp_flow flow;
-
-    tcp_flow_of(key, &flow);
-    *open = (struct tcp_open){.config = &tcp_ns_of(key->ns)->config,
+    *open = (struct tcp_open){.config = &tcp_ns_of(t->inet.sock.ns)->config,
                               .congestion = t->congestion ? t->congestion : &tcp_cubic,
-                              .iss = tcp_isn(&tcp_secret, &flow, time_ns()),
-                              .time_offset = tcp_time_offset(&tcp_secret, &flow),
-                              .mss = tcp_path_mss(path, &key->peer),
+                              .mss = tcp_path_mss(path, peer),
                               .rcv_buf = tcp_payload(t->inet.sock.rcvbuf),
                               .rcv_buf_most = tcp_payload_most(&t->inet.sock)};
 }
@@ -49,6 +44,7 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     struct tcp_sock *t = w->sock;
     struct socket *s = &t->inet.sock;
     struct tcp_open open;
+    struct tcp_flow flow;
     struct tcp_after a;
     int err;
 
@@ -57,7 +53,10 @@ static int tcp_wire_begin(struct tcp_wire *w, const struct ip_end *local, const 
     err = s->listening || s->dead ? -EINVAL : s->peer || w->open ? -EISCONN : 0;
     if (!err) {
         tcp_wire_key(w, local, to);
-        tcp_open_fill(t, &w->entry.key, path, &open);
+        tcp_open_fill(t, &to->addr, path, &open);
+        tcp_flow_of(&w->entry.key, &flow);
+        open.iss = tcp_isn(&tcp_secret, &flow, time_ns());
+        open.time_offset = tcp_time_offset(&tcp_secret, &flow);
         err = tcp_wire_enter_locked(w, &open);
     }
     if (err) {
@@ -246,11 +245,18 @@ static bool tcp_wire_ready(const struct tcp_wire *w)
            READ_ONCE(s->dead);
 }
 
-static void tcp_wire_want_space(struct tcp_wire *w)
+/* No space: says so, that who frees some wakes pollers, edge-triggered ones too. True: there is
+ * some now. */
+static bool tcp_wire_want_space(struct tcp_wire *w)
 {
+    bool space;
+
     spin_lock(&w->sock->inet.sock.lock);
-    w->full = true;
+    space = tcp_wire_space(w) > 0;
+    if (!space)
+        w->full = true;
     spin_unlock(&w->sock->inet.sock.lock);
+    return space;
 }
 
 int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
@@ -264,11 +270,10 @@ int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
             return err;
         if (READ_ONCE(s->shut) & SOCK_SHUT_WR)
             return -EPIPE;
-        if (tcp_wire_space(w) > 0 && !tcp_wire_connecting(w))
+        if (!tcp_wire_connecting(w) && (tcp_wire_space(w) > 0 || tcp_wire_want_space(w)))
             return 0;
         if (flags & MSG_DONTWAIT)
             return -EAGAIN;
-        tcp_wire_want_space(w);
         err = wait_event_deadline(&s->wait, tcp_wire_ready(w) && !tcp_wire_connecting(w),
                                   SLEEP_INTERRUPTIBLE, deadline);
         if (err)

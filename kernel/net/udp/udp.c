@@ -77,6 +77,13 @@ static int udp_disconnect(struct udp_sock *u)
     return port_connect(&u->inet, &none.addr, &none);
 }
 
+int udp_kill(struct udp_sock *u)
+{
+    WRITE_ONCE(u->inet.sock.error, ECONNABORTED);
+    socket_wake(&u->inet.sock, POLLERR);
+    return udp_disconnect(u);
+}
+
 static int udp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
                        const struct walk_ctx *ctx, bool nonblock)
 {

@@ -56,6 +56,9 @@ static inline struct udp_sock *udp_of(struct socket *s)
     return (struct udp_sock *)s;
 }
 
+/* udp.c: the next call is ECONNABORTED, and it is connected no more. 0 or -errno. */
+int udp_kill(struct udp_sock *u);
+
 /* send.c */
 ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
                  const struct walk_ctx *ctx);

@@ -35,7 +35,8 @@ void udp_path_keep(struct udp_sock *u, const struct ip_end *to, const struct ine
     struct ip_path old = {0};
 
     spin_lock(&s->lock);
-    if (!s->dead && u->inet.peer.port == to->port && ip_equal(&u->inet.peer.addr, &to->addr)) {
+    if (!s->dead && u->inet.peer.port == to->port && ip_equal(&u->inet.peer.addr, &to->addr) &&
+        !(READ_ONCE(way->path.dev->flags) & NETDEV_GONE)) { /* else nothing would drop it */
         old = u->path;
         u->path = way->path;
         netdev_get(u->path.dev);

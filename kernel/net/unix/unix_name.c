@@ -122,12 +122,14 @@ static int unix_bind_path(struct unix_sock *u, struct unix_addr *a, const struct
     err = vfs_bind_socket(ctx, (const char *)a->sun.data, mode, &path);
     if (err)
         return err == -EEXIST ? -EADDRINUSE : err;
+    inode = dentry_inode(path.dentry);
+    a->ino = inode->ino;
+    a->dev = inode->super ? inode->super->dev : 0;
     err = unix_set_addr(u, a);
     if (err) {
         path_put(&path);
         return err;
     }
-    inode = dentry_inode(path.dentry);
     rwlock_write_lock(&inode->lock);
     inode->socket = u;
     u->inode = inode;

@@ -25,7 +25,8 @@ struct pid;
 /* A bound name; shared by the sockets that accept made and by messages. */
 struct unix_addr {
     refcount_t ref;
-    u32 len; /* of sun as the user gave it; a path's NUL included */
+    u32 len;      /* of sun as the user gave it; a path's NUL included */
+    u64 ino, dev; /* of a path's inode */
     struct sock_addr sun;
 };
 
