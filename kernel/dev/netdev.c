@@ -52,7 +52,7 @@ void netdev_unregister(struct netdev *dev)
     mutex_lock(&dev->config);
     netdev_set_gone(dev);
     mutex_unlock(&dev->config);
-    work_flush(workq_system, &dev->changed);
+    netdev_tell_stop(dev);
     up_netdev_remove(dev);
 }
 

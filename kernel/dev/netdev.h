@@ -49,6 +49,7 @@
 #include "dev/join.h"
 #include "dev/packet.h"
 #include "sched/mutex.h"
+#include "sched/timer.h"
 #include "sched/work.h"
 #include "sync/refcount.h"
 
@@ -170,8 +171,9 @@ struct netdev {
     u32 promisc, allmulti;                    /* c  holders of these flags */
     u32 tx_queue_len;                         /* a  packets that a queue keeps: NETDEV_BACKLOG */
     struct mutex config;
-    struct work changed;    /* tells net/core; has a reference while queued */
-    refcount_t ref;         /* a */
+    struct work changed; /* tells net/core; has a reference while it is queued, or `again` armed */
+    struct timer again;  /* queues it later */
+    refcount_t ref;      /* a */
     char name[NETDEV_NAME]; /* n */
     u32 index;              /* n */
     struct net_ns *ns;      /* n  NULL: not registered */
@@ -218,6 +220,8 @@ void netdev_receive(struct netdev_queue *q, struct packet *p);
 /* The driver has no more frames now, or gives others their turn: what was joined goes up. For those
  * with NETDEV_JOIN at the end of each round. The queue's thread. */
 void netdev_receive_done(struct netdev_queue *q);
+/* Nobody is told any more; NETDEV_GONE is set. May sleep. */
+void netdev_tell_stop(struct netdev *dev);
 /* A frame was lost: no memory for it, or the device gave nonsense. The queue's thread. */
 static inline void netdev_rx_dropped(struct netdev_queue *q)
 {

@@ -12,19 +12,44 @@
 #include "lib/string.h"
 
 #define USERS_MOST 0xffffU
+#define TELL_AGAIN (20 * NSEC_PER_MSEC)
 
 static void netdev_tell(struct work *w)
 {
     struct netdev *dev = container_of(w, struct netdev, changed);
 
-    if (!(READ_ONCE(dev->flags) & NETDEV_GONE) && READ_ONCE(dev->ns))
-        up_netdev_changed(dev);
-    netdev_put(dev);
+    bool told =
+        (READ_ONCE(dev->flags) & NETDEV_GONE) || !READ_ONCE(dev->ns) || up_netdev_changed(dev);
+
+    if (timer_cancel(&dev->again)) /* an earlier one's, which is told herewith, or later */
+        netdev_put(dev);
+    if (told)
+        netdev_put(dev);
+    else
+        timer_start_within(&dev->again, time_ns() + TELL_AGAIN, TELL_AGAIN);
+}
+
+/* The reference goes over, unless another has queued it with its own. */
+static void netdev_tell_again(struct timer *t)
+{
+    struct netdev *dev = container_of(t, struct netdev, again);
+
+    if (!work_queue(workq_system, &dev->changed))
+        netdev_put(dev);
+}
+
+void netdev_tell_stop(struct netdev *dev)
+{
+    work_flush(workq_system, &dev->changed);
+    if (timer_cancel(&dev->again))
+        netdev_put(dev);
+    work_flush(workq_system, &dev->changed); /* the timer may have been faster */
 }
 
 void netdev_config_init(struct netdev *dev)
 {
     work_init(&dev->changed, netdev_tell);
+    timer_init(&dev->again, netdev_tell_again);
 }
 
 void netdev_flag(struct netdev *dev, u32 flag, bool on)

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "lib/types.h"
+
 struct dev_node;
 struct netdev;
 struct packet;
@@ -17,8 +19,9 @@ void up_dev_node_removed(const struct dev_node *n);
  * netdev_register. Its protocols forget it. Context: may sleep. */
 int up_netdev_add(struct netdev *dev, const char *name) __must_check;
 void up_netdev_remove(struct netdev *dev);
-/* The link of a registered device came or went. Context: a worker; may sleep. */
-void up_netdev_changed(struct netdev *dev);
+/* The link of a registered device came or went. False: its namespace is being changed, and is not
+ * waited for. Context: a worker; may sleep. */
+bool up_netdev_changed(struct netdev *dev) __must_check;
 /* p is about to leave by p->dev, which has taps. Never sleeps; borrows p. */
 void up_netdev_sent(struct packet *p);
 /* A frame of p->dev. Takes p. Context: a thread; never sleeps. */

@@ -3,39 +3,11 @@
  * /dev/net/tun, in a net namespace of the test's own: frames come out as they were sent and go in
  * as they are written; who may have which device; words that lie are refused.
  */
-#include "abi.h"
-#include "netlink.h"
-#include <arpa/inet.h>
+#include "tun.h"
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-
-/* A namespace without packets that nobody asked for. */
-static int namespace_open(void)
-{
-    int fd;
-
-    EXPECT(!unshare(CLONE_NEWNET));
-    fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY);
-    EXPECT(fd >= 0 && write(fd, "1", 1) == 1);
-    close(fd);
-    return netlink_open(NETLINK_ROUTE);
-}
-
-static int tun_open(const char *name, int flags, int *err)
-{
-    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
-    struct ifreq r = {.ifr_flags = (short)flags};
-
-    EXPECT(fd >= 0);
-    strcpy(r.ifr_name, name);
-    *err = ioctl(fd, TUNSETIFF, &r) ? errno : 0;
-    EXPECT(*err || !strncmp(r.ifr_name, name, strcspn(name, "%")));
-    return fd;
-}
 
 static int tap(const char *name, int more)
 {
@@ -218,95 +190,6 @@ TEST(tun_packets_have_no_link_header)
     EXPECT(recv(s, in, sizeof(in), 0) == sizeof(ip) && !memcmp(in, ip, sizeof(ip)));
 }
 
-/* ---- what IP does with what comes, and sends ---- */
-
-static void address_set(const char *name, const char *addr, const char *mask)
-{
-    int s = socket(AF_INET, SOCK_DGRAM, 0);
-    struct ifreq r = {0};
-    struct sockaddr_in *a = (void *)&r.ifr_addr;
-
-    strcpy(r.ifr_name, name);
-    a->sin_family = AF_INET;
-    EXPECT(inet_pton(AF_INET, addr, &a->sin_addr) == 1 && !ioctl(s, SIOCSIFADDR, &r));
-    EXPECT(inet_pton(AF_INET, mask, &a->sin_addr) == 1 && !ioctl(s, SIOCSIFNETMASK, &r));
-    close(s);
-}
-
-static void sum_put(unsigned char *at, const unsigned char *p, size_t n)
-{
-    unsigned sum = 0;
-
-    at[0] = at[1] = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += i % 2 ? p[i] : p[i] << 8;
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = ~(sum + (sum >> 16));
-    at[0] = (unsigned char)(sum >> 8);
-    at[1] = (unsigned char)sum;
-}
-
-/* A packet of IPv4 with n bytes of the protocol behind the header, for 10.9.0.1. */
-static size_t packet_put(unsigned char *p, const char *from, int protocol, const void *bytes,
-                         size_t n)
-{
-    memset(p, 0, 20);
-    p[0] = 0x45;
-    p[3] = (unsigned char)(20 + n);
-    p[8] = 64;
-    p[9] = (unsigned char)protocol;
-    inet_pton(AF_INET, from, p + 12);
-    inet_pton(AF_INET, "10.9.0.1", p + 16);
-    sum_put(p + 10, p, 20);
-    memcpy(p + 20, bytes, n);
-    return 20 + n;
-}
-
-/* A question of ping of n bytes. */
-static size_t echo_put(unsigned char *p, const char *from, size_t n)
-{
-    unsigned char icmp[200] = {8, 0, 0, 0, 0x12, 0x34};
-
-    sum_put(icmp + 2, icmp, n);
-    return packet_put(p, from, 1, icmp, n);
-}
-
-/* What is read next and is of IPv4 and that protocol: its length. */
-static ssize_t packet_read(int t, unsigned char *in, size_t n, int protocol, size_t before)
-{
-    struct pollfd p = {.fd = t, .events = POLLIN};
-    ssize_t got;
-
-    do {
-        EXPECT(poll(&p, 1, -1) == 1);
-        got = read(t, in, n);
-        EXPECT(got > (ssize_t)before + 20);
-    } while (in[before] >> 4 != 4 || in[before + 9] != protocol);
-    return got;
-}
-
-static int tun_up(int flags)
-{
-    int n = namespace_open(), err, t = tun_open("u0", IFF_TUN | IFF_NO_PI | flags, &err);
-
-    EXPECT(!err);
-    address_set("u0", "10.9.0.1", "255.255.255.0");
-    EXPECT(!link_flags(n, "u0", IFF_UP, IFF_UP));
-    close(n);
-    return t;
-}
-
-TEST(tun_sends_without_a_neighbours_address)
-{
-    int t = tun_up(0), s = socket(AF_INET, SOCK_DGRAM, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(9)};
-    unsigned char in[200];
-
-    inet_pton(AF_INET, "10.9.0.2", &a.sin_addr);
-    EXPECT(sendto(s, "hello", 5, 0, (void *)&a, sizeof(a)) == 5);
-    EXPECT(packet_read(t, in, sizeof(in), 17, 0) == 33 && !memcmp(in + 28, "hello", 5));
-}
-
 TEST(tun_reader_that_waits_is_told_of_the_end)
 {
     int n = namespace_open(), err, t = tun_open("u0", IFF_TUN | IFF_NO_PI, &err);
@@ -320,47 +203,6 @@ TEST(tun_reader_that_waits_is_told_of_the_end)
     until_process_asleep(reader);
     EXPECT(!link_delete(n, "u0"));
     EXPECT(status_of(reader) == 7 << 8);
-}
-
-TEST(icmp_answers_hosts_alone)
-{
-    int t = tun_up(0);
-    unsigned char p[300], in[300];
-    size_t n = echo_put(p, "10.9.0.255", 40); /* the net's broadcast */
-
-    EXPECT(write(t, p, n) == (ssize_t)n);
-    n = echo_put(p, "10.9.0.1", 40);
-    EXPECT(write(t, p, n) == (ssize_t)n);
-    n = echo_put(p, "10.9.0.2", 40);
-    EXPECT(write(t, p, n) == (ssize_t)n);
-    EXPECT(packet_read(t, in, sizeof(in), 1, 0) == (ssize_t)n && in[20] == 0);
-    EXPECT(in[19] == 2);
-    while (read(t, in, sizeof(in)) > 0) /* but for what else the device may send */
-        EXPECT(in[0] >> 4 != 4 || in[9] != 1);
-}
-
-/* The words that came with a question are no words of its answer. */
-TEST(icmp_answer_is_to_be_cut_as_no_question_was)
-{
-    int t = tun_up(IFF_VNET_HDR), n;
-    struct {
-        struct virtio_net_hdr h;
-        unsigned char bytes[300];
-    } out = {0}, in;
-
-    out.h = (struct virtio_net_hdr){.flags = 1,
-                                    .gso_type = 1,
-                                    .hdr_len = 40,
-                                    .gso_size = 20,
-                                    .csum_start = 20,
-                                    .csum_offset = 16};
-    EXPECT(!ioctl(t, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4));
-    n = (int)(sizeof(out.h) + echo_put(out.bytes, "10.9.0.2", 100));
-    EXPECT(write(t, &out, (size_t)n) == n || errno == EINVAL); /* Linux looks at the packet */
-    out.h = (struct virtio_net_hdr){0};
-    EXPECT(write(t, &out, (size_t)n) == n);
-    EXPECT(packet_read(t, (void *)&in, sizeof(in), 1, sizeof(in.h)) == n);
-    EXPECT(!in.h.gso_type && !in.h.flags && in.bytes[20] == 0);
 }
 
 /* A socket of packets that listens hears neither more nor less when the link comes and goes. */

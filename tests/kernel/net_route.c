@@ -9,6 +9,7 @@
 #include "mm/slab.h"
 #include "net/ip/addr.h"
 #include "net/ip/config.h"
+#include "net/ip/ip_priv.h"
 #include "net/ip/ip.h"
 #include "net/link/loopback.h"
 #include "obj/cred.h"
@@ -253,6 +254,96 @@ SELFTEST(rules_and_routes_that_are_many_bound_a_look_up)
     f.tos = 4;
     CHECK(!ip_path_find(ns, &f, &path));
     ip_path_put(&path);
+    net_ns_put(ns);
+}
+
+static u32 changes_heard;
+
+static int change_hear(struct netdev *dev, enum net_device_event event)
+{
+    if (event == NET_DEVICE_CHANGED && dev->ops == &fake_ops)
+        __atomic_fetch_add(&changes_heard, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+NET_DEVICE_HOOK(route_test) = {change_hear};
+
+/* One who holds a namespace's config keeps nobody but those who change it. */
+SELFTEST(net_config_that_is_held_holds_up_no_worker_of_all)
+{
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u32 before = READ_ONCE(changes_heard);
+
+    CHECK(dev);
+    net_config_lock(ns);
+    netdev_set_carrier(dev, false);
+    work_flush(workq_system, &dev->changed);
+    netdev_set_carrier(dev, true);
+    work_flush(workq_system, &dev->changed);
+    CHECK(READ_ONCE(changes_heard) == before);
+    net_config_unlock(ns);
+    while (READ_ONCE(changes_heard) == before)
+        CHECK(!sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE));
+    net_config_lock(ns);
+    netdev_set_carrier(dev, false); /* and now it goes, while that is not told yet */
+    work_flush(workq_system, &dev->changed);
+    net_config_unlock(ns);
+    CHECK(!net_device_delete(dev));
+    net_ns_put(ns);
+}
+
+static struct ip_addr route_group(u8 last)
+{
+    return (struct ip_addr){.b = {0xff, 2, [11] = 1, [12] = 0xff, [15] = last}};
+}
+
+/* An address whose group found no space leaves none when it goes. */
+SELFTEST(address_leaves_no_group_but_its_own)
+{
+    struct ip_addr_view v = {.family = V6, .prefix = 64, .addr = {.b = {0xfd, [15] = 7}}};
+    struct ip_addr group = route_group(7), other;
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u32 n = 0;
+
+    CHECK(dev);
+    v.device = dev->index;
+    other = (struct ip_addr){.b = {0xff, 5}};
+    for (u16 i = 0; !ip_group_join(ns, dev->index, &other); i++) {
+        other.b[14] = (u8)(i >> 8);
+        other.b[15] = (u8)i;
+        n++;
+    }
+    CHECK(n > 200 && !ip_address_add(ns, &v, IP_CREATE | IP_EXCL));
+    CHECK(!ip_group_is_joined(ns, dev->index, &group));
+    other = (struct ip_addr){.b = {0xff, 5}};
+    ip_group_leave(ns, dev->index, &other);
+    ip_group_leave(ns, dev->index, &other); /* the first was joined twice */
+    CHECK(!ip_group_join(ns, dev->index, &group));
+    CHECK(!ip_address_remove(ns, &v) && ip_group_is_joined(ns, dev->index, &group));
+    net_ns_put(ns);
+}
+
+SELFTEST(net_devices_of_a_namespace_are_bounded)
+{
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u32 n = 2;
+    int err = 0;
+
+    CHECK(dev);
+    for (; n < 2000 && !err; n++) {
+        struct fake *f = kzalloc(sizeof(*f));
+
+        if (!f)
+            break;
+        netdev_init(&f->dev, &fake_ops, &f->queue, 1);
+        f->dev.type = ARPHRD_ETHER;
+        err = net_device_add(ns, &f->dev, "f%d");
+        netdev_put(&f->dev);
+        cond_yield();
+    }
+    CHECK(err == -ENFILE && n == 513);
     net_ns_put(ns);
 }
 

@@ -266,6 +266,11 @@ void net_config_unlock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller has loc
     mutex_unlock(&devices_of(ns)->config);
 }
 
+bool net_config_trylock(struct net_ns *ns) NO_THREAD_SAFETY /* the caller unlocks */
+{
+    return mutex_trylock(&devices_of(ns)->config);
+}
+
 int net_device_up_held(struct netdev *dev)
 {
     bool was = READ_ONCE(dev->flags) & NETDEV_UP;
@@ -324,7 +329,7 @@ static void devices_remove(struct netdev *dev)
     __atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST);
     mutex_unlock(&dev->config);
     (void)devices_tell(dev, NET_DEVICE_LEAVING);
-    work_flush(workq_system, &dev->changed); /* which would use a namespace that may go */
+    netdev_tell_stop(dev); /* which would use a namespace that may go */
     net_device_down(dev);
     if (!(dev->flags &
           NETDEV_LOOPBACK)) /* who saw it up is done: what it left anywhere is forgotten below */
@@ -359,13 +364,15 @@ void net_device_changed(struct netdev *dev)
     net_event(dev->ns, NET_EVENT_LINK, dev, 0);
 }
 
-void up_netdev_changed(struct netdev *dev)
+bool up_netdev_changed(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
 
-    mutex_lock(&d->config);
+    if (!mutex_trylock(&d->config))
+        return false;
     net_device_changed(dev);
     mutex_unlock(&d->config);
+    return true;
 }
 
 const struct net_link *net_link_of(const struct netdev *dev)

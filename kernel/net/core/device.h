@@ -30,6 +30,8 @@ void net_device_name(struct netdev *dev, char out[NETDEV_NAME]);
 /* A namespace's config, which hooks are called under. May sleep. */
 void net_config_lock(struct net_ns *ns);
 void net_config_unlock(struct net_ns *ns);
+/* For workers that all namespaces share. False: it is held. */
+bool net_config_trylock(struct net_ns *ns) __must_check;
 /* Up: the device is opened, then hooks are called; down: the other way round. Context: may sleep.
  */
 int net_device_up(struct netdev *dev) __must_check;

@@ -9,6 +9,8 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
+#define CONFIG_AGAIN (20 * NSEC_PER_MSEC)
+
 /* The last reference has gone, and devices have been forgotten one by one, but for lo. */
 static void config_teardown(struct net_ns *ns, void *part)
 {
@@ -45,7 +47,10 @@ static void config_work(struct work *w)
     struct ip_config *c = container_of(w, struct ip_config, work);
     u64 now = time_ns(), a, r;
 
-    net_config_lock(c->ns);
+    if (!net_config_trylock(c->ns)) { /* this worker is everyone's: it does not wait for one */
+        ip_config_due(c, now + CONFIG_AGAIN);
+        return;
+    }
     a = address_time(c, now);
     r = routes_expire(c, now);
     net_config_unlock(c->ns);
@@ -100,7 +105,7 @@ struct ip_config *ip_config_make(struct net_ns *ns)
     c->routes = c->addrs = RB_ROOT;
     timer_init(&c->timer, config_fire);
     work_init(&c->work, config_work);
-    reassembly_init(&c->reassembly);
+    reassembly_init(&c->reassembly, ip_ns_of(ns)->account);
     neighbour_table_init(&c->neighbours, ip_ns_of(ns)->account);
     if (loopback_is_up(ns) && address_lo(c, loopback_of(ns))) {
         address_down(c, loopback_of(ns), true);

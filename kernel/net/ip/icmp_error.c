@@ -4,6 +4,7 @@
  * 1122 3.2.2, RFC 1812 4.3.2.8, RFC 4443 2.4): for each namespace and for each destination.
  */
 #include "lib/checksum.h"
+#include "lib/limit.h"
 #include "lib/log.h"
 #include "net/ip/fib.h"
 #include "net/ip/icmp.h"
@@ -21,18 +22,7 @@ TABLE_DECLARE(struct ip_watcher, ip_watchers);
 COUNTER(net_icmp_errors_limited);
 COUNTER(net_icmp_errors_sent);
 COUNTER(net_icmp_errors_bad);
-
-/* *at: the time from which on nothing is owed. One in `each` ns on average, `burst` of them at
- * once. */
-static bool limit_passes(u64 *at, u64 now, u64 each, u64 burst)
-{
-    u64 was = READ_ONCE(*at), from = MAX(was, now);
-
-    if (from - now > burst * each - each)
-        return false;
-    WRITE_ONCE(*at, from + each); /* two at once may count as one */
-    return true;
-}
+COUNTER(net_icmp_mtus_unheard);
 
 static bool error_may_go(struct net_ns *ns, const struct ip_addr *to)
 {
@@ -175,6 +165,30 @@ static void error_tell(struct net_ns *ns, const struct icmp_message *m, const u8
         proto->error(ns, &m->sent, at, n, e);
 }
 
+/* A socket here may have sent what the message is about. */
+static bool error_is_of_ours(struct net_ns *ns, const struct icmp_message *m, const u8 *at, u32 n)
+{
+    const struct ip_protocol *proto;
+    const struct ip_watcher *w;
+
+    TABLE_FOR_EACH(proto, ip_protocols)
+    if (proto->protocol == m->sent.protocol && proto->sent && proto->sent(ns, &m->sent, at, n))
+        return true;
+    TABLE_FOR_EACH(w, ip_watchers)
+    if (w->sent && w->sent(ns, &m->sent, at, n))
+        return true;
+    return false;
+}
+
+/* What is said of a path's MTU is believed of packets that were sent alone: anyone may say it. */
+static void error_learn(struct net_ns *ns, const struct icmp_message *m, const u8 *at, u32 n)
+{
+    if (m->first && error_is_of_ours(ns, m, at, n))
+        pmtu_learn(ns, &m->sent.to, m->error.mtu);
+    else
+        COUNT(net_icmp_mtus_unheard);
+}
+
 void icmp_error_receive(struct packet *p, const struct ip_info *h)
 {
     u32 n = MIN(p->len, (u32)ERROR_QUOTE_READ);
@@ -190,7 +204,7 @@ void icmp_error_receive(struct packet *p, const struct ip_info *h)
     m.sent.device = h->device;
     m.error.reporter = h->from;
     if (m.error.mtu)
-        pmtu_learn(ns, &m.sent.to, m.error.mtu);
+        error_learn(ns, &m, at + m.at, n - m.at);
     if (m.first)
         error_tell(ns, &m, at + m.at, n - m.at, &m.error);
 }

@@ -278,7 +278,7 @@ static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *
     if (ip_is_multicast(&to->addr))
         inet_flow_group(s, &f);
     if (!ip_is_any(&f.from) && !ip_local_device(s->sock.ns, &f.from))
-        return -EINVAL; /* IP_FREEBIND gives a name, not a sender's address */
+        return v4 ? -ENETUNREACH : -EINVAL; /* IP_FREEBIND gives a name, not a sender's address */
     err = ip_path_find(s->sock.ns, &f, &way->path);
     if (err)
         return err;

@@ -64,6 +64,9 @@ struct ip_protocol {
      * wanted. */
     void (*error)(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
                   const struct ip_error *e);
+    /* Whether a packet like that, given as to `error`, may be of a socket here: only then is it
+     * believed what a router says of its path. NULL: never. */
+    bool (*sent)(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n);
 };
 #define IP_PROTOCOL(id) TABLE_ENTRY(struct ip_protocol, ip_protocols, #id)
 
@@ -75,6 +78,7 @@ struct ip_watcher {
     /* As the protocol's. */
     void (*error)(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
                   const struct ip_error *e);
+    bool (*sent)(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n);
 };
 #define IP_WATCHER(id) TABLE_ENTRY(struct ip_watcher, ip_watchers, #id)
 

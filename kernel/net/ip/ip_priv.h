@@ -49,6 +49,7 @@ struct ip_ns {
     u32 nr_groups; /* l */
     struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
+    u64 pmtu_limit;                             /* l  of what is learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
 extern u32 ip_ns_offset;

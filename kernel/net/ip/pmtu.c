@@ -2,8 +2,10 @@
  *
  * What has been learnt of paths' MTUs (RFC 1191, RFC 8201): a bounded table, in which the set of a
  * few places that an address may lie in forgets its oldest. What is learnt is forgotten after ten
- * minutes; a larger value is not believed before.
+ * minutes; a larger value is not believed before. How often anything is learnt is limited: what was
+ * not is said again with the next packet that is too long.
  */
+#include "lib/limit.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/ip/fib.h"
@@ -12,6 +14,10 @@
 #define PMTU_SETS 32
 #define PMTU_WAYS 4
 #define PMTU_TIME (600 * NSEC_PER_SEC)
+#define PMTU_EACH (50 * NSEC_PER_MSEC) /* changes: each one has all paths looked for again */
+#define PMTU_BURST 64
+
+COUNTER(net_pmtu_limited);
 
 struct pmtu_entry {
     struct ip_addr to;
@@ -69,6 +75,10 @@ void pmtu_learn(struct net_ns *ns, const struct ip_addr *to, u32 mtu)
     spin_lock(&in->lock);
     e = pmtu_place(t, to);
     changed = !ip_equal(&e->to, to) || e->until <= now || mtu < e->mtu;
+    if (changed && !limit_passes(&in->pmtu_limit, now, PMTU_EACH, PMTU_BURST)) {
+        COUNT(net_pmtu_limited);
+        changed = false;
+    }
     if (changed)
         *e = (struct pmtu_entry){*to, now + PMTU_TIME, mtu};
     spin_unlock(&in->lock);

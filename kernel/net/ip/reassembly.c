@@ -21,6 +21,7 @@ COUNTER(net_fragments_dropped);
 COUNTER(net_fragments_spoilt);
 COUNTER(net_fragments_late);
 COUNTER(net_fragments_joined);
+COUNTER(net_fragments_evicted);
 
 struct datagram {
     struct list_node node;
@@ -35,8 +36,9 @@ struct datagram {
     struct packet *packets[FRAGMENT_PIECES];
 };
 
-void reassembly_init(struct reassembly *r)
+void reassembly_init(struct reassembly *r, struct account *account)
 {
+    r->account = account;
     spinlock_init(&r->lock, RANK_NET, 6, "fragments");
     list_init(&r->datagrams);
 }
@@ -46,6 +48,16 @@ static void datagram_free(struct datagram *d)
     for (u32 i = 0; i < d->fragments.nr; i++)
         packet_free(d->packets[i]);
     kfree(d);
+}
+
+static void datagrams_free(struct list_node *list)
+{
+    struct datagram *d;
+
+    while ((d = list_first(list, struct datagram, node))) {
+        list_del(&d->node);
+        datagram_free(d);
+    }
 }
 
 static void datagram_unlink(struct reassembly *r, struct datagram *d)
@@ -62,27 +74,59 @@ static bool datagram_is(const struct datagram *d, const struct ip_info *h, u32 i
            ip_equal(&d->from, &h->from) && ip_equal(&d->to, &h->to);
 }
 
-/* The datagram of the fragment, or NULL; the oldest that has to go for a new one. */
-static struct datagram *reassembly_find(struct reassembly *r, const struct ip_info *h, u32 id,
-                                        struct datagram **goes)
+/* The datagram of the fragment, or NULL. */
+static struct datagram *reassembly_find(struct reassembly *r, const struct ip_info *h, u32 id)
 {
-    struct datagram *d, *oldest = NULL;
-    u32 each = 0;
+    struct datagram *d;
 
     ASSERT_HELD(&r->lock);
-    list_for_each (d, &r->datagrams, node) {
+    list_for_each (d, &r->datagrams, node)
         if (datagram_is(d, h, id))
             return d;
-        if (!ip_equal(&d->from, &h->from))
-            continue;
-        oldest = oldest ? oldest : d;
-        each++;
-    }
-    if (each >= REASSEMBLY_EACH)
-        *goes = oldest;
-    else if (r->nr >= REASSEMBLY_MOST)
-        *goes = list_first(&r->datagrams, struct datagram, node);
     return NULL;
+}
+
+/* What the bounds leave no space for: a fragment of `cost` bytes of `from`'s datagram d (NULL: a
+ * new one). *goes: the oldest other one that has to go for it, or NULL: there is none. */
+static bool reassembly_exceeds(struct reassembly *r, const struct ip_addr *from,
+                               const struct datagram *d, u32 cost, struct datagram **goes)
+{
+    struct datagram *x, *oldest = NULL, *own = NULL;
+    u64 bytes = cost;
+    u32 each = d ? 0 : 1;
+
+    ASSERT_HELD(&r->lock);
+    list_for_each (x, &r->datagrams, node) {
+        if (x != d && !oldest)
+            oldest = x;
+        if (!ip_equal(&x->from, from))
+            continue;
+        if (x != d && !own)
+            own = x;
+        each++;
+        bytes += x->bytes;
+    }
+    *goes = own;
+    if (each > REASSEMBLY_EACH || bytes > REASSEMBLY_SHARE)
+        return true;
+    *goes = oldest;
+    return r->nr + !d > REASSEMBLY_MOST || r->bytes + cost > REASSEMBLY_BYTES;
+}
+
+/* Others go until it fits. False: it does not. */
+static bool reassembly_make_room(struct reassembly *r, const struct ip_addr *from,
+                                 const struct datagram *d, u32 cost, struct list_node *gone)
+{
+    struct datagram *goes;
+
+    while (reassembly_exceeds(r, from, d, cost, &goes)) {
+        if (!goes)
+            return false;
+        datagram_unlink(r, goes);
+        list_add_tail(gone, &goes->node);
+        COUNT(net_fragments_evicted);
+    }
+    return true;
 }
 
 static struct datagram *datagram_make(struct reassembly *r, const struct ip_info *h, u32 id)
@@ -109,6 +153,8 @@ static bool datagram_add(struct reassembly *r, struct datagram *d, struct packet
     u32 at;
 
     ASSERT_HELD(&r->lock);
+    if (!p->account && packet_charge(p, r->account))
+        return false;
     *verdict = fragments_add(&d->fragments, offset, p->len, more, DATAGRAM_MOST - header, &at);
     if (*verdict != FRAGMENT_KEEP && *verdict != FRAGMENT_WHOLE)
         return false;
@@ -189,21 +235,22 @@ static struct packet *datagram_join(const struct datagram *d, struct netdev *dev
 struct packet *reassembly_add(struct reassembly *r, struct packet *p, const struct ip_info *h,
                               u32 id, u32 offset, bool more, u32 header, u64 *due)
 {
-    struct datagram *d, *goes = NULL, *done = NULL;
+    struct datagram *d, *done = NULL;
     enum fragment_verdict verdict = FRAGMENT_DROP;
     struct packet *whole = NULL;
     struct netdev *dev =
         p->dev; /* once it is down its fragments are forgotten: none comes behind */
-    bool kept = false;
+    struct list_node gone;
+    bool kept = false, room;
 
     *due = time_ns() + REASSEMBLY_TIME;
+    list_init(&gone);
     spin_lock(&r->lock);
-    d = reassembly_find(r, h, id, &goes);
-    if (goes)
-        datagram_unlink(r, goes);
-    if (!d && r->bytes < REASSEMBLY_BYTES)
+    d = reassembly_find(r, h, id);
+    room = reassembly_make_room(r, &h->from, d, packet_cost(p), &gone);
+    if (!d && room)
         d = datagram_make(r, h, id);
-    if (d && r->bytes < REASSEMBLY_BYTES && (READ_ONCE(dev->flags) & NETDEV_UP))
+    if (d && room && (READ_ONCE(dev->flags) & NETDEV_UP))
         kept = datagram_add(r, d, p, offset, more, header, &verdict);
     if (kept && !offset)
         d->info = *h;
@@ -216,8 +263,7 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
         COUNT(net_fragments_dropped);
         packet_free(p);
     }
-    if (goes)
-        datagram_free(goes);
+    datagrams_free(&gone);
     if (verdict == FRAGMENT_WHOLE)
         whole = datagram_join(done, dev, header);
     else if (verdict == FRAGMENT_SPOILT)
@@ -277,8 +323,5 @@ void reassembly_forget(struct reassembly *r, const struct netdev *dev)
         list_add_tail(&gone, &d->node);
     }
     spin_unlock(&r->lock);
-    while ((d = list_first(&gone, struct datagram, node))) {
-        list_del(&d->node);
-        datagram_free(d);
-    }
+    datagrams_free(&gone);
 }

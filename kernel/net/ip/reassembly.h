@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Datagrams that come in fragments, in a namespace: bounded in number and bytes, for the namespace
- * and for each source; the oldest one goes for a new one. What is not whole in time is dropped.
+ * and for each source; for a fragment that finds no space the oldest datagram goes: its source's
+ * own, if that has its share. What is not whole in time is dropped. All is charged: to the account
+ * that the packet has, else to the namespace's.
  *
  * Lock: the table's (spinlock, RANK_NET 6).
  */
@@ -11,7 +13,8 @@
 
 #define REASSEMBLY_MOST 64
 #define REASSEMBLY_EACH 16             /* of one source */
-#define REASSEMBLY_BYTES (1U << 20)    /* that all keep alive */
+#define REASSEMBLY_BYTES (4U << 20)    /* that all keep alive */
+#define REASSEMBLY_SHARE (1U << 20)    /* of one source */
 #define REASSEMBLY_TIME 30000000000ULL /* ns */
 
 struct reassembly {
@@ -19,8 +22,9 @@ struct reassembly {
     struct list_node datagrams; /* lock  the oldest first */
     u32 nr;                     /* lock */
     u64 bytes;                  /* lock */
+    struct account *account;    /* I  or NULL */
 };
-void reassembly_init(struct reassembly *r);
+void reassembly_init(struct reassembly *r, struct account *account);
 /* A fragment: p begins with its payload, `offset` bytes into the datagram. Takes p. The datagram,
  * if it is whole: at its network header, of which the first `header` bytes are the first
  * fragment's; else NULL. *due: when reassembly_time is to be called. */

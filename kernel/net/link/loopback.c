@@ -4,7 +4,8 @@
  * summed or cut on their way. What comes by netdev_transmit (packet sockets) goes to a net worker,
  * as the queue's lock is held there.
  *
- * A packet that waits for a worker keeps its namespace.
+ * A packet that waits for a worker keeps its namespace, which has a list of those and a job of its
+ * own: after a budget it is another's turn.
  */
 #include "net/link/loopback.h"
 #include "arch/x86/percpu.h"
@@ -34,23 +35,24 @@ struct loopback {
     struct loopback_counts *counts; /* a  NULL: nothing was sent, or no memory */
 };
 
+/* Of a namespace. */
 struct loopback_part {
-    struct netdev *dev;
+    struct netdev *dev; /* I */
+    struct spinlock lock;
+    struct list_node late; /* lock  packets that a worker is to receive */
+    u32 nr_late;           /* lock */
+    struct work work;
 };
 static u32 loopback_offset;
 
-/* Packets that a worker is to receive, of all namespaces. */
-struct loopback_late {
-    struct spinlock lock;
-    struct list_node packets; /* lock */
-    u32 nr;                   /* lock */
-    struct work work;
-};
-static DEFINE_PER_CPU(struct loopback_late, loopback_late);
+static struct loopback_part *loopback_part_of(struct net_ns *ns)
+{
+    return net_part(ns, loopback_offset);
+}
 
 struct netdev *loopback_of(struct net_ns *ns)
 {
-    return ((struct loopback_part *)net_part(ns, loopback_offset))->dev;
+    return loopback_part_of(ns)->dev;
 }
 
 /* NULL: it cannot be counted. */
@@ -97,34 +99,20 @@ static void loopback_stats(struct netdev *dev, struct netdev_stats *out)
     out->tx_bytes = out->rx_bytes;
 }
 
-static void loopback_work(struct work *w);
-
-static struct loopback_late *loopback_late_here(void)
-{
-    struct loopback_late *late = this_cpu_ptr(loopback_late);
-
-    if (unlikely(!late->work.run)) {
-        spinlock_init(&late->lock, RANK_NET, 3, "lo's late packets");
-        list_init(&late->packets);
-        work_init(&late->work, loopback_work);
-    }
-    return late;
-}
-
 /* A worker will receive p. */
 static int loopback_put_off(struct packet *p)
 {
-    struct loopback_late *late = loopback_late_here();
+    struct loopback_part *part = loopback_part_of(p->dev->ns);
     bool fits = refcount_get_unless_zero(&p->dev->ns->ref);
 
     if (fits) {
-        spin_lock(&late->lock);
-        fits = late->nr < NETDEV_BACKLOG;
+        spin_lock(&part->lock);
+        fits = part->nr_late < NETDEV_BACKLOG;
         if (fits) {
-            list_add_tail(&late->packets, &p->node);
-            late->nr++;
+            list_add_tail(&part->late, &p->node);
+            part->nr_late++;
         }
-        spin_unlock(&late->lock);
+        spin_unlock(&part->lock);
         if (!fits)
             net_ns_put(p->dev->ns); /* not the last: the sender has one */
     }
@@ -133,7 +121,7 @@ static int loopback_put_off(struct packet *p)
         packet_free(p);
         return -ENOBUFS;
     }
-    net_worker_queue(&late->work);
+    net_worker_queue(&part->work);
     return 0;
 }
 
@@ -196,39 +184,44 @@ int loopback_send(struct netdev *lo, struct packet *p)
     return 0;
 }
 
-static struct packet *loopback_take(struct loopback_late *late)
+static struct packet *loopback_take(struct loopback_part *part)
 {
     struct packet *p;
 
-    spin_lock(&late->lock);
-    p = list_first(&late->packets, struct packet, node);
+    spin_lock(&part->lock);
+    p = list_first(&part->late, struct packet, node);
     if (p) {
         list_del(&p->node);
-        late->nr--;
+        part->nr_late--;
     }
-    spin_unlock(&late->lock);
+    spin_unlock(&part->lock);
     return p;
 }
 
+/* The part is there until this returns: teardown waits for it. */
 static void loopback_work(struct work *w)
 {
-    struct loopback_late *late = container_of(w, struct loopback_late, work);
+    struct loopback_part *part = container_of(w, struct loopback_part, work);
     struct packet *p;
-    unsigned n = 0;
 
-    while ((p = loopback_take(late))) {
-        struct net_ns *ns = p->dev->ns;
+    for (unsigned n = 0; n < NETDEV_BUDGET; n++) {
+        struct net_ns *ns;
 
+        p = loopback_take(part);
+        if (!p)
+            return;
+        ns = p->dev->ns;
         loopback_receive(p);
         net_ns_put(ns);
-        if (++n % NETDEV_BUDGET == 0)
-            cond_yield();
     }
+    net_worker_queue(w);
+    cond_yield();
 }
 
-static int loopback_setup(struct net_ns *ns, void *part)
+static int loopback_setup(struct net_ns *ns, void *at)
 {
     struct loopback *lo = kzalloc(sizeof(*lo));
+    struct loopback_part *part = at;
     struct netdev *dev;
     int err;
 
@@ -245,11 +238,20 @@ static int loopback_setup(struct net_ns *ns, void *part)
     dev->min_mtu = NETDEV_MTU_LEAST;
     err = net_device_add(ns, dev, "lo");
     if (!err) {
-        ((struct loopback_part *)part)->dev = dev;
+        part->dev = dev;
+        spinlock_init(&part->lock, RANK_NET, 3, "lo's late packets");
+        list_init(&part->late);
+        work_init(&part->work, loopback_work);
         if (!net_ns_init) /* the first one's */
             err = net_device_up(dev);
     }
     netdev_put(dev); /* the namespace's list has one */
     return err;
 }
-NET_PART("20", loopback) = {sizeof(struct loopback_part), &loopback_offset, loopback_setup, NULL};
+/* Nothing waits: each packet has a reference. */
+static void loopback_teardown(struct net_ns *ns, void *part)
+{
+    net_worker_flush(&((struct loopback_part *)part)->work);
+}
+NET_PART("20", loopback) = {sizeof(struct loopback_part), &loopback_offset, loopback_setup,
+                            loopback_teardown};

@@ -5,11 +5,11 @@
 #include "lib/checksum.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "lib/wire.h"
 #include "net/core/device.h"
 #include "net/ip/ipv4.h"
+#include "net/ip/ipv6.h"
 #include "net/raw/raw.h"
-
-#define ICMP6_ECHO_REPLY 129
 
 static const struct inet_proto ping_proto4, ping_proto6;
 
@@ -93,7 +93,7 @@ void ping_receive(struct packet *p, const struct ip_info *h)
     at = packet_need(p, ICMP_ECHO_BYTES);
     if (!at || at[0] != (v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY) || at[1])
         return;
-    to.port = (u16)(at[4] << 8 | at[5]);
+    to.port = wire_u16(at + 4);
     if (!to.port || !ping_sum_ok(p, h))
         return;
     s = port_find(t, &to, &from, h->device);
@@ -102,6 +102,22 @@ void ping_receive(struct packet *p, const struct ip_info *h)
     if (raw_from_ok(raw_of(&s->sock), &h->from))
         raw_queue(raw_of(&s->sock), packet_clone(p), h);
     socket_put(&s->sock);
+}
+
+bool ping_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n)
+{
+    bool v4 = ip_is_v4(&h->to);
+    struct port_table *t = v4 ? ping_ports4(ns) : ping_ports6(ns);
+    struct ip_end us = {.addr = h->from}, them = {.addr = h->to};
+    struct inet_sock *s;
+
+    if (!READ_ONCE(t->bits) || n < ICMP_ECHO_BYTES || at[0] != (v4 ? ICMP_ECHO : ICMP6_ECHO))
+        return false;
+    us.port = wire_u16(at + 4);
+    s = us.port ? port_find(t, &us, &them, h->device) : NULL;
+    if (s)
+        socket_put(&s->sock);
+    return s;
 }
 
 static const struct socket_ops ping_ops = {

@@ -299,7 +299,26 @@ static void raw_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, 
     }
 }
 
-IP_WATCHER(raw) = {raw_receive, raw_error};
+/* A socket of its protocol, which may send anything, or a question of a ping socket's. */
+static bool raw_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n)
+{
+    struct ip_info back = *h;
+    struct raw_sock *found[RAW_MOST];
+    u32 nr;
+
+    if (raw_is_icmp(h) && ping_sent(ns, h, at, n))
+        return true;
+    if (!READ_ONCE(raw_ns_of(ns)->nr))
+        return false;
+    back.from = h->to;
+    back.to = h->from;
+    nr = raw_find(raw_ns_of(ns), &back, found);
+    for (u32 i = 0; i < nr; i++)
+        socket_put(&found[i]->inet.sock);
+    return nr;
+}
+
+IP_WATCHER(raw) = {raw_receive, raw_error, raw_sent};
 
 int raw_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m, unsigned flags,
                  bool *last)

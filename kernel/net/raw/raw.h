@@ -82,3 +82,5 @@ ssize_t raw_send(struct socket *s, struct socket_message *m, unsigned flags,
 
 /* ping.c: an answer of ICMP for whoever asked. Borrows p. */
 void ping_receive(struct packet *p, const struct ip_info *h);
+/* Whether a question like that, of which the first n bytes are at `at`, may be of a ping socket. */
+bool ping_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n);

@@ -9,6 +9,7 @@
  */
 #include "dev/netdev.h"
 #include "lib/log.h"
+#include "lib/wire.h"
 #include "net/tcp/wire.h"
 
 COUNTER(net_tcp_bad);
@@ -228,26 +229,52 @@ static void tcp_receive(struct packet *p, const struct ip_info *h)
     tcp_dispatch(p, h, &seg);
 }
 
-/* ICMP says something of a segment that was sent: believed as far as it names one in flight. */
-static void tcp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
-                      const struct ip_error *error)
+/* The connection that a segment may be of, which is held, or NULL; at: the segment's first bytes.
+ */
+static struct tcp_wire *tcp_sender(struct net_ns *ns, const struct ip_info *h, const u8 *at)
 {
     struct tcp_key key = {.local = h->from,
                           .peer = h->to,
                           .ns = ns,
                           .device = ip_needs_scope(&h->to) ? h->device : 0,
-                          .local_port = (u16)(at[0] << 8 | at[1]),
-                          .peer_port = (u16)(at[2] << 8 | at[3])};
-    u32 seq = (u32)at[4] << 24 | (u32)at[5] << 16 | (u32)at[6] << 8 | at[7];
+                          .local_port = wire_u16(at),
+                          .peer_port = wire_u16(at + 2)};
     struct tcp_entry *e;
     struct tcp_wire *w = NULL;
-    struct tcp_after a;
 
     rcu_read_lock();
     e = tcp_table_find(&key);
     if (e && e->kind == TCP_ENTRY_CONN)
         w = tcp_entry_hold(e);
     rcu_read_unlock();
+    return w;
+}
+
+/* Of what is in flight. */
+static bool tcp_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n)
+{
+    struct tcp_wire *w = tcp_sender(ns, h, at);
+    struct socket *s;
+    bool sent;
+
+    if (!w)
+        return false;
+    s = &w->sock->inet.sock;
+    spin_lock(&s->lock);
+    sent = w->open && tcp_conn_in_flight(&w->conn, wire_u32(at + 4));
+    spin_unlock(&s->lock);
+    socket_put(s);
+    return sent;
+}
+
+/* ICMP says something of a segment that was sent: believed as far as it names one in flight. */
+static void tcp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
+                      const struct ip_error *error)
+{
+    struct tcp_wire *w = tcp_sender(ns, h, at);
+    u32 seq = wire_u32(at + 4);
+    struct tcp_after a;
+
     if (!w)
         return;
     tcp_after_init(&a);
@@ -261,4 +288,4 @@ static void tcp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, 
     socket_put(&w->sock->inet.sock);
 }
 
-IP_PROTOCOL(tcp) = {IPPROTO_TCP, tcp_receive, tcp_error};
+IP_PROTOCOL(tcp) = {IPPROTO_TCP, tcp_receive, tcp_error, tcp_sent};

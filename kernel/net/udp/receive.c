@@ -153,26 +153,43 @@ static void udp_receive(struct packet *p, const struct ip_info *h)
         packet_free(p);
 }
 
-/* at: the header of a datagram that came back, which need not be one that was sent. */
+/* Who may have sent a datagram that came back, or NULL; at: its header, which need not be one that
+ * was sent. */
+static struct inet_sock *udp_sender(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
+                                    struct ip_end *them)
+{
+    struct ip_end us = {.addr = h->from};
+
+    if (n < UDP_HEADER)
+        return NULL;
+    us.port = wire_u16(at);
+    *them = (struct ip_end){.addr = h->to, .port = wire_u16(at + 2)};
+    if (ip_needs_scope(&h->from))
+        us.scope = h->device;
+    return us.port ? port_find(&udp_ns_of(ns)->ports, &us, them, h->device) : NULL;
+}
+
+static bool udp_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n)
+{
+    struct ip_end them;
+    struct inet_sock *s = udp_sender(ns, h, at, n, &them);
+
+    if (s)
+        socket_put(&s->sock);
+    return s;
+}
+
 static void udp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n,
                       const struct ip_error *e)
 {
-    struct ip_end us = {.addr = h->from}, them = {.addr = h->to};
-    struct inet_sock *s;
+    struct ip_end them;
+    struct inet_sock *s = udp_sender(ns, h, at, n, &them);
 
-    if (n < UDP_HEADER)
-        return;
-    us.port = wire_u16(at);
-    them.port = wire_u16(at + 2);
-    if (ip_needs_scope(&h->from))
-        us.scope = h->device;
-    if (!us.port)
-        return;
-    s = port_find(&udp_ns_of(ns)->ports, &us, &them, h->device);
     if (!s)
         return;
     inet_error(s, e, &them, at + UDP_HEADER, n - UDP_HEADER);
     socket_put(&s->sock);
 }
 
-IP_PROTOCOL(udp) = {.protocol = IPPROTO_UDP, .receive = udp_receive, .error = udp_error};
+IP_PROTOCOL(udp) = {
+    .protocol = IPPROTO_UDP, .receive = udp_receive, .error = udp_error, .sent = udp_sent};
