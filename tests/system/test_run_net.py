@@ -138,6 +138,7 @@ class FakeApi(http.server.ThreadingHTTPServer):
     """/events and /containers/json of an engine whose containers are what the test says."""
 
     daemon_threads = True
+    handle_error = lambda *args: None  # a follower that gives a list up
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -230,6 +231,7 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
             f.api.publish(port(one))
             f.api.publish(port(one), port(two))
             f.expect(("tcp", "127.0.0.1", two, two))
+            until(lambda: f.said, "it is said", 30)
             expect(len(f.said), 1, str(f.said))
             expect_in(f"port {one}/tcp", f.said[0])
         f.api.publish(port(one))
