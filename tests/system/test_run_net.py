@@ -21,6 +21,7 @@ from test_console import Console
 from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
+import ports as ports_tool
 from net import Cards
 from ports import Ports, wanted_of
 from qmp import Qmp
@@ -240,7 +241,7 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
 
 def test_a_list_without_an_end_or_a_bottom_is_none():
     """What containers say is theirs: it costs so much and no more, and the follower lives."""
-    one = free_port()
+    one, ports_tool.PAUSE_MAX_S = free_port(), ports_tool.PAUSE_S
     with Follower() as f:
         f.api.publish(port(one))
         f.expect(("tcp", "127.0.0.1", one, one))
