@@ -115,6 +115,17 @@ grep -c "^net" /tmp/values
     expect_in("net.ipv4.tcp_rmem = 4096\t212992\t6291456", out)
 
 
+def test_a_container_has_sysctls_of_its_own():
+    ttl = "box cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/net/ipv4/tcp_keepalive_time"
+    with tempfile.TemporaryDirectory(prefix="bothy-tools-") as folder:
+        image = put(folder, "box.tar", docker_archive("box:latest", [busybox_layer()]))
+        p = run("--image", image, "--timeout", "300", *commands(
+            f"run --rm --sysctl net.ipv4.ip_default_ttl=70 --sysctl net.ipv4.tcp_keepalive_time=99 {ttl}",
+            f"run --rm {ttl}"))
+    expect(p.returncode, 0, p.stdout + p.stderr)
+    expect_in("70\n99\n64\n7200\n", p.stdout.replace("\r", ""))
+
+
 def test_iproute2_configures_addresses_routes_rules_and_neighbours():
     out = outcome("""
 ip link add d0 type dummy && ip link set d0 up || exit 1
