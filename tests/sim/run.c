@@ -45,6 +45,7 @@ static void run_wire(struct sim *s, struct sim_wire *w)
 static void run_config(struct sim *s, struct sim_end *e)
 {
     e->config = tcp_config_default;
+    e->config.orphan_life = 24 * 3600 * 1000 * SIM_MS; /* every byte is to arrive, however slowly */
     e->config.syn_retries = e->config.retries = e->config.orphan_retries = 60;
     e->config.rto_most = 20 * SIM_SECOND; /* else a bad wire takes days */
     e->config.scale = sim_chance(s, 800);
