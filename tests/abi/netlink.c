@@ -587,3 +587,23 @@ TEST(netlink_rules_may_be_the_same)
     } while (!n);
     EXPECT(n == ENOENT && del == 2);
 }
+
+TEST(netlink_first_list_of_addresses_is_whole)
+{
+    int s = namespace_open(), done = 0;
+    struct message m, got;
+    struct nlmsghdr *h;
+
+    EXPECT(!link_flags(s, "lo", IFF_UP, IFF_UP));
+    message_begin(&m, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+    netlink_send(s, &m);
+    while (!done) {
+        ssize_t n = recv(s, &got, sizeof(got), 0);
+
+        EXPECT(n > 0);
+        for (h = &got.h; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+            EXPECT(!(h->nlmsg_flags & NLM_F_DUMP_INTR));
+            done |= h->nlmsg_type == NLMSG_DONE;
+        }
+    }
+}

@@ -184,6 +184,7 @@ static bool addr_dump_step(struct nl_dump *d, struct nl_builder *b)
 static int addr_dump(struct nl_request *r)
 {
     struct addr_dump s = {0};
+    struct ip_addr_view first = {0};
     struct ifaddr m;
     int err = rtnl_body(r, &m, sizeof(m));
 
@@ -195,6 +196,8 @@ static int addr_dump(struct nl_request *r)
             return -ENODEV;
         s.device = m.index;
     }
+    (void)ip_address_next(r->ns,
+                          &first); /* lo's are made with the first look: no change of these */
     return nl_dump_begin(r, NL_ADDRESSES, addr_dump_step, &s, sizeof(s), s.device);
 }
 RTNL_HANDLER(getaddr) = {RTM_GETADDR, NULL, addr_dump};
