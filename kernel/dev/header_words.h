@@ -32,10 +32,10 @@
 #define TCP_WINDOW 14
 #define TCP_SUM 16
 #define TCP_URGENT 18
-#define TCP_FLAG_FIN 0x01
-#define TCP_FLAG_PSH 0x08
-#define TCP_FLAG_ACK 0x10
-#define TCP_FLAG_CWR 0x80
+#define TCP_BIT_FIN 0x01
+#define TCP_BIT_PSH 0x08
+#define TCP_BIT_ACK 0x10
+#define TCP_BIT_CWR 0x80
 
 #define UDP_HEADER 8
 #define UDP_LENGTH 4

@@ -55,7 +55,7 @@ static bool join_transport(const u8 *tcp, u32 n, u32 len, u32 *header)
 {
     *header = (tcp[TCP_OFFSET] >> 4) * 4U;
     return *header >= TCP_HEADER && *header <= n && *header < len && !(tcp[TCP_OFFSET] & 15) &&
-           (tcp[TCP_FLAGS] & (u8)~TCP_FLAG_PSH) == TCP_FLAG_ACK && !wire_u16(tcp + TCP_URGENT);
+           (tcp[TCP_FLAGS] & (u8)~TCP_BIT_PSH) == TCP_BIT_ACK && !wire_u16(tcp + TCP_URGENT);
 }
 
 void join_look(const u8 *head, u32 n, u32 len, u16 network, u16 type, struct join_view *out)
@@ -94,7 +94,7 @@ bool join_same_flow(const u8 *a, const struct join_view *va, const u8 *b,
 void join_begin(struct join *j, const u8 *head, const struct join_view *v)
 {
     *j = (struct join){.first = *v, .payload = v->payload, .segments = 1};
-    j->ends = head[v->transport + TCP_FLAGS] & TCP_FLAG_PSH;
+    j->ends = head[v->transport + TCP_FLAGS] & TCP_BIT_PSH;
 }
 
 /* Whether the words that segments of one packet share are the same. */
@@ -130,7 +130,7 @@ bool join_continues(const struct join *j, const u8 *head, const u8 *b, const str
 
 void join_add(struct join *j, u8 *head, const u8 *b, const struct join_view *vb)
 {
-    u8 psh = b[vb->transport + TCP_FLAGS] & TCP_FLAG_PSH;
+    u8 psh = b[vb->transport + TCP_FLAGS] & TCP_BIT_PSH;
 
     head[j->first.transport + TCP_FLAGS] |= psh;
     j->payload += vb->payload;

@@ -98,9 +98,9 @@ static void segment_tcp(const struct segment_plan *s, u8 *head, u32 i)
 
     wire_put_u32(tcp + TCP_SEQUENCE, wire_u32(tcp + TCP_SEQUENCE) + i * s->size);
     if (i)
-        tcp[TCP_FLAGS] &= (u8)~TCP_FLAG_CWR;
+        tcp[TCP_FLAGS] &= (u8)~TCP_BIT_CWR;
     if (i + 1 < s->count)
-        tcp[TCP_FLAGS] &= (u8) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
+        tcp[TCP_FLAGS] &= (u8) ~(TCP_BIT_FIN | TCP_BIT_PSH);
 }
 
 void segment_headers(const struct segment_plan *s, const u8 *head, u32 i, u8 *out)

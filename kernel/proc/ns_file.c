@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/ns.h"
+#include "net/core/up.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset_priv.h"
@@ -477,10 +478,19 @@ static int ns_setns_pidfd(struct pid *pid, u64 nstype)
     return err;
 }
 
+/* What f shows, if it is a namespace's file. */
+static struct ns_file *ns_of_file(struct file *f)
+{
+    struct file *shown = procfs_ns_file(f); /* opened through /proc: what is behind it */
+
+    if (shown)
+        f = shown;
+    return f->ops == &ns_file_ops ? f->priv : NULL;
+}
+
 int ns_setns(struct file *f, u64 nstype)
 {
     struct pid *pid = pidfd_pid(f);
-    struct file *shown = procfs_ns_file(f); /* opened through /proc: what is behind it */
     struct ns_entry e;
     struct ns_file *nf;
     int err;
@@ -490,13 +500,47 @@ int ns_setns(struct file *f, u64 nstype)
         pid_put(pid);
         return err;
     }
-    if (shown)
-        f = shown;
-    if (f->ops != &ns_file_ops)
-        return -EINVAL;
-    nf = f->priv;
-    if (nstype && nstype != nf->kind->flag)
+    nf = ns_of_file(f);
+    if (!nf || (nstype && nstype != nf->kind->flag))
         return -EINVAL;
     err = ns_entry_begin(&e);
     return ns_entry_end(&e, err ? err : ns_entry_add(&e, nf->kind, nf->ns));
+}
+
+struct net_ns *up_net_ns_of_fd(s32 fd)
+{
+    struct file *f = fd_file(fd);
+    struct net_ns *ns = ERR_PTR(-EBADF);
+    struct ns_file *nf;
+
+    if (!f)
+        return ns;
+    nf = ns_of_file(f);
+    ns = nf && nf->kind->flag == CLONE_NEWNET ? nf->ns : ERR_PTR(-EINVAL);
+    if (!IS_ERR(ns))
+        net_ns_get(ns);
+    file_put(f);
+    return ns;
+}
+
+struct net_ns *up_net_ns_of_pid(u32 nr)
+{
+    struct pid *pid = pid_find(current_pid_ns(), nr);
+    struct process *p = pid ? process_of_pid(pid) : NULL;
+    struct task *t = p ? process_task(p) : NULL;
+    struct nsset *set = t ? task_nsset(t) : NULL;
+    struct net_ns *ns = ERR_PTR(-ESRCH);
+
+    if (set) {
+        ns = set->net;
+        net_ns_get(ns);
+        nsset_put(set);
+    }
+    if (t)
+        task_put(t);
+    if (p)
+        process_put(p);
+    if (pid)
+        pid_put(pid);
+    return ns;
 }

@@ -4,7 +4,10 @@
  */
 #include "abi.h"
 #include "netlink.h"
+#include <fcntl.h>
 #include <ifaddrs.h>
+#include <linux/genetlink.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 
 #ifndef NETLINK_GET_STRICT_CHK
@@ -375,6 +378,138 @@ TEST(netlink_nonsense_is_refused_and_harmless)
     EXPECT_ERR(sendto(s, &m, 32, 0, (void *)&a, sizeof(a)), ECONNREFUSED);
     a.nl_family = AF_INET;
     EXPECT_ERR(sendto(s, &m, 32, 0, (void *)&a, sizeof(a)), EINVAL);
+}
+
+/* A file of the calling thread's net namespace. */
+static int namespace_file(void)
+{
+    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+    EXPECT(fd >= 0);
+    return fd;
+}
+
+static int link_to(int s, const char *name, int type, int where, const char *new_name)
+{
+    struct message m;
+    struct ifinfomsg *i = message_body(&m);
+
+    message_begin(&m, RTM_NEWLINK, 0, sizeof(*i));
+    i->ifi_index = (int)if_nametoindex(name);
+    message_put(&m, type, &where, 4);
+    if (new_name)
+        message_put(&m, IFLA_IFNAME, new_name, strlen(new_name) + 1);
+    return netlink_ask(s, &m);
+}
+
+TEST(netlink_device_goes_to_another_namespace_as_it_is)
+{
+    static const unsigned char addr[6] = {2, 1, 2, 3, 4, 5};
+    int there, here, s, t, q;
+    struct ifreq r = {.ifr_name = "d1"};
+    struct message m;
+    struct ifinfomsg *i = message_body(&m);
+    uint32_t mtu = 1400;
+
+    t = namespace_open();
+    there = namespace_file();
+    q = socket(AF_INET, SOCK_DGRAM, 0);
+    s = namespace_open();
+    here = namespace_file();
+    EXPECT(!link_add(s, "d0", "dummy", true));
+    message_begin(&m, RTM_NEWLINK, 0, sizeof(*i));
+    i->ifi_index = (int)if_nametoindex("d0");
+    message_put(&m, IFLA_MTU, &mtu, 4);
+    message_put(&m, IFLA_ADDRESS, addr, 6);
+    EXPECT(!netlink_ask(s, &m));
+    EXPECT(link_to(s, "lo", IFLA_NET_NS_FD, there, NULL) != 0);
+    EXPECT(link_to(s, "d0", IFLA_NET_NS_FD, s, NULL) == EINVAL);
+    EXPECT(link_to(s, "d0", IFLA_NET_NS_FD, 999, NULL) == EBADF);
+    EXPECT(link_to(s, "d0", IFLA_NET_NS_PID, 0x7ffffff0, NULL) == ESRCH);
+    EXPECT(!link_to(s, "d0", IFLA_NET_NS_FD, here, NULL) && if_nametoindex("d0"));
+    EXPECT(!link_add(t, "d0", "dummy", false));
+    EXPECT(link_to(s, "d0", IFLA_NET_NS_FD, there, NULL) == EEXIST && if_nametoindex("d0"));
+    EXPECT(!link_to(s, "d0", IFLA_NET_NS_FD, there, "d1") && !if_nametoindex("d0"));
+    EXPECT(!ioctl(q, SIOCGIFMTU, &r) && r.ifr_mtu == 1400); /* q is of the other one */
+    EXPECT(!ioctl(q, SIOCGIFHWADDR, &r) && !memcmp(r.ifr_hwaddr.sa_data, addr, 6));
+    EXPECT(!ioctl(q, SIOCGIFFLAGS, &r) && !(r.ifr_flags & IFF_UP));
+}
+
+TEST(netlink_device_is_made_in_the_namespace_of_a_process)
+{
+    int t = namespace_open(), s, none[2];
+    struct message m;
+    struct rtattr *info;
+    pid_t pid;
+
+    EXPECT(t >= 0 && !pipe(none));
+    pid = fork();
+    if (!pid) {
+        close(none[1]);
+        read(none[0], &m, 1);
+        _exit(0);
+    }
+    s = namespace_open();
+    message_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+    message_put(&m, IFLA_IFNAME, "d0", 3);
+    message_put(&m, IFLA_NET_NS_PID, &pid, 4);
+    info = message_put(&m, IFLA_LINKINFO, NULL, 0);
+    message_put(&m, IFLA_INFO_KIND, "dummy", 5);
+    message_nest_end(&m, info);
+    EXPECT(!netlink_ask(s, &m) && !if_nametoindex("d0"));
+    EXPECT(link_delete(t, "d0") == 0);
+    close(none[1]);
+}
+
+TEST(netlink_device_goes_only_where_its_owner_administrates)
+{
+    int s, outer;
+
+    EXPECT(!unshare(CLONE_NEWNET));
+    outer = namespace_file();
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET))
+        return; /* not for everyone */
+    s = netlink_open(NETLINK_ROUTE);
+    EXPECT(!link_add(s, "d0", "dummy", false));
+    EXPECT(link_to(s, "d0", IFLA_NET_NS_FD, outer, NULL) == EPERM && if_nametoindex("d0"));
+}
+
+TEST(netlink_generic_has_its_controller_and_refuses_other_names)
+{
+    int s = netlink_open(NETLINK_GENERIC), dumped = 0, done = 0;
+    struct message m, got;
+    struct genlmsghdr *g = message_body(&m);
+    struct nlmsghdr *h;
+    ssize_t n;
+
+    message_begin(&m, GENL_ID_CTRL, 0, sizeof(*g));
+    g->cmd = CTRL_CMD_GETFAMILY;
+    g->version = 1;
+    message_put(&m, CTRL_ATTR_FAMILY_NAME, "nlctrl", 7);
+    netlink_send(s, &m);
+    EXPECT(recv(s, &got, sizeof(got), 0) > 0 && got.h.nlmsg_type == GENL_ID_CTRL);
+    EXPECT(*(uint16_t *)RTA_DATA(attr_find(&got.h, 4, CTRL_ATTR_FAMILY_ID)) == GENL_ID_CTRL);
+    message_begin(&m, GENL_ID_CTRL, 0, sizeof(*g));
+    g->cmd = CTRL_CMD_GETFAMILY;
+    message_put(&m, CTRL_ATTR_FAMILY_NAME, "nonsense", 9);
+    EXPECT(netlink_ask(s, &m) == ENOENT);
+    message_begin(&m, GENL_ID_CTRL, 0, sizeof(*g));
+    g->cmd = CTRL_CMD_GETFAMILY;
+    EXPECT(netlink_ask(s, &m) == EINVAL);
+    message_begin(&m, 999, 0, sizeof(*g));
+    EXPECT(netlink_ask(s, &m) == ENOENT);
+    message_begin(&m, GENL_ID_CTRL, NLM_F_DUMP, sizeof(*g));
+    g->cmd = CTRL_CMD_GETFAMILY;
+    netlink_send(s, &m);
+    while (!done) {
+        n = recv(s, &got, sizeof(got), 0);
+        EXPECT(n > 0);
+        for (h = &got.h; NLMSG_OK(h, n) && !done; h = NLMSG_NEXT(h, n)) {
+            done = h->nlmsg_type == NLMSG_DONE;
+            dumped += !done && attr_is(h, 4, CTRL_ATTR_FAMILY_NAME, "nlctrl");
+        }
+    }
+    EXPECT(dumped == 1);
 }
 
 /* A list that finds no space says how much it wants, and writes not a byte more than there is. */

@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/core/tap.h"
 
 #define ETHERNET 14
 #define IPV4 20
@@ -203,6 +204,36 @@ SELFTEST(netdev_cuts_and_sums_for_a_device_that_cannot)
         at += n;
     }
     CHECK(right && at == 60000);
+    dull_end(d);
+}
+
+static struct {
+    u32 nr, len, network;
+} tapped;
+
+static void tapped_see(struct net_tap *t, const struct packet *p, bool sent)
+{
+    tapped.nr += sent;
+    tapped.len = p->len;
+    tapped.network = p->network - p->start;
+}
+
+/* What is cut is seen as it was sent. */
+SELFTEST(netdev_taps_see_a_packet_that_is_cut_once_and_whole)
+{
+    struct net_tap tap = {.ns = net_ns_init, .device = 0x7000, .packet = tapped_see};
+    struct dull *d = dull_make(100);
+
+    CHECK(d);
+    memset(&tapped, 0, sizeof(tapped));
+    d->dev.ns = net_ns_init; /* though it is not in its list */
+    d->dev.index = tap.device;
+    d->dev.taps = 1;
+    net_tap_add(&tap);
+    CHECK(netdev_transmit(&d->dev, packet_make(&d->dev, PACKET_GSO_TCP4, 20 * SEGMENT)) == 0);
+    net_tap_remove(&tap);
+    CHECK(d->nr_sent == 20 && tapped.nr == 1 && tapped.network == ETHERNET);
+    CHECK(tapped.len == ETHERNET + IPV4 + TCP + 20 * SEGMENT);
     dull_end(d);
 }
 

@@ -189,6 +189,33 @@ echo ended; ss -K -tnH dport = :80; ss -tnH dport = :80; echo done
     expect(len([line for line in ended.splitlines() if line.startswith("ESTAB")]), 1, ended)
 
 
+def test_iproute2_lists_what_there_is_none_of():
+    out = outcome("""
+for what in "addrlabel" "nexthop" "netns list-id" "token" "vrf"; do ip $what || echo "failed: $what"; done
+tc qdisc || echo failed: tc
+genl ctrl list
+ip mptcp endpoint 2>&1; ip link property add dev lo altname other 2>&1; timeout 5 ip monitor all-nsid 2>&1 | grep -c ' '
+""", ("iproute2",), ("bin/ip", "sbin/tc", "usr/sbin/genl"))
+    expect("failed" in out, False, out)
+    expect_in("Name: nlctrl", out)
+    expect_in("RTNETLINK answers: No such file or directory", out)
+    expect_in("RTNETLINK answers: Operation not supported", out)
+
+
+def test_iproute2_monitors_all():
+    out = outcome("""
+/bin/ip monitor all > /tmp/heard 2>&1 & m=$!
+until awk -v m=$m '$3 == m && $4 != "00000000" {found = 1} END {exit !found}' /proc/net/netlink; do usleep 10000; done
+ip link add d0 type dummy; ip link set d0 up; ip addr add 10.1.0.1/24 dev d0; ip route add 10.9.0.0/16 via 10.1.0.2
+ip rule add from 10.1.0.0/24 table 5; ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev d0; ip link del d0
+until grep -q "LINK.Deleted" /tmp/heard; do usleep 10000; done
+kill $m; cat /tmp/heard
+""", ("iproute2",), ("bin/ip",))
+    for line in ("[LINK]", "[ADDR]", "[ROUTE]10.9.0.0/16 via 10.1.0.2 dev d0", "[RULE]32765:\tfrom 10.1.0.0/24 lookup 5",
+                 "[NEIGH]10.1.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT"):
+        expect_in(line, out)
+
+
 def test_iproute2_makes_vlans_and_tcpdump_sees_their_tags():
     out = outcome("""
 ip link add d0 type dummy; ip link add link d0 name d0.5 type vlan id 5 || exit 1

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """netd on Linux, in a network namespace with veths for cards: leases of dnsmasq and of a server of this file's, right and
 wrong; static addresses; links that come and go."""
+import hashlib
 import os
 import signal
 import socket
@@ -468,6 +469,50 @@ def test_flags_that_flip_leave_no_address_behind():
         for i in range(8):
             advertise(n, prefix=f"fd00:{i:x}::", times=(0, 0), flags=0x40)
         n.await_(lambda: n.box.ip("addr", "show", "eth0").count("valid_lft forever") == 1, "all but the link-local one will end")
+
+
+def stable(prefix, count, secret="secret", device="eth0"):
+    """The address that netd makes of a secret (RFC 7217)."""
+    network = socket.inet_pton(socket.AF_INET6, prefix)[:8]
+    data = hashlib.sha256(network + device.encode() + b"\0" + bytes([count]) + secret.encode()).digest()
+    return socket.inet_ntop(socket.AF_INET6, network + bytes([data[0] & 0xfd]) + data[1:8])
+
+
+def test_an_address_that_another_host_has_is_followed_by_the_next_of_its_prefix_alone():
+    with Net() as n:
+        for count in range(2):
+            n.lan.ip("addr", "add", stable("fd00:9::", count) + "/64", "dev", "lan0", "nodad")
+        n.netd("eth0 ra stable=secret")
+        six_ready(n)
+
+        def settled():
+            for prefix in ("fd00:9::", "fd00:8::"):
+                advertise(n, prefix=prefix)
+            return {stable("fd00:9::", 2) + "/64", stable("fd00:8::", 0) + "/64"} == set(n.addresses("eth0", "scope", "global")) and \
+                "tentative" not in n.box.ip("addr", "show", "eth0")
+        n.await_(settled, "the third of the one, the first of the other")
+
+
+def test_who_has_all_addresses_ends_the_search_for_one():
+    """One that answers for whatever is asked costs three tries of a prefix, not one for each advertisement."""
+    with Net() as n:
+        for count in range(3):
+            n.lan.ip("addr", "add", stable("fd00:9::", count) + "/64", "dev", "lan0", "nodad")
+        n.netd("eth0 ra stable=secret")
+        six_ready(n)
+
+        def tried():
+            advertise(n)
+            return n.text("log").count("another host has fd00:9::") == 3
+        n.await_(tried, "all three are tried")
+
+        def other():
+            advertise(n)
+            advertise(n, prefix="fd00:8::")
+            return stable("fd00:8::", 0) + "/64" in n.addresses("eth0", "scope", "global")
+        n.await_(other, "another prefix is heard")
+        expect(n.text("log").count("another host has fd00:9::"), 3)
+        expect([a for a in n.addresses("eth0", "scope", "global") if a.startswith("fd00:9:")], [])
 
 
 def test_a_router_takes_no_container_s_traffic_and_no_hop_limit_away():

@@ -69,6 +69,7 @@ int worker_registry(char **argv);
 /* registry_rights.c. Of descriptors above 2 those in `keep` stay. Ends the process when it cannot
  * be done. */
 void registry_forgo(const int *keep, size_t n);
+int registry_filter(void); /* its filter of system calls alone: 0 or -errno */
 /* registry_dial.c: connections to the proxy, also for processes without rights. */
 extern int registry_dialer; /* -1: there is none */
 void registry_dialer_start(void);

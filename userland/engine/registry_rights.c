@@ -69,8 +69,19 @@ static const uint16_t registry_calls[] = {
     SYS_futex,
     SYS_exit,
     SYS_exit_group,
+    SYS_readlinkat,
+    SYS_readlink,
 };
 #endif
+
+int registry_filter(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    return calls_allow(registry_calls, sizeof(registry_calls) / sizeof(registry_calls[0]));
+#else
+    return 0;
+#endif
+}
 
 static bool registry_is_among(const int *keep, size_t n, int fd)
 {
@@ -83,7 +94,6 @@ static bool registry_is_among(const int *keep, size_t n, int fd)
 void registry_forgo(const int *keep, size_t n)
 {
     pid_t parent = getppid();
-    int err = 0;
 
     for (int fd = 3; fd < DESCRIPTORS; fd++)
         if (fd != registry_dialer && !registry_is_among(keep, n, fd))
@@ -95,9 +105,6 @@ void registry_forgo(const int *keep, size_t n)
     /* another user's process lives on when its parent has ended, unless it says so again */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         _exit(1);
-#ifndef __SANITIZE_ADDRESS__
-    err = calls_allow(registry_calls, sizeof(registry_calls) / sizeof(registry_calls[0]));
-#endif
-    if (err)
+    if (registry_filter())
         _exit(1);
 }

@@ -144,8 +144,11 @@ void registry_begin(const char *dir, enum registry_rights rights)
     if (chdir(dir) < 0 || chroot(".") < 0)
         registry_fail(500, "cannot enter %s: %s", dir, str_error(errno));
     registry_reach_by_dialer();
-    if (rights == REGISTRY_READS)
-        child_limit(&ch, 1ull << CAP_DAC_READ_SEARCH, 0);
-    else
+    if (rights == REGISTRY_ASKS) {
         registry_forgo(NULL, 0);
+        return;
+    }
+    child_limit(&ch, 1ull << CAP_DAC_READ_SEARCH, 0);
+    if (registry_filter())
+        registry_fail(500, "cannot confine the worker");
 }

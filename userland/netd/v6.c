@@ -435,9 +435,9 @@ static void v6_taken(struct device *d, const struct address *a)
     struct ra_prefix *p = v6_prefix_of(d, a);
     char text[ADDRESS_TEXT];
 
-    net_log("%s: another host has %s", d->name, address_text(a, false, text));
-    if (!p)
+    if (!p) /* the link-local one, or one of which it has been said */
         return;
+    net_log("%s: another host has %s", d->name, address_text(a, false, text));
     kernel_address_del(d, a);
     p->taken = d->rule->stable[0] ? p->taken + 1 : RA_TAKEN_MAX;
     v6_prefix(d, p);
@@ -447,7 +447,9 @@ void v6_address(struct device *d, const struct address *a, uint32_t flags, bool 
 {
     bool link_local = a->bytes[0] == 0xfe && a->bytes[1] >> 6 == 2;
 
-    if (there && flags & IFA_F_DADFAILED) {
+    if (flags & IFA_F_DADFAILED) { /* Linux removes those that have an end */
+        if (link_local && there)
+            net_log("%s: another host has its link-local address", d->name);
         v6_taken(d, a);
         return;
     }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "lib/types.h"
+
 struct net_ns;
 struct pid;
 struct pid_ns;
@@ -13,3 +15,8 @@ struct pid *up_current_pid(void);
 struct pid_ns *up_current_pid_ns(void);
 /* kernel/proc: the current process's net namespace; borrowed. */
 struct net_ns *up_current_net_ns(void);
+/* kernel/proc: the net namespace that the current process's descriptor names, or that process
+ * `pid` lives in, as the current one numbers it: a reference. ERR_PTR: -EBADF, -EINVAL (it names
+ * none), -ESRCH. */
+struct net_ns *up_net_ns_of_fd(s32 fd);
+struct net_ns *up_net_ns_of_pid(u32 pid);

@@ -34,7 +34,9 @@ static void dummy_destroy(struct netdev *dev)
 const struct netdev_ops dummy_ops = {
     .transmit = dummy_transmit, .set_address = dummy_set_address, .destroy = dummy_destroy};
 
-int dummy_create(struct net_ns *ns, const char *name, const u8 *addr, u32 mtu)
+/* *out: a reference. */
+static int dummy_make(struct net_ns *ns, const char *name, const u8 *addr, u32 mtu,
+                      struct netdev **out)
 {
     struct dummy *d = FAILPOINT(dummy_create) ? NULL : kzalloc(sizeof(*d));
     struct netdev *dev;
@@ -58,6 +60,39 @@ int dummy_create(struct net_ns *ns, const char *name, const u8 *addr, u32 mtu)
         err = netdev_set_mtu(dev, mtu);
     if (!err)
         err = net_device_add(ns, dev, name);
-    netdev_put(dev); /* the namespace's list has one */
+    if (err)
+        netdev_put(dev);
+    else
+        *out = dev;
     return err;
+}
+
+int dummy_create(struct net_ns *ns, const char *name, const u8 *addr, u32 mtu)
+{
+    struct netdev *dev;
+    int err = dummy_make(ns, name, addr, mtu, &dev);
+
+    if (!err)
+        netdev_put(dev); /* the namespace's list has one */
+    return err;
+}
+
+int dummy_move(struct netdev *dev, struct net_ns *ns, const char *name, struct netdev **out)
+{
+    struct netdev *heir;
+    int err = dummy_make(ns, name, dev->addr, READ_ONCE(dev->mtu), &heir);
+
+    if (err)
+        return err;
+    WRITE_ONCE(heir->tx_queue_len, READ_ONCE(dev->tx_queue_len));
+    WRITE_ONCE(heir->group, READ_ONCE(dev->group));
+    err = net_device_delete(dev);
+    if (!err) {
+        *out = heir;
+        return 0;
+    }
+    if (net_device_delete(heir)) /* dev was removed meanwhile */
+        err = 0;                 /* and so was its heir */
+    netdev_put(heir);
+    return err ? err : -ENODEV;
 }

@@ -76,6 +76,8 @@ struct nl_protocol {
 
 /* Whoever opened the socket and whoever sends now have it in the namespace's user namespace. */
 bool nl_capable(const struct nl_request *r, int cap);
+/* The same over another namespace. */
+bool nl_capable_in(const struct nl_request *r, const struct net_ns *ns, int cap);
 
 /* An answer: nl_answer_begin makes a buffer of NL_PIECE bytes (-ENOMEM), nl_answer_end queues what
  * was built and frees it. 0 or -errno. */

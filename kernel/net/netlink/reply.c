@@ -14,10 +14,15 @@
 
 enum { NLMSGERR_ATTR_MSG = 1, NLMSGERR_ATTR_OFFS = 2 };
 
+bool nl_capable_in(const struct nl_request *r, const struct net_ns *ns, int cap)
+{
+    return cred_capable(current_cred(), ns->user_ns, cap) &&
+           cred_capable(r->s->cred, ns->user_ns, cap);
+}
+
 bool nl_capable(const struct nl_request *r, int cap)
 {
-    return cred_capable(current_cred(), r->ns->user_ns, cap) &&
-           cred_capable(r->s->cred, r->ns->user_ns, cap);
+    return nl_capable_in(r, r->ns, cap);
 }
 
 /* ---- whom a change is made for ---- */
@@ -260,7 +265,8 @@ int nl_dump_start(struct nl_request *r, const struct nl_dump_ops *ops, const voi
     d->generation = READ_ONCE(nl_ns_of(r->ns)->generation[ops->matter]);
     d->step = ops->step;
     d->end = ops->end;
-    memcpy(d->state, state, size);
+    if (size)
+        memcpy(d->state, state, size);
     spin_lock(&s->sock.lock);
     busy = s->dumping || s->dump;
     if (!busy)

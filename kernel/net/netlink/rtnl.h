@@ -48,7 +48,7 @@ enum {
     RTNLGRP_IPV6_IFADDR = 9,
     RTNLGRP_IPV6_ROUTE = 11,
     RTNLGRP_IPV6_RULE = 19,
-    RTNLGRP_LAST = 33,
+    RTNLGRP_LAST = 36,
 };
 
 struct rtnl_handler {
@@ -75,8 +75,11 @@ struct rtnl_kind {
     /* Makes one and adds it to ns. 0 or -errno. */
     int (*create)(struct net_ns *ns, const struct rtnl_link_request *q);
     int (*change)(struct netdev *dev, const struct rtnl_link_request *q); /* or NULL */
-    void (*fill)(const struct netdev *dev, struct nl_builder *b);         /* IFLA_INFO_DATA */
-    u32 (*link)(const struct netdev *dev); /* the device below, or NULL */
+    /* An heir in ns, under that name, takes dev's place there: *out, a reference. NULL: it cannot
+     * leave its namespace. */
+    int (*move)(struct netdev *dev, struct net_ns *ns, const char *name, struct netdev **out);
+    void (*fill)(const struct netdev *dev, struct nl_builder *b); /* IFLA_INFO_DATA */
+    u32 (*link)(const struct netdev *dev);                        /* the device below, or NULL */
 };
 #define RTNL_KIND(id) TABLE_ENTRY(struct rtnl_kind, rtnl_kinds, #id)
 

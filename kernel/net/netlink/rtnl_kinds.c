@@ -15,7 +15,8 @@ static int kind_dummy_create(struct net_ns *ns, const struct rtnl_link_request *
 {
     return dummy_create(ns, q->name, q->has_addr ? q->addr : NULL, q->mtu);
 }
-RTNL_KIND(dummy) = {.name = "dummy", .ops = &dummy_ops, .create = kind_dummy_create};
+RTNL_KIND(dummy) = {
+    .name = "dummy", .ops = &dummy_ops, .create = kind_dummy_create, .move = dummy_move};
 
 /* ---- VLANs ---- */
 

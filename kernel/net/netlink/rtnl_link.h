@@ -42,6 +42,8 @@ enum {
     IFLA_NUM_RX_QUEUES = 32,
     IFLA_CARRIER = 33,
     IFLA_CARRIER_CHANGES = 35,
+    IFLA_TARGET_NETNSID = 46,
+    IFLA_NEW_IFINDEX = 49,
     IFLA_MIN_MTU = 50,
     IFLA_MAX_MTU = 51,
     IFLA_PROP_LIST = 52,
@@ -57,3 +59,12 @@ const struct rtnl_kind *rtnl_kind_named(const char *name);
  */
 struct netdev *rtnl_link_find(struct nl_request *r, const struct ifinfo *i,
                               const struct nl_attr *name, int *err);
+/* rtnl_link_ns.c: the namespace that IFLA_NET_NS_PID or _FD names, in which the caller must have
+ * CAP_NET_ADMIN as well: a reference; NULL: neither is there, or it is the request's own. 0,
+ * -EPERM, -EBADF, -EINVAL, -ESRCH. */
+int rtnl_link_target(struct nl_request *r, const struct nl_attr *a,
+                     struct net_ns **out) __must_check;
+/* dev goes there, under that name (NULL: its own): *out is a reference to what it is there. 0,
+ * -EOPNOTSUPP, -EEXIST, -ENODEV (it went meanwhile), -ENFILE, -ENOMEM. May sleep. */
+int rtnl_link_move(struct nl_request *r, struct netdev *dev, struct net_ns *to, const char *name,
+                   struct netdev **out) __must_check;

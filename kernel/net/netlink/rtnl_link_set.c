@@ -17,8 +17,10 @@ static const struct nl_rule set_rules[IFLA_RULES] = {
     [IFLA_MASTER] = {NL_U32, 0, 0},
     [IFLA_TXQLEN] = {NL_U32, 0, 0},
     [IFLA_LINKINFO] = {NL_NEST, 0, 0},
-    [IFLA_NET_NS_PID] = {NL_REFUSED, 0, 0},
-    [IFLA_NET_NS_FD] = {NL_REFUSED, 0, 0},
+    [IFLA_NET_NS_PID] = {NL_U32, 0, 0},
+    [IFLA_NET_NS_FD] = {NL_U32, 0, 0},
+    [IFLA_TARGET_NETNSID] = {NL_REFUSED, 0, 0},
+    [IFLA_NEW_IFINDEX] = {NL_REFUSED, 0, 0},
     [IFLA_IFALIAS] = {NL_BYTES, 0, NET_ALIAS - 1},
     [IFLA_GROUP] = {NL_U32, 0, 0},
     [IFLA_CARRIER] = {NL_REFUSED, 0, 0},
@@ -111,6 +113,28 @@ static int link_set_do(struct nl_request *r, struct netdev *dev, struct link_set
     return err ? err : link_set_flags(dev, &q->i);
 }
 
+/* What the request says of a device, which may go to another namespace first. */
+static int link_change(struct nl_request *r, struct netdev *dev, struct link_set *q)
+{
+    bool renamed = q->i.index > 0 && q->name[0];
+    struct netdev *there;
+    struct net_ns *to;
+    int err;
+
+    if (renamed && (!net_device_name_ok(q->name) || strchr(q->name, '%')))
+        return -EINVAL;
+    err = rtnl_link_target(r, q->a, &to);
+    if (err || !to)
+        return err ? err : link_set_do(r, dev, q);
+    err = rtnl_link_move(r, dev, to, renamed ? q->name : NULL, &there);
+    if (!err) {
+        err = link_set_do(r, there, q);
+        netdev_put(there);
+    }
+    net_ns_put(to);
+    return err;
+}
+
 static int link_set(struct nl_request *r)
 {
     struct netdev *dev;
@@ -122,13 +146,13 @@ static int link_set(struct nl_request *r)
     dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
     if (!dev)
         return err;
-    err = link_set_do(r, dev, &q);
+    err = link_change(r, dev, &q);
     netdev_put(dev);
     return err;
 }
 RTNL_HANDLER(setlink) = {RTM_SETLINK, link_set, NULL};
 
-static int link_make(struct nl_request *r, struct link_set *q)
+static int link_make(struct nl_request *r, struct net_ns *ns, struct link_set *q)
 {
     const struct rtnl_kind *k = rtnl_kind_named(q->kind);
     char form[NETDEV_NAME];
@@ -149,7 +173,28 @@ static int link_make(struct nl_request *r, struct link_set *q)
     l.has_addr = nl_has(&q->a[IFLA_ADDRESS]);
     if (l.has_addr)
         memcpy(l.addr, q->a[IFLA_ADDRESS].data, NETDEV_ADDR);
-    return k->create(r->ns, &l);
+    return k->create(ns, &l);
+}
+
+/* One is made, in the namespace that is named, and brought up if that is asked for. */
+static int link_create(struct nl_request *r, struct link_set *q)
+{
+    struct netdev *dev;
+    struct net_ns *to;
+    int err = rtnl_link_target(r, q->a, &to);
+
+    if (!err)
+        err = link_make(r, to ? to : r->ns, q);
+    if (!err && (q->i.flags & q->i.change) && q->name[0] && !strchr(q->name, '%')) {
+        dev = net_device_by_name(to ? to : r->ns, q->name);
+        if (dev) { /* else another request was faster to remove it */
+            err = link_set_flags(dev, &q->i);
+            netdev_put(dev);
+        }
+    }
+    if (to)
+        net_ns_put(to);
+    return err;
 }
 
 /* An existing device is changed, unless it must not be there; one that is not there is made, if
@@ -164,26 +209,14 @@ static int link_new(struct nl_request *r)
         return err;
     if (q.i.index > 0 || q.name[0])
         dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
-    if (dev) {
-        if (r->h.flags & NLM_F_EXCL)
-            err = -EEXIST;
-        else if (r->h.flags & NLM_F_REPLACE)
-            err = -EOPNOTSUPP;
-        else
-            err = link_set_do(r, dev, &q);
-        netdev_put(dev);
-        return err;
-    }
-    if (!(r->h.flags & NLM_F_CREATE))
-        return -ENODEV;
-    err = link_make(r, &q);
-    if (err || !(q.i.flags & q.i.change) || !q.name[0] || strchr(q.name, '%'))
-        return err;
-    q.i.index = 0;
-    dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
     if (!dev)
-        return 0; /* another request was faster to remove it */
-    err = link_set_flags(dev, &q.i);
+        return r->h.flags & NLM_F_CREATE ? link_create(r, &q) : -ENODEV;
+    if (r->h.flags & NLM_F_EXCL)
+        err = -EEXIST;
+    else if (r->h.flags & NLM_F_REPLACE)
+        err = -EOPNOTSUPP;
+    else
+        err = link_change(r, dev, &q);
     netdev_put(dev);
     return err;
 }

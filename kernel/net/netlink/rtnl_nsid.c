@@ -31,4 +31,14 @@ static int nsid_get(struct nl_request *r)
     err = nl_end(&b) ? 0 : -EMSGSIZE;
     return err ? err : nl_answer_end(r, &b);
 }
-RTNL_HANDLER(getnsid) = {RTM_GETNSID, nsid_get, NULL};
+
+static bool nsid_step(struct nl_dump *d, struct nl_builder *b)
+{
+    return true;
+}
+
+static int nsid_dump(struct nl_request *r)
+{
+    return nl_dump_begin(r, NL_LINKS, nsid_step, NULL, 0, false);
+}
+RTNL_HANDLER(getnsid) = {RTM_GETNSID, nsid_get, nsid_dump};

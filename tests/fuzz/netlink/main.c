@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * fuzz-netlink [SEED [SECONDS [THREADS]]]: processes, each with a user namespace and net namespaces of
- * its own, whose threads configure the network and use it, well and badly, until the time is over.
- * A process lives two seconds; how it ends is of no interest. Prints what it did. fuzz-netlink wait: a
- * second passes.
+ * fuzz-netlink [SEED [SECONDS [THREADS]]]: processes, each with a user namespace and net namespaces
+ * of its own, whose threads configure the network and use it, well and badly, until the time is
+ * over. A process lives two seconds; how it ends is of no interest. Prints what it did.
+ * fuzz-netlink wait: a second passes.
  */
 #include <errno.h>
 #include <fcntl.h>
