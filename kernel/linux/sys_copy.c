@@ -4,6 +4,11 @@
  * refused before a byte is taken out of it: programs fall back on read and write then.
  */
 #include "linux/sys.h"
+#include "mm/page.h"
+#include "net/core/sock.h"
+#include "vm/object.h"
+
+#define SENDFILE_PARTS 16 /* pages that go at once */
 
 /* Moves up to n bytes through a kernel buffer; out_pos NULL: the file's own. */
 static s64 file_copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos, u64 n)
@@ -35,6 +40,75 @@ static s64 file_copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_po
     }
     kfree(buf);
     return done ? (s64)done : r;
+}
+
+static u64 parts_bytes(const struct page_part *parts, int nr)
+{
+    u64 n = 0;
+
+    for (int i = 0; i < nr; i++)
+        n += parts[i].len;
+    return n;
+}
+
+static void parts_put(struct page_part *parts, int nr)
+{
+    for (int i = 0; i < nr; i++)
+        page_put(parts[i].page);
+}
+
+/* Some pages of a file, at most n bytes, go to a socket: bytes; 0: at the end; -errno, -EOPNOTSUPP:
+ * one of the two takes only copies. *more: what follows is to follow. */
+static s64 file_send_some(struct file *in, s64 *pos, struct file *out, u64 n, bool *more)
+{
+    struct page_part parts[SENDFILE_PARTS];
+    int nr = in->ops->parts(in, parts, SENDFILE_PARTS, *pos, n);
+    u64 bytes;
+    s64 r;
+
+    if (nr <= 0)
+        return nr;
+    bytes = parts_bytes(parts, nr);
+    *more = bytes < n;
+    r = socket_send_pages(out, parts, (unsigned)nr, *more ? MSG_MORE : 0);
+    parts_put(parts, nr);
+    *more &= r == (s64)bytes;
+    *pos += MAX(r, 0L);
+    return r;
+}
+
+/* As many pages as go as they are; *copies: what follows does not. */
+static s64 file_send_pages(struct file *in, s64 *pos, struct file *out, u64 n, bool *copies)
+{
+    bool more = true;
+    u64 done = 0;
+    s64 r = 0;
+
+    while (more && done < n) {
+        more = false;
+        r = file_send_some(in, pos, out, n - done, &more);
+        done += (u64)MAX(r, 0L);
+        if (signal_pending(current_task()))
+            break;
+        cond_yield();
+    }
+    *copies = r == -EOPNOTSUPP;
+    if (done && done < n && !*copies)
+        (void)socket_send_pages(out, NULL, 0, 0);
+    return done || *copies ? (s64)done : r;
+}
+
+/* A hole is seen by a copy alone. */
+static s64 file_send(struct file *in, s64 *pos, struct file *out, u64 n)
+{
+    bool copies = true;
+    s64 done = 0, r = 0;
+
+    if (in->ops->parts && socket_of_file(out))
+        done = file_send_pages(in, pos, out, n, &copies);
+    if (copies)
+        r = file_copy(in, pos, out, NULL, n - (u64)done);
+    return done && r < 0 ? done : done + r;
 }
 
 /* A position that the user gave is written back there, else to the file. */
@@ -77,7 +151,7 @@ s64 sys_sendfile(int fd_out, int fd_in, u64 upos, u64 n)
         pos = in.file->pos;
     r = sendfile_check(in.file, out.file, upos, pos);
     if (!r && n)
-        r = file_copy(in.file, &pos, out.file, NULL, MIN(n, MAX_RW_COUNT));
+        r = file_send(in.file, &pos, out.file, MIN(n, MAX_RW_COUNT));
     if (r > 0 && file_pos_back(in.file, upos, pos))
         r = -EFAULT;
 done:

@@ -57,6 +57,9 @@ struct file_ops {
     /* pos: points to file->pos, or to a private copy (pread); a stream ignores it. May sleep. */
     ssize_t (*read)(struct file *f, struct iov_iter *to, loff_t *pos);
     ssize_t (*write)(struct file *f, struct iov_iter *from, loff_t *pos);
+    /* The pages with up to n bytes from pos on, instead of a copy: as mem_object_parts. NULL: there
+     * are none. */
+    int (*parts)(struct file *f, struct page_part *out, unsigned nr, loff_t pos, u64 n);
     loff_t (*seek)(struct file *f, loff_t off, int whence);
     /* Registers with pt's queues (pt may be NULL) and returns the POLL* bits that hold now. */
     u32 (*poll)(struct file *f, struct poll_table *pt);

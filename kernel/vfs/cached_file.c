@@ -21,6 +21,15 @@ ssize_t cached_file_read(struct file *f, struct iov_iter *to, loff_t *pos)
     return n;
 }
 
+int cached_file_parts(struct file *f, struct page_part *out, unsigned nr, loff_t pos, u64 n)
+{
+    int got = mem_object_parts(f->inode->object, out, nr, (u64)pos, n, &f->ahead);
+
+    if (got > 0)
+        notify_file(f, IN_ACCESS);
+    return got;
+}
+
 int cached_file_mmap(struct file *f, struct map_request *req)
 {
     mem_object_get(f->inode->object);

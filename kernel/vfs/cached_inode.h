@@ -92,6 +92,7 @@ u64 inode_reclaim(struct account *account, u64 n);
 
 /* Files over such inodes: members of file_ops, and what they are made of. */
 ssize_t cached_file_read(struct file *f, struct iov_iter *to, loff_t *pos);
+int cached_file_parts(struct file *f, struct page_part *out, unsigned nr, loff_t pos, u64 n);
 int cached_file_mmap(struct file *f, struct map_request *req);
 int cached_file_fsync(struct file *f, bool data_only);
 int cached_file_sync_range(struct file *f, u64 from, u64 to, unsigned flags);

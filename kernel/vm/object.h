@@ -220,6 +220,16 @@ void mem_object_shrink(struct mem_object *obj, u64 size);
 ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
                         struct read_ahead *ahead);
 ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos);
+/* A stretch of a page; whoever has it has a reference. */
+struct page_part {
+    struct page *page;
+    u32 offset, len;
+};
+/* As mem_object_read, but instead of a copy the pages themselves, as they are and will be: at most
+ * nr parts. How many, 0: at the end; -errno when none: -EOPNOTSUPP: a hole is there, which only a
+ * copy shows. */
+int mem_object_parts(struct mem_object *obj, struct page_part *out, unsigned nr, u64 pos, u64 n,
+                     struct read_ahead *ahead);
 /* A page with its contents becomes the object's, which has no store and no page there, instead of a
  * copy. Takes the caller's reference in any case; the caller's account pays. 0, -ENOMEM, -ENOSPC or
  * -EEXIST. */

@@ -96,6 +96,35 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
                           : object_io_read(obj, to, pos, ahead);
 }
 
+int mem_object_parts(struct mem_object *obj, struct page_part *out, unsigned nr, u64 pos, u64 n,
+                     struct read_ahead *ahead)
+{
+    u64 size = READ_ONCE(obj->size);
+    unsigned done = 0;
+    int err = 0;
+
+    if (pos >= size)
+        return 0;
+    for (n = MIN(n, size - pos); n && done < nr; done++) {
+        u64 off = pos & (PAGE_SIZE - 1), k = MIN(n, PAGE_SIZE - off);
+        struct page *page = mem_object_peek(obj, pos >> PAGE_SHIFT);
+
+        if (!object_io_plain(page))
+            err = object_io_fetch(obj, pos >> PAGE_SHIFT, DIV_ROUND_UP(pos + n, PAGE_SIZE), ahead,
+                                  &page);
+        if (!err && !page)
+            err = -EOPNOTSUPP;
+        if (err)
+            break;
+        out[done] = (struct page_part){page, (u32)off, (u32)k};
+        pos += k;
+        n -= k;
+    }
+    if (ahead && done)
+        WRITE_ONCE(ahead->next, (pos - 1) >> PAGE_SHIFT);
+    return done ? (int)done : err;
+}
+
 /* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno, and then
  * `from` is as it was: a file system may go on behind what is done. -EAGAIN: less than n could be
  * copied, and the rest of the page is in the store. */

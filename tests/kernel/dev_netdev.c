@@ -211,7 +211,7 @@ static struct {
     u32 nr, len, network;
 } tapped;
 
-static void tapped_see(struct net_tap *t, const struct packet *p, bool sent)
+static void tapped_see(struct net_tap *t, const struct packet *p, bool sent, u32 *budget)
 {
     tapped.nr += sent;
     tapped.len = p->len;
@@ -229,7 +229,7 @@ SELFTEST(netdev_taps_see_a_packet_that_is_cut_once_and_whole)
     d->dev.ns = net_ns_init; /* though it is not in its list */
     d->dev.index = tap.device;
     d->dev.taps = 1;
-    net_tap_add(&tap);
+    CHECK(net_tap_add(&tap) == 0);
     CHECK(netdev_transmit(&d->dev, packet_make(&d->dev, PACKET_GSO_TCP4, 20 * SEGMENT)) == 0);
     net_tap_remove(&tap);
     CHECK(d->nr_sent == 20 && tapped.nr == 1 && tapped.network == ETHERNET);

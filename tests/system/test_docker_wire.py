@@ -115,8 +115,10 @@ def test_an_image_comes_from_a_registry_elsewhere_and_goes_there():
 def test_a_server_on_the_hosts_network_is_reached():
     machine.docker("run", "-d", "--name", "web", "--network", "host", "-v", "/boot/files:/served:ro", "busybox", "httpd", "-f",
                    "-p", "8000", "-h", "/served")
+    url = f"http://127.0.0.1:{machine.web}/blob"
+    until(lambda: not subprocess.run(["curl", "-sI", "--max-time", "60", url], capture_output=True).returncode, "it listens", 30)
     for _ in range(3):
-        p = subprocess.run(["curl", "-s", "--max-time", "60", f"http://127.0.0.1:{machine.web}/blob"], capture_output=True)
+        p = subprocess.run(["curl", "-s", "--max-time", "60", url], capture_output=True)
         expect((p.returncode, p.stdout == SERVED), (0, True), f"{len(p.stdout)} bytes")
     machine.docker("rm", "-f", "web")
     expect_in("10.0.2.15", machine.docker("run", "--rm", "--network", "host", "busybox", "ip", "addr"))

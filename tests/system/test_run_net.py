@@ -21,6 +21,7 @@ from test_console import Console
 from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
+import ports as ports_tool
 from net import Cards
 from ports import Ports, wanted_of
 from qmp import Qmp
@@ -138,6 +139,7 @@ class FakeApi(http.server.ThreadingHTTPServer):
     """/events and /containers/json of an engine whose containers are what the test says."""
 
     daemon_threads = True
+    handle_error = lambda *args: None  # a follower that gives a list up
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -230,6 +232,7 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
             f.api.publish(port(one))
             f.api.publish(port(one), port(two))
             f.expect(("tcp", "127.0.0.1", two, two))
+            until(lambda: f.said, "it is said", 30)
             expect(len(f.said), 1, str(f.said))
             expect_in(f"port {one}/tcp", f.said[0])
         f.api.publish(port(one))
@@ -238,7 +241,7 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
 
 def test_a_list_without_an_end_or_a_bottom_is_none():
     """What containers say is theirs: it costs so much and no more, and the follower lives."""
-    one = free_port()
+    one, ports_tool.PAUSE_MAX_S = free_port(), ports_tool.PAUSE_S
     with Follower() as f:
         f.api.publish(port(one))
         f.expect(("tcp", "127.0.0.1", one, one))

@@ -48,6 +48,7 @@ static const struct mem_object_ops iso9660_object_ops = {
 };
 static const struct file_ops iso9660_file_fops = {
     .read = cached_file_read,
+    .parts = cached_file_parts,
     .seek = cached_file_seek,
     .mmap = cached_file_mmap,
     .advise = cached_file_advise,

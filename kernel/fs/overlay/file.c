@@ -98,6 +98,19 @@ static ssize_t overlay_read(struct file *f, struct iov_iter *to, loff_t *pos)
     return n;
 }
 
+static int overlay_parts(struct file *f, struct page_part *out, unsigned nr, loff_t pos, u64 n)
+{
+    struct file *real = overlay_file_real(f);
+    int got;
+
+    if (IS_ERR(real))
+        return (int)PTR_ERR(real);
+    got = real->ops->parts ? real->ops->parts(real, out, nr, pos, n) : -EOPNOTSUPP;
+    if (got > 0)
+        notify_file(f, IN_ACCESS);
+    return got;
+}
+
 /* Rights that hang on the contents go before these change: exec looks at the overlay's inode. */
 static void overlay_drop_privileges(struct inode *i)
 {
@@ -213,6 +226,7 @@ static int overlay_set_flags(struct file *f, unsigned flags)
 
 const struct file_ops overlay_file_fops = {
     .read = overlay_read,
+    .parts = overlay_parts,
     .write = overlay_write,
     .seek = overlay_seek,
     .mmap = overlay_mmap,

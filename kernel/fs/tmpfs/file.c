@@ -39,6 +39,15 @@ static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
     return n;
 }
 
+static int tmpfs_parts(struct file *f, struct page_part *out, unsigned nr, loff_t pos, u64 n)
+{
+    int got = mem_object_parts(f->inode->object, out, nr, (u64)pos, n, NULL);
+
+    if (got > 0)
+        notify_file(f, IN_ACCESS);
+    return got;
+}
+
 /* How many pages of [pos, pos + n), n > 0, are not there yet. */
 static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
 {
@@ -294,6 +303,7 @@ static int tmpfs_mmap(struct file *f, struct map_request *req)
 
 const struct file_ops tmpfs_file_fops = {
     .read = tmpfs_read,
+    .parts = tmpfs_parts,
     .write = tmpfs_write,
     .seek = tmpfs_seek,
     .mmap = tmpfs_mmap,

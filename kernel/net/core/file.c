@@ -52,6 +52,22 @@ ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
     return s ? socket_do_send(f, s, m, flags, ctx) : -ENOTSOCK;
 }
 
+ssize_t socket_send_pages(struct file *f, const struct page_part *parts, unsigned nr,
+                          unsigned flags)
+{
+    struct socket *s = socket_of_file(f);
+    ssize_t n;
+
+    if (!s || !s->ops->send_pages)
+        return -EOPNOTSUPP;
+    if (f->flags & O_NONBLOCK)
+        flags |= MSG_DONTWAIT;
+    n = s->ops->send_pages(s, parts, nr, flags);
+    if (n == -EPIPE)
+        up_sigpipe();
+    return n;
+}
+
 /* MSG_OOB and MSG_ERRQUEUE. */
 static ssize_t socket_recv_special(struct socket *s, struct socket_message *m, unsigned flags)
 {

@@ -149,6 +149,11 @@ struct socket_ops {
     int (*name)(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
     ssize_t (*send)(struct socket *s, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
+    /* Bytes of pages as they are: the parts' references are the caller's. Bytes or -errno;
+     * -EOPNOTSUPP, as without it: only copies are sent now. Of no part: nothing follows for now
+     * what MSG_MORE has held back. */
+    ssize_t (*send_pages)(struct socket *s, const struct page_part *parts, unsigned nr,
+                          unsigned flags);
     ssize_t (*recv)(struct socket *s, struct socket_message *m, unsigned flags);
     /* MSG_ERRQUEUE: never waits. NULL: there are none, -EAGAIN. */
     ssize_t (*recv_error)(struct socket *s, struct socket_message *m);
@@ -304,6 +309,9 @@ void socket_file_settle(struct file *f, struct socket *s);
  * SIGPIPE unless MSG_NOSIGNAL. ctx finds path names, or NULL. */
 ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
+/* socket_ops.send_pages of any file: -EOPNOTSUPP: it has none. */
+ssize_t socket_send_pages(struct file *f, const struct page_part *parts, unsigned nr,
+                          unsigned flags);
 ssize_t socket_recv(struct file *f, struct socket_message *m, unsigned flags);
 
 /* A family: SOCKET_FAMILY(id) = {...}. */

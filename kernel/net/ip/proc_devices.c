@@ -40,6 +40,7 @@ static int proc_dev(struct net_ns *ns, struct seq *out)
         last = dev->index;
         proc_dev_line(out, dev);
         netdev_put(dev);
+        cond_yield();
     }
     return 0;
 }
@@ -79,6 +80,7 @@ static int proc_route(struct net_ns *ns, struct seq *out)
             proc_route_line(ns, out, v, &v->hops[i]);
         if (!v->nr_hops)
             proc_route_line(ns, out, v, NULL);
+        cond_yield();
     }
     kfree(v);
     return 0;
@@ -115,8 +117,10 @@ static int proc_ipv6_route(struct net_ns *ns, struct seq *out)
     if (!v)
         return -ENOMEM;
     v->family = FAMILY_V6;
-    while (ip_route_next(ns, v))
+    while (ip_route_next(ns, v)) {
         proc_ipv6_route_line(ns, out, v);
+        cond_yield();
+    }
     kfree(v);
     return 0;
 }
@@ -156,6 +160,7 @@ static int proc_if_inet6(struct net_ns *ns, struct seq *out)
     while (ip_address_next(ns, &v)) {
         struct netdev *dev = v.family == FAMILY_V6 ? net_device_by_index(ns, v.device) : NULL;
 
+        cond_yield();
         if (!dev)
             continue;
         proc_hex(out, &v.addr);

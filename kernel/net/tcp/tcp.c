@@ -239,6 +239,14 @@ static bool tcp_connected(const struct inet_sock *inet)
     return READ_ONCE(inet->sock.peer) || (tcp_on_wire(&inet->sock) && state != TCP_SYN_SENT);
 }
 
+static ssize_t tcp_send_pages(struct socket *s, const struct page_part *parts, unsigned nr,
+                              unsigned flags)
+{
+    struct tcp_wire *w = load_acquire(&tcp_of(inet_of(s))->wire);
+
+    return w && READ_ONCE(w->open) ? tcp_wire_send_pages(w, parts, nr, flags) : -EOPNOTSUPP;
+}
+
 static ssize_t tcp_recv(struct socket *s, struct socket_message *m, unsigned flags)
 {
     int err;
@@ -304,6 +312,7 @@ static const struct socket_ops tcp_ops = {
     .accept = tcp_accept,
     .name = inet_name,
     .send = tcp_send,
+    .send_pages = tcp_send_pages,
     .recv = tcp_recv,
     .control = inet_control,
     .shutdown = tcp_shutdown,

@@ -149,6 +149,13 @@ int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock);
 /* Ends what there is with a reset, and forgets what came. 0, -EALREADY. */
 int tcp_wire_disconnect(struct tcp_wire *w);
 ssize_t tcp_wire_send(struct tcp_wire *w, struct socket_message *m, unsigned flags);
+/* wire_pages.c: pages as they are (socket_ops.send_pages). */
+ssize_t tcp_wire_send_pages(struct tcp_wire *w, const struct page_part *parts, unsigned nr,
+                            unsigned flags);
+/* wire_out.c: until bytes may be written: 0, or why they may not. */
+int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline);
+/* What is staged goes. how: enum tcp_write. 0, -EPIPE. */
+int tcp_wire_write(struct tcp_wire *w, struct tcp_stage *g, u32 how);
 int tcp_wire_shutdown(struct tcp_wire *w, u32 bits);
 /* close(2), SO_LINGER included. */
 void tcp_wire_release(struct tcp_wire *w);

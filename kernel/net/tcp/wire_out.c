@@ -262,8 +262,7 @@ static bool tcp_wire_want_space(struct tcp_wire *w)
     return space;
 }
 
-/* Until bytes may be written: 0, or why they may not. */
-static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
+int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
 {
     struct socket *s = &w->sock->inet.sock;
     int err = 0;
@@ -285,8 +284,7 @@ static int tcp_wire_wait_space(struct tcp_wire *w, unsigned flags, u64 deadline)
     }
 }
 
-/* What is staged goes. 0, -EPIPE. */
-static int tcp_wire_write(struct tcp_wire *w, struct tcp_stage *g, u32 how)
+int tcp_wire_write(struct tcp_wire *w, struct tcp_stage *g, u32 how)
 {
     struct tcp_after a;
     u32 n = g->bytes;
