@@ -56,11 +56,16 @@ void packet_free(struct packet *p)
 struct packet *packet_clone(const struct packet *p)
 {
     struct packet *q = packet_alloc();
+    u32 from = p->start; /* filters look at headers that were taken off, too */
 
     if (!q)
         return NULL;
+    if (p->network)
+        from = MIN(from, p->network);
+    if (p->link)
+        from = MIN(from, p->link);
     memcpy(q, p, offsetof(struct packet, control));
-    memcpy(q->head + p->start, p->head + p->start, p->linear);
+    memcpy(q->head + from, p->head + from, p->start - from + p->linear);
     memcpy(q->frags, p->frags, p->nr_frags * sizeof(p->frags[0]));
     for (u32 i = 0; i < p->nr_frags; i++)
         page_get(p->frags[i].page);

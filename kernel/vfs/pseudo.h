@@ -59,6 +59,9 @@ struct pseudo_ops {
     int (*permission)(struct pseudo_node *node, const struct cred *cred, int mask);
     void (*owner)(struct pseudo_node *node, kuid_t *uid, kgid_t *gid);
     void (*destroy)(struct pseudo_node *node); /* the last reference: drop priv */
+    /* Of nodes that are looked up anew and have a priv of their own each time: whether two of these
+     * ops mean the same thing. NULL: when their priv is one. */
+    bool (*same)(const struct pseudo_node *a, const struct pseudo_node *b);
 };
 
 struct pseudo_node {

@@ -100,7 +100,8 @@ static bool pseudo_revalidate(struct inode *dir, struct dentry *d)
         return false;
     if (IS_ERR(now))
         return true; /* no memory for a look: nothing says that it has gone */
-    same = now->priv == node->priv && now->ops == node->ops;
+    same = now->ops == node->ops &&
+           (now->priv == node->priv || (now->ops->same && now->ops->same(now, node)));
     pseudo_put(now);
     return same;
 }

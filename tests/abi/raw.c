@@ -276,6 +276,31 @@ TEST(all_that_joined_a_group_hear_it)
     EXPECT_ERR(recv(a, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
 }
 
+/* Its own copy of the packet has the headers that were taken off, not what lay there before. */
+TEST(a_filter_of_one_that_joined_a_group_sees_the_ip_header)
+{
+    struct sock_filter code[] = {
+        {0x30, 0, 0, (unsigned)SKF_NET_OFF}, /* version and header length */
+        {0x16, 0, 0, 0},
+    };
+    struct sock_fprog program = {2, code};
+    char sent[200] = "", got[200];
+    int a, b, s;
+
+    own_net();
+    a = group_receiver(5000);
+    b = group_receiver(5000);
+    s = group_sender();
+    EXPECT(join(a, IP_ADD_MEMBERSHIP, "239.0.0.1", "127.0.0.1") == 0);
+    EXPECT(join(b, IP_ADD_MEMBERSHIP, "239.0.0.1", "127.0.0.1") == 0);
+    EXPECT(setsockopt(a, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+    for (int i = 0; i < 20; i++) {
+        send_to(s, sent, sizeof(sent), "239.0.0.1", 5000);
+        EXPECT(recv(a, got, sizeof(got), 0) == 0x45 - 8);
+        EXPECT(recv(b, got, sizeof(got), 0) == sizeof(sent));
+    }
+}
+
 TEST(a_socket_is_bound_to_a_group)
 {
     int a = socket(AF_INET, SOCK_DGRAM, 0), s;

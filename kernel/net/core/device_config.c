@@ -110,6 +110,8 @@ int net_device_rename(struct netdev *dev, const char *name)
     net_config_lock(dev->ns);
     if (READ_ONCE(dev->flags) & NETDEV_UP)
         err = -EBUSY;
+    if (READ_ONCE(dev->flags) & NETDEV_GONE)
+        err = -ENODEV;
     renamed = (struct net_rename){.dev = dev};
     net_device_name(dev, renamed.from);
     if (!err)

@@ -78,6 +78,14 @@ static void sysctl_destroy(struct pseudo_node *node)
     kfree(n);
 }
 
+static bool sysctl_same(const struct pseudo_node *a, const struct pseudo_node *b)
+{
+    const struct sysctl_node *x = a->priv, *y = b->priv;
+
+    return x->at.ns == y->at.ns && x->at.dev == y->at.dev && x->at.first == y->at.first &&
+           x->len == y->len && !strncmp(x->row->path, y->row->path, x->len);
+}
+
 /* at.dev: the caller's reference, taken also on failure. */
 static struct pseudo_node *sysctl_node(const char *name, const struct net_sysctl_at *at,
                                        const struct net_sysctl *row, u32 len)
@@ -300,9 +308,13 @@ static const struct pseudo_ops sysctl_file_ops = {.show = sysctl_show,
                                                   .store = sysctl_store,
                                                   .permission = sysctl_permission,
                                                   .owner = sysctl_owner,
-                                                  .destroy = sysctl_destroy};
-static const struct pseudo_ops sysctl_dir_ops = {
-    .lookup = sysctl_lookup, .list = sysctl_list, .owner = sysctl_owner, .destroy = sysctl_destroy};
+                                                  .destroy = sysctl_destroy,
+                                                  .same = sysctl_same};
+static const struct pseudo_ops sysctl_dir_ops = {.lookup = sysctl_lookup,
+                                                 .list = sysctl_list,
+                                                 .owner = sysctl_owner,
+                                                 .destroy = sysctl_destroy,
+                                                 .same = sysctl_same};
 static const struct pseudo_ops sysctl_top_ops = {.lookup = sysctl_top_lookup,
                                                  .list = sysctl_top_list};
 PSEUDO_FILE(sys_net) = {"proc", "sys/net", S_IFDIR | 0555, &sysctl_top_ops, NULL};

@@ -60,6 +60,14 @@ static void netsys_destroy(struct pseudo_node *node)
     kfree(n);
 }
 
+static bool netsys_same(const struct pseudo_node *a, const struct pseudo_node *b)
+{
+    const struct netsys_node *x = a->priv, *y = b->priv;
+
+    return x->kind == y->kind && x->ns == y->ns && x->dev == y->dev && x->parent == y->parent &&
+           x->attrs == y->attrs && !strcmp(a->name, b->name);
+}
+
 /* Takes the references to dev and parent, of `from`, on failure too. */
 static struct pseudo_node *netsys_make(const char *name, u32 mode, const struct pseudo_ops *ops,
                                        const struct netsys_node *from)
@@ -371,8 +379,11 @@ static void netsys_owner(struct pseudo_node *node, kuid_t *uid, kgid_t *gid)
     *gid = group == ID_INVALID ? 0 : group;
 }
 
-static const struct pseudo_ops netsys_dir_ops = {
-    .lookup = netsys_lookup, .list = netsys_list, .owner = netsys_owner, .destroy = netsys_destroy};
+static const struct pseudo_ops netsys_dir_ops = {.lookup = netsys_lookup,
+                                                 .list = netsys_list,
+                                                 .owner = netsys_owner,
+                                                 .destroy = netsys_destroy,
+                                                 .same = netsys_same};
 
 /* ---- links ---- */
 
@@ -426,8 +437,8 @@ static ssize_t netsys_readlink(struct pseudo_node *node, char *buf, size_t size)
     return len;
 }
 
-static const struct pseudo_ops netsys_link_ops = {.readlink = netsys_readlink,
-                                                  .destroy = netsys_destroy};
+static const struct pseudo_ops netsys_link_ops = {
+    .readlink = netsys_readlink, .destroy = netsys_destroy, .same = netsys_same};
 
 /* ---- files ---- */
 
@@ -454,5 +465,8 @@ static ssize_t netsys_store(struct pseudo_node *node, char *text, size_t len,
     return err ? err : (ssize_t)len;
 }
 
-static const struct pseudo_ops netsys_file_ops = {
-    .show = netsys_show, .store = netsys_store, .owner = netsys_owner, .destroy = netsys_destroy};
+static const struct pseudo_ops netsys_file_ops = {.show = netsys_show,
+                                                  .store = netsys_store,
+                                                  .owner = netsys_owner,
+                                                  .destroy = netsys_destroy,
+                                                  .same = netsys_same};

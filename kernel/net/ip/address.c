@@ -555,6 +555,7 @@ static void addresses_drop6(struct ip_config *c, struct netdev *dev)
         next = a->next;
         if (a->family == FAMILY_V6)
             addr_drop(c, a);
+        cond_yield();
     }
 }
 

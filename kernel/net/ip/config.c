@@ -156,6 +156,7 @@ static int config_up(struct netdev *dev)
 static void config_down(struct netdev *dev, bool gone)
 {
     struct ip_config *c = ip_config_of(dev->ns);
+    void *part;
 
     if (!gone)
         config_groups(dev, false);
@@ -170,9 +171,10 @@ static void config_down(struct netdev *dev, bool gone)
     ip_changed(dev->ns);
     if (!gone)
         return;
-    rcu_synchronize(); /* no reader has it from a route or an address any more */
-    kfree(dev->ip);
-    dev->ip = NULL;
+    part = dev->ip;
+    store_release(&dev->ip, NULL);
+    rcu_synchronize(); /* no reader has it from the device, a route or an address any more */
+    kfree(part);
 }
 
 /* Before this part of the first namespace is set up, its lo is up. */

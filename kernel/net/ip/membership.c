@@ -20,6 +20,7 @@
 #define ALERT_HEADER4 24 /* IPv4's, with the option */
 #define ALERT_HEADER6 8  /* IPv6's hop-by-hop header with it */
 #define QUERY_LOOK 28U
+#define MESSAGES_MOST 16U /* of a job that was queued */
 
 COUNTER(net_reports_sent);
 COUNTER(net_group_queries);
@@ -120,7 +121,11 @@ static void membership_work(struct work *w)
     struct membership_batch b;
     u64 next;
 
-    while (!READ_ONCE(m->closed)) {
+    for (u32 n = 0; !READ_ONCE(m->closed); n++) {
+        if (n == MESSAGES_MOST) { /* others' turn */
+            net_worker_queue(&m->work);
+            return;
+        }
         next = ip_groups_collect(m->ns, &b);
         if (!b.nr) {
             if (next)
@@ -217,6 +222,7 @@ static int igmp_show(struct net_ns *ns, struct seq *out)
             seq_printf(out, "\t\t\t\t010000E0     1 0:00000000\t\t0\n");
         }
         netdev_put(dev);
+        cond_yield();
     }
     return 0;
 }
@@ -237,6 +243,7 @@ static int igmp6_show(struct net_ns *ns, struct seq *out)
                        dev->name);
         }
         netdev_put(dev);
+        cond_yield();
     }
     return 0;
 }

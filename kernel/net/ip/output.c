@@ -15,7 +15,7 @@
 
 COUNTER(net_ip_too_long);
 
-static int output_link(struct packet *p, struct netdev *dev, const u8 *to)
+int ip_output_link(struct packet *p, struct netdev *dev, const u8 *to)
 {
     const struct net_link *l = net_link_of(dev);
 
@@ -46,7 +46,7 @@ static int output_group(struct net_ns *ns, struct packet *p, const struct ip_pat
         packet_free(p);
         return 0;
     }
-    return output_link(p, path->dev, to);
+    return ip_output_link(p, path->dev, to);
 }
 
 static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path *path,
@@ -59,12 +59,12 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
         return loopback_send(path->dev, p);
     case IP_BROADCAST:
         output_loop(ns, p);
-        return output_link(p, path->dev, all);
+        return ip_output_link(p, path->dev, all);
     case IP_MULTICAST:
         return output_group(ns, p, path, h);
     default:
         if (!netdev_has_neighbours(path->dev))
-            return output_link(p, path->dev, NULL);
+            return ip_output_link(p, path->dev, NULL);
         return neighbour_output(ip_neighbours(ns), path->dev, &path->next, p);
     }
 }

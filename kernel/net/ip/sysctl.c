@@ -65,6 +65,8 @@ static void ip_reserved_show(const struct net_sysctl *row, const struct net_sysc
     for (u32 p = 0; bits && p < 65536; p++) {
         u32 first = p;
 
+        if (p % 256 == 0)
+            cond_yield();
         if (!ip_is_reserved(bits, p))
             continue;
         while (ip_is_reserved(bits, p + 1))
@@ -100,6 +102,7 @@ static int ip_reserved_parse(const char *text, u64 *bits)
             return -EINVAL;
         for (; first <= last; first++)
             bits[first / 64] |= 1ULL << first % 64;
+        cond_yield();
     }
 }
 

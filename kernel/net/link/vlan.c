@@ -260,11 +260,12 @@ static int vlan_init(struct vlan *v, struct netdev *lower, u16 id)
 /* config held. v becomes the namespace's and its lower device's. */
 static int vlan_add(struct net_ns *ns, struct vlan *v, const char *name)
 {
-    struct vlan **slot = vlan_slot(v->lower, v->id);
+    struct vlan **slot;
     int err;
 
-    if (READ_ONCE(v->lower->flags) & NETDEV_GONE)
+    if (READ_ONCE(v->lower->flags) & NETDEV_GONE) /* and with it what stood on it */
         return -ENODEV;
+    slot = vlan_slot(v->lower, v->id);
     if (!slot)
         return -ENOMEM;
     if (*slot)
@@ -321,10 +322,11 @@ int vlan_create(struct net_ns *ns, u32 lower_index, u16 id, const char *name, co
 /* config held. */
 static void vlan_gone(struct vlan *v)
 {
-    struct vlan **slot = vlan_slot(v->lower, v->id);
+    struct vlan_set *set = v->lower->vlans;
+    struct vlan **part = set ? set->parts[v->id / VLAN_PART] : NULL;
 
-    if (slot && *slot == v)
-        store_release(slot, NULL);
+    if (part && part[v->id % VLAN_PART] == v)
+        store_release(&part[v->id % VLAN_PART], NULL);
     rcu_synchronize(); /* no frame finds it any more */
     mutex_lock(&v->dev.config);
     vlan_hold(v, NETDEV_PROMISC, &v->promisc, false);

@@ -10,7 +10,7 @@
 #include "net/tcp/tcp.h"
 #include "vfs/pseudo.h"
 
-#define BUFFER_MOST (1 << 30)
+#define BUFFER_MOST SOCK_BUF_MAX
 
 static void tcp_ecn_changed(const struct net_sysctl *row, const struct net_sysctl_at *at)
 {
@@ -97,7 +97,7 @@ static const struct net_sysctl tcp_rows[] = {
     TCP_SECONDS("tcp_keepalive_intvl", config.keep_interval, 32767),
     TCP_NUMBER("tcp_keepalive_probes", config.keep_count, 1, 127),
     TCP_NUMBER("tcp_syn_retries", config.syn_retries, 1, 127),
-    TCP_NUMBER("tcp_synack_retries", synack_retries, 0, 255),
+    TCP_NUMBER("tcp_synack_retries", synack_retries, 0, 254),
     TCP_NUMBER("tcp_retries2", config.retries, 1, 255),
     {.path = "ipv4/tcp_orphan_retries",
      TCP_VALUE(orphan_retries),
@@ -105,7 +105,7 @@ static const struct net_sysctl tcp_rows[] = {
      .changed = tcp_orphans_changed},
     {.path = "ipv4/tcp_ecn", TCP_VALUE(ecn), .max = 2, .changed = tcp_ecn_changed},
     TCP_NUMBER("tcp_max_orphans", max_orphans, 0, 1 << 20),
-    TCP_NUMBER("tcp_max_tw_buckets", rests.most, 1, 1 << 18),
+    TCP_NUMBER("tcp_max_tw_buckets", rests.most, 1, 1 << 15),
     TCP_NUMBER("tcp_max_syn_backlog", halves_least, 1, 65536),
     TCP_NUMBER("tcp_syncookies", cookies, 0, 2),
     TCP_BOOL("tcp_moderate_rcvbuf", tunes),

@@ -292,7 +292,9 @@ int tcp_wire_write(struct tcp_wire *w, struct tcp_stage *g, u32 how)
 
     tcp_after_init(&a);
     spin_lock(&w->sock->inet.sock.lock);
-    if (w->open && tcp_conn_may_write(&w->conn)) {
+    if (w->open && n > TCP_WINDOW_MOST - tcp_buffer_bytes(&w->out)) {
+        err = -ENOBUFS; /* others have written since there was space */
+    } else if (w->open && tcp_conn_may_write(&w->conn)) {
         tcp_buffer_append(&w->out, g);
         if (n)
             tcp_conn_written(&w->conn, n, how);

@@ -6,7 +6,10 @@
  */
 #include "lib/log.h"
 #include "net/tcp/wire.h"
+#include "vm/iov.h"
 #include "vm/object.h"
+
+#define COPIED_BELOW 1024U /* bytes */
 
 /* What is left of some parts. */
 struct tcp_pages {
@@ -14,16 +17,31 @@ struct tcp_pages {
     u32 done; /* bytes of the first */
 };
 
+/* How many of n bytes are staged. A piece that is not worth a chunk of its own, and a page that
+ * stays for it, is copied. */
+static u32 tcp_pages_stage_part(struct tcp_stage *g, struct page *page, u32 offset, u32 n)
+{
+    struct iov_iter from;
+    int err;
+
+    if (n >= COPIED_BELOW)
+        return tcp_stage_page(g, page, offset, n) ? 0 : n;
+    iov_init_kernel(&from, (u8 *)page_virt(page) + offset, n);
+    return tcp_stage_copy(g, &from, n, &err);
+}
+
 /* Stages at most n bytes. False: no memory; some may be staged. */
 static bool tcp_pages_stage(struct tcp_pages *p, struct tcp_stage *g, u32 n)
 {
     while (n && p->part < p->end) {
-        u32 k = MIN(n, p->part->len - p->done);
+        u32 k = MIN(n, p->part->len - p->done), got = 0;
 
-        if (k && tcp_stage_page(g, p->part->page, p->part->offset + p->done, k))
+        if (k)
+            got = tcp_pages_stage_part(g, p->part->page, p->part->offset + p->done, k);
+        n -= got;
+        p->done += got;
+        if (got < k)
             return false;
-        n -= k;
-        p->done += k;
         if (p->done == p->part->len) {
             p->part++;
             p->done = 0;
