@@ -34,7 +34,8 @@ static long elapsed_ms(const struct timespec *since)
     return (long)(now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
 }
 
-/* It has come up and served for a while; asked once, when it has ended. */
+/* It has come up, as far as that was asked for, and served for a while; asked once, when it has
+ * ended. */
 static bool engine_was_steady(void)
 {
     char byte;
@@ -85,16 +86,21 @@ static bool engine_ready(void)
     return false;
 }
 
-/* The pause before a start is the starting process's: nothing else waits for it. 0 or -errno. */
+/* ready: where its byte goes, or -1. The pause before a start is the starting process's: nothing
+ * else waits for it. 0 or -errno. */
 static int engine_pid_start(int ready)
 {
     char fd[16], pause_s[16];
-    char *argv[5 + 2 * API_PLACES_MAX + 1] = {"/bin/engine", "--ready-fd", fd, "--after", pause_s};
+    char *argv[5 + 2 * API_PLACES_MAX + 1] = {"/bin/engine", "--after", pause_s};
     const char *place = NULL;
-    int n = 5;
+    int n = 3;
 
     snprintf(fd, sizeof(fd), "%d", ready);
     snprintf(pause_s, sizeof(pause_s), "%u", engine_pause);
+    if (ready >= 0) {
+        argv[n++] = "--ready-fd";
+        argv[n++] = fd;
+    }
     for (int i = 0; i < API_PLACES_MAX && (place = boot_option("bothy.api", place)); i++) {
         argv[n++] = "-H";
         argv[n++] = (char *)place;
@@ -105,11 +111,14 @@ static int engine_pid_start(int ready)
     return engine_pid < 0 ? (int)engine_pid : 0;
 }
 
-/* A process and a pipe for its byte: 0, *ready the end to be read, or -errno. */
+/* A process and a pipe for its byte: 0, *ready the end to be read, or -errno. After a pause nobody
+ * waits for the byte: there is no pipe, and *ready stays -1. */
 static int engine_begin(int *ready)
 {
     int ends[2], err;
 
+    if (engine_pause)
+        return engine_pid_start(-1);
     if (pipe2(ends, 0) < 0)
         return -errno;
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
