@@ -19,7 +19,7 @@ int ip_output_link(struct packet *p, struct netdev *dev, const u8 *to)
 {
     const struct net_link *l = net_link_of(dev);
 
-    if (!l || l->header(p, dev, p->protocol, to)) {
+    if (!l || l->header(p, dev, p->protocol, to ? to : dev->addr)) {
         packet_free(p);
         return -ENOBUFS;
     }
