@@ -211,7 +211,7 @@ TEST(diag_one_socket_is_found_by_its_ends_and_cookie)
     EXPECT(recv(s, &got, sizeof(got), 0) > 0 && got.h.nlmsg_type == SOCK_DIAG_BY_FAMILY);
     q->id.idiag_cookie[0] += 12345;
     EXPECT(netlink_ask(s, &m) == ENOENT);
-    q = inet_ask(&m, 0, AF_INET, IPPROTO_TCP); /* nobody listens there */
+    q = inet_ask(&m, 0, AF_INET, IPPROTO_TCP); /* no socket listens there */
     q->id.idiag_sport = htons(1);
     EXPECT(netlink_ask(s, &m) == ENOENT);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * For tests of what one program hoards: its neighbour, on the same processor, sleeps a millisecond
- * again and again meanwhile, and no sleep may last longer than LATE_MS: a few slices of the
- * scheduler's, 3 ms as a rule and one or two more where they fall badly.
+ * again and again meanwhile, and no sleep may last longer than LATE_MS.
  */
 #pragma once
 
@@ -45,7 +44,7 @@ static int watch(pid_t pid, double *worst)
 /* Runs it in a child; begin, if any, comes before the neighbour looks at the clock. */
 static inline void hoard_after(void (*begin)(void), void (*run)(void))
 {
-    double worst, late = 1e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 7);
+    double worst, late = 1e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 5);
     int status, ready[2];
     pid_t pid;
     char c;

@@ -6,6 +6,8 @@
 #include <linux/filter.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
+#include <sys/ioctl.h>
+#include <net/route.h>
 
 #include "own_net.h"
 
@@ -299,6 +301,27 @@ TEST(a_filter_of_one_that_joined_a_group_sees_the_ip_header)
         EXPECT(recv(a, got, sizeof(got), 0) == 0x45 - 8);
         EXPECT(recv(b, got, sizeof(got), 0) == sizeof(sent));
     }
+}
+
+/* lo asks for no neighbour: what a route of its own sends there has lo's own link address. */
+TEST(a_route_through_lo_sends_what_no_one_takes)
+{
+    struct sockaddr_in net = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("10.9.0.0")};
+    struct sockaddr_in mask = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = inet_addr("255.255.255.0")};
+    struct rtentry r = {.rt_flags = RTF_UP, .rt_dev = (char[]){"lo"}};
+    int s;
+
+    own_net();
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    memcpy(&r.rt_dst, &net, sizeof(net));
+    memcpy(&r.rt_genmask, &mask, sizeof(mask));
+    EXPECT(ioctl(s, SIOCADDRT, &r) == 0);
+    send_to(s, "lost", 4, "10.9.0.1", 5000);
+    net.sin_addr.s_addr = inet_addr("10.9.0.2");
+    net.sin_port = htons(80);
+    s = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    EXPECT_ERR(connect(s, (void *)&net, sizeof(net)), EINPROGRESS);
 }
 
 TEST(a_socket_is_bound_to_a_group)
