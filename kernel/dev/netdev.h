@@ -222,7 +222,7 @@ void netdev_receive(struct netdev_queue *q, struct packet *p);
 /* The driver has no more frames now, or gives others their turn: what was joined goes up. For those
  * with NETDEV_JOIN at the end of each round. The queue's thread. */
 void netdev_receive_done(struct netdev_queue *q);
-/* Nobody is told any more; NETDEV_GONE is set. May sleep. */
+/* The stack is told of nothing any more; NETDEV_GONE is set. May sleep. */
 void netdev_tell_stop(struct netdev *dev);
 /* A frame was lost: no memory for it, or the device gave nonsense. The queue's thread. */
 static inline void netdev_rx_dropped(struct netdev_queue *q)

@@ -220,7 +220,7 @@ void mem_object_shrink(struct mem_object *obj, u64 size);
 ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
                         struct read_ahead *ahead);
 ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos);
-/* A stretch of a page; whoever has it has a reference. */
+/* A stretch of a page; its holder has a reference. */
 struct page_part {
     struct page *page;
     u32 offset, len;

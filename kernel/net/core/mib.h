@@ -18,7 +18,7 @@ enum net_mib_number {
     MIB_IN_OCTETS,
     MIB_IN_HEADERS, /* bad ones */
     MIB_IN_ADDRESSES,
-    MIB_IN_PROTOCOLS, /* that nobody knows */
+    MIB_IN_PROTOCOLS, /* without a protocol's handler */
     MIB_IN_DELIVERS,
     MIB_FORWARDED,
     MIB_OUT_REQUESTS,
@@ -73,7 +73,7 @@ struct net_mib {
     u64 v[NET_MIBS];
     u32 icmp[2][2][MIB_TYPES]; /* IPv4, IPv6; came, went */
 };
-/* The place of a type; the last is for all that nobody asks for by name. */
+/* The place of a type; the last is for all types that are not counted by name. */
 static inline u32 net_mib_type(bool v6, u8 type)
 {
     if (!v6 || type < 8)

@@ -234,7 +234,7 @@ static struct pseudo_node *sysctl_lookup(struct pseudo_node *node, const char *n
     return sysctl_find(node->priv, name, len);
 }
 
-/* ---- the top: of whoever looks ---- */
+/* ---- the top: of the process that looks ---- */
 
 static struct pseudo_node *sysctl_top_lookup(struct pseudo_node *node, const char *name, size_t len)
 {

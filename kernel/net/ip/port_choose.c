@@ -134,7 +134,7 @@ static void port_search_begin(struct port_bits *p, const struct ip_addr *local,
     search->begun = true;
 }
 
-/* Nobody has the port but connections for which it was chosen. */
+/* No socket has the port but connections for which it was chosen. */
 static bool port_is_shared(struct port_table *t, const struct ip_addr *local, u16 port)
 {
     const struct port_group *g = port_group_all(t, ip_is_v4(local) ? PORT_ALL4 : PORT_ALL6, port);
