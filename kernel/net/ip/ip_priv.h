@@ -72,8 +72,8 @@ enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to);
 /* input.c: to its watchers and its protocol. Takes p. */
 void ip_deliver(struct packet *p, const struct ip_info *h);
 
-/* output.c: takes p, which gets dev's link header, to that address there. NULL: dev has no neighbours; a
- * header that has an address has dev's own. */
+/* output.c: takes p, which gets dev's link header, to that address there. NULL: dev has no
+ * neighbours; a header that has an address has dev's own. */
 int ip_output_link(struct packet *p, struct netdev *dev, const u8 *to);
 
 /* id.c: the number of the next packet of IPv4. */

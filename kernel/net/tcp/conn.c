@@ -168,8 +168,8 @@ void tcp_enter_fin_wait2(struct tcp_conn *c, u64 now, struct tcp_result *r)
         tcp_timer_set(c, TCP_TIMER_LIFE, now + wait);
 }
 
-/* No program will end it, only the peer or time: a peer that acknowledges a byte now and then does not
- * keep its memory for ever. */
+/* No program will end it, only the peer or time: a peer that acknowledges a byte now and then does
+ * not keep its memory for ever. */
 static void conn_orphaned(struct tcp_conn *c, u64 now)
 {
     u64 bytes = c->snd_end - tcp_conn_buffered(c);
