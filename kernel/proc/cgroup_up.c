@@ -52,7 +52,7 @@ bool up_oom_dying(struct cgroup_member *m)
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    dying = p->aspace && p->group_exit;
+    dying = p->emptying || (p->aspace && p->group_exit);
     spin_unlock_irqrestore(&p->siglock, flags);
     return dying;
 }

@@ -97,7 +97,7 @@ static bool exit_begin(struct task *t, int status)
 }
 
 /* The address space: each task and the process hold it; the last task alive lets go for the
- * process. */
+ * process. Until its memory is back the process counts as dying: see up_oom_dying. */
 static void exit_aspace(struct task *t, bool last)
 {
     struct process *p = t->process;
@@ -114,9 +114,13 @@ static void exit_aspace(struct task *t, bool last)
     if (as)
         p->times.max_rss = MAX(p->times.max_rss, aspace_rss_peak(as));
     p->aspace = NULL;
+    p->emptying = as != NULL;
     spin_unlock_irqrestore(&p->siglock, flags);
-    if (as)
-        aspace_put(as);
+    if (!as)
+        return;
+    DELAYPOINT(exit_aspace);
+    aspace_put(as);
+    WRITE_ONCE(p->emptying, false);
 }
 
 /* The process that adopts p's children: a subreaper above it in the same namespace, else the

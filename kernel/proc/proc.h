@@ -66,6 +66,7 @@ struct process {
     struct task_tell *tell;  /* s  the walk that tells them what goes for all, or NULL */
     sigset_t unclaimed;      /* s  pending ones for which that walk looks for a task */
     bool group_exit;         /* s  every task is to exit */
+    bool emptying;           /* s  its address space is being unmapped; cleared without the lock */
     int exit_status;         /* s  wait status: what wait(2) reports */
     struct task *group_exec; /* s  the task that waits for the others to be gone */
     u64 stop_round;          /* s  from 1 on: each SIGCONT begins one */

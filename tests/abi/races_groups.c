@@ -54,12 +54,14 @@ static char *small_pages(size_t bytes)
 }
 
 /* Has most of the memory, and wants more as soon as the other one has met the limit. */
-static pid_t start_large(int ready)
+static pid_t start_large(int ready, bool dwells)
 {
     pid_t pid = fork();
 
     if (pid == 0) {
         char *at = small_pages(20 * MIB);
+        if (dwells)
+            become_dweller();
         memset(at, 1, 10 * MIB);
         EXPECT(write(ready, "", 1) == 1);
         while (!memory_event("max "))
@@ -71,14 +73,15 @@ static pid_t start_large(int ready)
     return pid;
 }
 
-static pid_t start_small(int ready)
+static pid_t start_small(int ready, bool dwells)
 {
     pid_t pid = fork();
     char c;
 
     if (pid == 0) {
         char *at = small_pages(8 * MIB);
-        become_dweller();
+        if (dwells)
+            become_dweller();
         EXPECT(read(ready, &c, 1) == 1);
         memset(at, 1, 8 * MIB);
         _exit(0);
@@ -97,15 +100,15 @@ static void only_one_was_killed(pid_t small)
         EXPECT(status == 0 && memory_event("oom_kill ") == 1);
 }
 
-static void fill_a_group_at_once(void)
+static void fill_a_group_at_once(bool large_dwells)
 {
     int ready[2], status;
     pid_t large, small;
 
     EXPECT(mkdir(GROUP, 0755) == 0 && put(GROUP "/memory.max", "16M") && pipe(ready) == 0);
     EXPECT(put(GROUP "/cgroup.procs", "0"));
-    large = start_large(ready[1]);
-    small = start_small(ready[0]);
+    large = start_large(ready[1], large_dwells);
+    small = start_small(ready[0], !large_dwells);
     EXPECT(put(GROUPS "/cgroup.procs", "0"));
     EXPECT(waitpid(large, &status, 0) == large);
     EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -113,14 +116,25 @@ static void fill_a_group_at_once(void)
     EXPECT(close(ready[0]) == 0 && close(ready[1]) == 0 && rmdir(GROUP) == 0);
 }
 
-TEST(of_two_that_fill_a_group_at_once_one_dies)
+static void fill_a_group_often(const char *point, bool large_dwells)
 {
     groups_mount();
     EXPECT(put(GROUPS "/cgroup.subtree_control", "+memory"));
-    dwell("oom_measured", true);
+    dwell(point, true);
     for (int i = 0; i < 4; i++)
-        fill_a_group_at_once();
-    dwell("oom_measured", false);
+        fill_a_group_at_once(large_dwells);
+    dwell(point, false);
+}
+
+TEST(of_two_that_fill_a_group_at_once_one_dies)
+{
+    fill_a_group_often("oom_measured", false);
+}
+
+/* It has let go of its memory, which has not come back yet. */
+TEST(nobody_dies_for_one_that_is_giving_back)
+{
+    fill_a_group_often("exit_aspace", true);
 }
 
 static void *no_thread(void *arg)
