@@ -40,25 +40,6 @@ static int tap(const char *name, int flags)
     return fd;
 }
 
-static void address(int n, const char *name, const char *text, int prefix)
-{
-    struct message m;
-    struct ifaddrmsg *a = message_body(&m);
-    unsigned char bytes[16];
-    int family = strchr(text, ':') ? AF_INET6 : AF_INET;
-    size_t size = family == AF_INET ? 4 : 16;
-
-    message_begin(&m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*a));
-    a->ifa_family = (unsigned char)family;
-    a->ifa_prefixlen = (unsigned char)prefix;
-    a->ifa_index = if_nametoindex(name);
-    a->ifa_flags = IFA_F_NODAD;
-    EXPECT(inet_pton(family, text, bytes) == 1);
-    message_put(&m, IFA_LOCAL, bytes, size);
-    message_put(&m, IFA_ADDRESS, bytes, size);
-    EXPECT(!netlink_ask(n, &m));
-}
-
 static void neighbour(int n, const char *name, const char *text, int number)
 {
     struct message m;
@@ -136,13 +117,13 @@ static void router_begin(struct router *r, bool v6, int tap_flags)
         EXPECT(!ioctl(r->tap[i], SIOCSIFHWADDR, &q));
         EXPECT(!link_flags(r->netlink, name, IFF_UP, IFF_UP));
         sprintf(text, "10.%d.0.1", i + 1);
-        address(r->netlink, name, text, 24);
+        address_add(r->netlink, name, text, 24);
         sprintf(text, "10.%d.0.2", i + 1);
         neighbour(r->netlink, name, text, i);
         if (!v6)
             continue;
         sprintf(text, "fd0%d::1", i + 1);
-        address(r->netlink, name, text, 64);
+        address_add(r->netlink, name, text, 64);
         sprintf(text, "fd0%d::2", i + 1);
         neighbour(r->netlink, name, text, i);
     }

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -140,4 +142,24 @@ static inline int link_delete(int s, const char *name)
     message_begin(&m, RTM_DELLINK, 0, sizeof(struct ifinfomsg));
     message_put(&m, IFLA_IFNAME, name, strlen(name) + 1);
     return netlink_ask(s, &m);
+}
+
+/* An address of either family for a device, of use at once. n: an rtnetlink socket. */
+static inline void address_add(int n, const char *name, const char *text, int prefix)
+{
+    struct message m;
+    struct ifaddrmsg *a = message_body(&m);
+    unsigned char bytes[16];
+    int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+    size_t size = family == AF_INET ? 4 : 16;
+
+    message_begin(&m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*a));
+    a->ifa_family = (unsigned char)family;
+    a->ifa_prefixlen = (unsigned char)prefix;
+    a->ifa_index = if_nametoindex(name);
+    a->ifa_flags = IFA_F_NODAD;
+    EXPECT(inet_pton(family, text, bytes) == 1);
+    message_put(&m, IFA_LOCAL, bytes, size);
+    message_put(&m, IFA_ADDRESS, bytes, size);
+    EXPECT(!netlink_ask(n, &m));
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
@@ -27,4 +28,20 @@ static inline void put(const char *path, const char *text)
 
     EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     close(fd);
+}
+
+/* The names in a directory, sorted, with a blank behind each. */
+static inline const char *names_in(const char *dir)
+{
+    static char text[4096];
+    struct dirent **list;
+    int n;
+
+    n = scandir(dir, &list, NULL, alphasort);
+    EXPECT(n >= 0);
+    text[0] = 0;
+    for (int i = 0; i < n; i++)
+        if (list[i]->d_name[0] != '.' && strlen(text) + strlen(list[i]->d_name) + 2 < sizeof(text))
+            strcat(strcat(text, list[i]->d_name), " ");
+    return text;
 }

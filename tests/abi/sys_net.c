@@ -67,24 +67,6 @@ static int give(const char *name, const char *text)
     return err;
 }
 
-/* The names in a directory below SYS, sorted, with blanks between them. */
-static const char *names(const char *dir)
-{
-    static char text[4096];
-    struct dirent **list;
-    char path[256];
-    int n;
-
-    snprintf(path, sizeof(path), SYS "/%s", dir);
-    n = scandir(path, &list, NULL, alphasort);
-    EXPECT(n >= 0);
-    text[0] = 0;
-    for (int i = 0; i < n; i++)
-        if (list[i]->d_name[0] != '.')
-            strcat(strcat(text, list[i]->d_name), " ");
-    return text;
-}
-
 static const char *link_of(const char *name)
 {
     static char text[256];
@@ -102,13 +84,13 @@ TEST(a_mount_shows_the_namespace_it_was_made_in)
 {
     int s = own_sys();
 
-    EXPECT(!strcmp(names("class/net"), "lo "));
+    EXPECT(!strcmp(names_in(SYS "/class/net"), "lo "));
     EXPECT(!link_add(s, "one", "dummy", false));
-    EXPECT(!strcmp(names("class/net"), "lo one "));
-    EXPECT(!strcmp(names("devices/virtual/net"), "lo one "));
+    EXPECT(!strcmp(names_in(SYS "/class/net"), "lo one "));
+    EXPECT(!strcmp(names_in(SYS "/devices/virtual/net"), "lo one "));
     EXPECT(!strcmp(link_of("one"), "../../devices/virtual/net/one"));
     EXPECT(!unshare(CLONE_NEWNET));
-    EXPECT(!strcmp(names("class/net"), "lo one "));
+    EXPECT(!strcmp(names_in(SYS "/class/net"), "lo one "));
 }
 
 TEST(a_device_s_files_say_what_it_is)
@@ -128,7 +110,7 @@ TEST(a_device_s_files_say_what_it_is)
     EXPECT(is("lo/type", "772") && is("lo/address", "00:00:00:00:00:00"));
     EXPECT(is("lo/operstate", "unknown") && is("lo/carrier", "1") && is("lo/flags", "0x9"));
     EXPECT(is("lo/ifindex", "1") && is("lo/mtu", "65536"));
-    EXPECT(!strcmp(names("class/net/one/queues"), "rx-0 tx-0 "));
+    EXPECT(!strcmp(names_in(SYS "/class/net/one/queues"), "rx-0 tx-0 "));
 }
 
 TEST(a_device_that_is_down_knows_no_link)
@@ -189,8 +171,8 @@ TEST(names_follow_devices)
     fd = open(SYS "/class/net/one/mtu", O_RDWR);
     dir = open(SYS "/class/net/one", O_RDONLY | O_DIRECTORY);
     EXPECT(fd >= 0 && dir >= 0 && !link_rename(s, "one", "two"));
-    EXPECT(!strcmp(names("class/net"), "lo two ") && is("two/mtu", "1500"));
-    EXPECT(!link_delete(s, "two") && !strcmp(names("class/net"), "lo "));
+    EXPECT(!strcmp(names_in(SYS "/class/net"), "lo two ") && is("two/mtu", "1500"));
+    EXPECT(!link_delete(s, "two") && !strcmp(names_in(SYS "/class/net"), "lo "));
     EXPECT_ERR(pread(fd, text, sizeof(text), 0), ENODEV);
     EXPECT_ERR(pwrite(fd, "1400", 4, 0), ENODEV);
     EXPECT(!says("two/mtu") && errno == ENOENT);
@@ -221,7 +203,7 @@ TEST(statistics_count)
     EXPECT(sendto(a, frame, sizeof(frame), 0, (void *)&to, sizeof(to)) == sizeof(frame));
     EXPECT(counter("one/statistics/tx_bytes") >= before + sizeof(frame));
     EXPECT(counter("one/statistics/rx_errors") == 0);
-    EXPECT(strstr(names("class/net/one/statistics"), "rx_packets "));
+    EXPECT(strstr(names_in(SYS "/class/net/one/statistics"), "rx_packets "));
 }
 
 TEST(five_hundred_devices_are_listed_and_found)

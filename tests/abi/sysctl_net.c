@@ -3,7 +3,6 @@
  * /proc/sys/net: values are of a namespace, judged, and do what they say; the directories of
  * devices follow the devices; who may write.
  */
-#include <dirent.h>
 #include <grp.h>
 #include <sys/un.h>
 
@@ -56,24 +55,6 @@ static bool is_there(const char *name)
 
     snprintf(path, sizeof(path), NET "%s", name);
     return !access(path, F_OK);
-}
-
-/* The names in a directory, sorted, with blanks between them. */
-static const char *names(const char *dir)
-{
-    static char text[4096];
-    struct dirent **list;
-    char path[128];
-    int n;
-
-    snprintf(path, sizeof(path), NET "%s", dir);
-    n = scandir(path, &list, NULL, alphasort);
-    EXPECT(n >= 0);
-    text[0] = 0;
-    for (int i = 0; i < n; i++)
-        if (list[i]->d_name[0] != '.')
-            strcat(strcat(text, list[i]->d_name), " ");
-    return text;
 }
 
 static int dgram(void)
@@ -241,19 +222,19 @@ TEST(directories_follow_devices)
 
     own_net();
     s = netlink_open(NETLINK_ROUTE);
-    EXPECT(!strcmp(names("ipv4/conf"), "all default lo "));
+    EXPECT(!strcmp(names_in(NET "ipv4/conf"), "all default lo "));
     EXPECT(!give("ipv6/conf/default/hop_limit", "12"));
     EXPECT(!link_add(s, "one", "dummy", false));
-    EXPECT(!strcmp(names("ipv6/conf"), "all default lo one "));
+    EXPECT(!strcmp(names_in(NET "ipv6/conf"), "all default lo one "));
     EXPECT(is("ipv6/conf/one/hop_limit", "12") && is("ipv6/conf/lo/hop_limit", "64"));
     fd = open(NET "ipv6/conf/one/hop_limit", O_RDWR);
     EXPECT(fd >= 0 && !link_rename(s, "one", "two"));
-    EXPECT(!strcmp(names("ipv4/conf"), "all default lo two "));
+    EXPECT(!strcmp(names_in(NET "ipv4/conf"), "all default lo two "));
     EXPECT(!is_there("ipv6/conf/one") && is("ipv6/conf/two/hop_limit", "12"));
     EXPECT(!link_delete(s, "two") && !is_there("ipv6/conf/two/hop_limit"));
     EXPECT_ERR(pread(fd, text, sizeof(text), 0), ENOENT);
     EXPECT_ERR(pwrite(fd, "3", 1, 0), ENOENT);
-    EXPECT(!strcmp(names("ipv4/conf"), "all default lo "));
+    EXPECT(!strcmp(names_in(NET "ipv4/conf"), "all default lo "));
 }
 
 TEST(no_device_takes_a_directory_s_name)
@@ -265,7 +246,7 @@ TEST(no_device_takes_a_directory_s_name)
     EXPECT(link_add(s, "all", "dummy", false) == EINVAL);
     EXPECT(link_add(s, "default", "dummy", false) == EINVAL);
     EXPECT(link_add(s, "..", "dummy", false) == EINVAL);
-    EXPECT(!strcmp(names("ipv4/conf"), "all default lo "));
+    EXPECT(!strcmp(names_in(NET "ipv4/conf"), "all default lo "));
 }
 
 /* How many addresses of IPv6 the device has. */

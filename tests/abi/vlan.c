@@ -321,26 +321,6 @@ TEST(vlan_that_cannot_be_is_refused)
     EXPECT(!if_nametoindex("w"));
 }
 
-/* An address of a device: family's, with its prefix. */
-static void address(int n, const char *name, const char *text, int prefix)
-{
-    struct message m;
-    struct ifaddrmsg *a = message_body(&m);
-    unsigned char bytes[16];
-    int family = strchr(text, ':') ? AF_INET6 : AF_INET;
-    size_t size = family == AF_INET ? 4 : 16;
-
-    message_begin(&m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*a));
-    a->ifa_family = (unsigned char)family;
-    a->ifa_prefixlen = (unsigned char)prefix;
-    a->ifa_index = if_nametoindex(name);
-    a->ifa_flags = IFA_F_NODAD;
-    EXPECT(inet_pton(family, text, bytes) == 1);
-    message_put(&m, IFA_LOCAL, bytes, size);
-    message_put(&m, IFA_ADDRESS, bytes, size);
-    EXPECT(!netlink_ask(n, &m));
-}
-
 /* The frame that t sends next with that ethertype behind the tag 5. */
 static ssize_t next_tagged(int t, int type, unsigned char *in, size_t size)
 {
@@ -363,7 +343,7 @@ TEST(vlan_carries_arp_and_ipv4)
     ssize_t got;
 
     EXPECT(!vlan_add(n, "t0", "v", 5) && !link_flags(n, "t0", IFF_UP, IFF_UP));
-    address(n, "v", "10.5.0.1", 24);
+    address_add(n, "v", "10.5.0.1", 24);
     to.sin_addr.s_addr = inet_addr("10.5.0.2");
     EXPECT(sendto(u, data, 1472, 0, (void *)&to, sizeof(to)) == 1472);
     got = next_tagged(t, ETH_P_ARP, in, sizeof(in));
@@ -401,7 +381,7 @@ TEST(vlan_carries_ipv6_and_asks_below_for_its_groups)
     EXPECT(fd >= 0 && write(fd, "0", 1) == 1);
     t = tap("t0");
     EXPECT(!vlan_add(n, "t0", "v", 5) && !link_flags(n, "t0", IFF_UP, IFF_UP));
-    address(n, "v", "fd05::1", 64);
+    address_add(n, "v", "fd05::1", 64);
     u = socket(AF_INET6, SOCK_DGRAM, 0);
     inet_pton(AF_INET6, "fd05::2", &to.sin6_addr);
     EXPECT(sendto(u, data, 100, 0, (void *)&to, sizeof(to)) == 100);

@@ -329,7 +329,7 @@ TEST(fragments_hoarded_by_one_leave_space_for_others)
 
 /* ---- ends ---- */
 
-static void address_add(int s, const char *name, int family, const void *addr, unsigned prefix,
+static void address_for(int s, const char *name, int family, const void *addr, unsigned prefix,
                         uint32_t valid)
 {
     struct ifa_cacheinfo c = {.ifa_valid = valid, .ifa_prefered = valid};
@@ -368,8 +368,8 @@ static void busy_namespace(void)
     EXPECT(!link_flags(n, "u0", IFF_UP, IFF_UP));
     for (unsigned i = 1; i < 40; i++) {
         v6[14] = v4[3] = (uint8_t)i;
-        address_add(n, "t0", AF_INET6, v6, 64, 1);
-        address_add(n, "t0", AF_INET, v4, 24, 1);
+        address_for(n, "t0", AF_INET6, v6, 64, 1);
+        address_for(n, "t0", AF_INET, v4, 24, 1);
         fragment_send(u, "10.9.0.66", i, 1400, true, junk, sizeof(junk));
     }
     s = socket(AF_INET, SOCK_DGRAM, 0);
@@ -403,7 +403,7 @@ TEST(addresses_that_end_together_end_once)
     EXPECT(!setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &space, sizeof(space)));
     EXPECT(!bind(s, (void *)&l, sizeof(l)) && !link_add(n, "d0", "dummy", true));
     for (uint8_t i = 1; i < 100; i++)
-        address_add(n, "d0", AF_INET, (uint8_t[]){10, 10, 0, i}, 24, 1);
+        address_for(n, "d0", AF_INET, (uint8_t[]){10, 10, 0, i}, 24, 1);
     while (gone < 99) {
         static char buf[32768];
         ssize_t len = recv(s, buf, sizeof(buf), 0);

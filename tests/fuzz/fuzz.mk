@@ -64,6 +64,7 @@ fuzz: build/fuzz/fuzz_vmm build/fuzz/fuzz_net build/unit/unit build/unit/user bu
 
 # System calls: what they are, and the letters of their arguments, come from the kernel's own table.
 FUZZ_ABI_SRC := $(wildcard tests/fuzz/abi/*.c)
+FUZZ_CC = $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror -Wno-unused-parameter
 
 build/gen/syscall_names.h: $(OUT)/gen/syscall_table.h
 	@mkdir -p $(@D)
@@ -71,8 +72,7 @@ build/gen/syscall_names.h: $(OUT)/gen/syscall_table.h
 
 build/tests/fuzz-abi: $(FUZZ_ABI_SRC) tests/fuzz/abi/fuzz.h build/gen/syscall_names.h
 	@mkdir -p $(@D)
-	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror \
-	    -Wno-unused-parameter -Ibuild/gen -o $@ $(FUZZ_ABI_SRC)
+	$(call QUIET,ABI,$@) $(FUZZ_CC) -Ibuild/gen -o $@ $(FUZZ_ABI_SRC)
 
 .PHONY: fuzz-abi
 fuzz-abi: build/tests/fuzz-abi
@@ -85,8 +85,7 @@ FUZZ_KVM_SRC := $(wildcard tests/fuzz/kvm/*.c) tests/fuzz/abi/values.c tests/fuz
 
 build/tests/fuzz-kvm: $(FUZZ_KVM_SRC) tests/fuzz/abi/fuzz.h tests/fuzz/kvm/machine.h
 	@mkdir -p $(@D)
-	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror \
-	    -Wno-unused-parameter -Wno-missing-field-initializers -Itests/fuzz/abi -Itests/fuzz/kvm -o $@ $(FUZZ_KVM_SRC)
+	$(call QUIET,ABI,$@) $(FUZZ_CC) -Wno-missing-field-initializers -Itests/fuzz/abi -Itests/fuzz/kvm -o $@ $(FUZZ_KVM_SRC)
 
 .PHONY: fuzz-kvm
 fuzz-kvm: build/tests/fuzz-kvm
@@ -99,8 +98,7 @@ FUZZ_NETLINK_SRC := $(wildcard tests/fuzz/netlink/*.c) tests/fuzz/abi/values.c t
 
 build/tests/fuzz-netlink: $(FUZZ_NETLINK_SRC) tests/fuzz/abi/fuzz.h tests/fuzz/netlink/net.h
 	@mkdir -p $(@D)
-	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror \
-	    -Wno-unused-parameter -Wno-missing-field-initializers -Itests/fuzz/abi -Itests/fuzz/netlink -o $@ $(FUZZ_NETLINK_SRC)
+	$(call QUIET,ABI,$@) $(FUZZ_CC) -Wno-missing-field-initializers -Itests/fuzz/abi -Itests/fuzz/netlink -o $@ $(FUZZ_NETLINK_SRC)
 
 .PHONY: fuzz-netlink
 fuzz-netlink: build/tests/fuzz-netlink

@@ -54,3 +54,16 @@ def tests_of(module):
 def main(module):
     failed = [name for name, test in tests_of(module) if not one(name, test)]
     sys.exit(1 if failed else 0)
+
+
+def main_with(module, make):
+    """main, with module.machine = make() for all its tests, which is stopped at the end; where it cannot be made, none runs."""
+    try:
+        module.machine = make()
+    except Skip as why:
+        print(f"skip all: {why}")
+        sys.exit(0)
+    try:
+        main(module)
+    finally:
+        module.machine.stop()

@@ -17,7 +17,7 @@ from bothy import RUN, put
 from debian_image import unpacked
 from engine_fixture import BUSYBOX, busybox_layer, docker_archive
 from registry_fixture import Registry, free_port
-from suite import Skip, expect, expect_in, main, until
+from suite import expect, expect_in, main_with, until
 
 # The machine stays until a container has made the file.
 STAY = "until [ -e /run/stop ]; do /boot/files/busybox usleep 100000; done"
@@ -129,12 +129,4 @@ def test_a_server_on_the_hosts_network_is_reached():
 
 
 if __name__ == "__main__":
-    try:
-        machine = Machine()
-    except Skip as why:
-        print(f"skip all: {why}")
-        sys.exit(0)
-    try:
-        main(sys.modules[__name__])
-    finally:
-        machine.stop()
+    main_with(sys.modules[__name__], Machine)

@@ -21,7 +21,7 @@ from debian_image import unpacked
 from engine_fixture import BUSYBOX
 from registry_fixture import Registry, free_port
 from servers_image import of_tree, servers_cd
-from suite import Skip, expect, expect_in, main, until
+from suite import Skip, expect, expect_in, main_with, until
 
 MIB = random.Random(19).randbytes(1 << 20)
 # The CD below a tmpfs is the container's world; the machine stays until a container has made the file.
@@ -294,12 +294,4 @@ def test_curl_and_apt_fetch_from_here():
 
 
 if __name__ == "__main__":
-    try:
-        machine = Machine()
-    except Skip as why:
-        print(f"skip all: {why}")
-        sys.exit(0)
-    try:
-        main(sys.modules[__name__])
-    finally:
-        machine.stop()
+    main_with(sys.modules[__name__], Machine)
