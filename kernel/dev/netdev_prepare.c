@@ -94,9 +94,18 @@ static int netdev_gather(struct packet *p)
     return packet_add_page(p, page, 0, n);
 }
 
+/* A sum that is to be done lies in the packet: its place may be a program's word (tun), and moves
+ * as headers come and go. */
+static bool netdev_sum_is_inside(const struct packet *p)
+{
+    return (u32)p->csum_start + p->csum_offset + 2U <= p->len;
+}
+
 /* All but the cutting. */
 static int netdev_prepare_whole(struct netdev *dev, struct packet *p)
 {
+    if ((p->flags & PACKET_CSUM_PARTIAL) && !netdev_sum_is_inside(p))
+        return -EINVAL;
     if ((p->flags & PACKET_CSUM_PARTIAL) && !(dev->features & NETDEV_CSUM) && !packet_finish_sum(p))
         return -EINVAL;
     if (p->nr_frags > 1 && !(dev->features & NETDEV_FRAGS))

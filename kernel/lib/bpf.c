@@ -145,6 +145,8 @@ int bpf_check(const struct bpf_insn *insns, u32 len, enum bpf_use use, u32 data,
 
 struct bpf_machine {
     u32 a, x, mem[BPF_SCRATCH];
+    bool drawn;
+    u64 random; /* the last one, if any was drawn */
 };
 
 /* n bytes from an offset that the program says, as a number in the network's order. False: they are
@@ -181,6 +183,19 @@ static u32 bpf_size(u16 code)
     return (code & 0x18) == 0x10 ? 1 : (code & 0x18) == 0x08 ? 2 : 4;
 }
 
+/* The first number of a run is drawn, which costs far more than an instruction may; those behind it
+ * follow from it. */
+static u32 bpf_random(struct bpf_machine *m, const struct bpf_packet *p)
+{
+    if (!m->drawn) {
+        m->drawn = true;
+        m->random = p->random();
+        return (u32)m->random;
+    }
+    m->random = m->random * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (u32)(m->random >> 32);
+}
+
 /* Loads, stores and moves. False: a load beyond the packet, which ends the program with 0. */
 static bool bpf_move(struct bpf_machine *m, const struct bpf_insn *in, const struct bpf_packet *p)
 {
@@ -195,7 +210,7 @@ static bool bpf_move(struct bpf_machine *m, const struct bpf_insn *in, const str
         if ((in->k - BPF_KNOWN) / 4 == BPF_KNOWN_XOR_X)
             m->a ^= m->x;
         else if ((in->k - BPF_KNOWN) / 4 == BPF_KNOWN_RANDOM)
-            m->a = p->random();
+            m->a = bpf_random(m, p);
         else
             m->a = p->known[(in->k - BPF_KNOWN) / 4];
         return true;

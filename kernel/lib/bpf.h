@@ -152,7 +152,7 @@ struct bpf_packet {
     /* n <= 4 bytes at an offset that head does not cover; offset + n <= len. */
     void (*fetch)(const struct bpf_packet *p, u32 offset, u8 *out, u32 n);
     const void *packet;  /* fetch's */
-    u32 (*random)(void); /* BPF_KNOWN_RANDOM */
+    u32 (*random)(void); /* BPF_KNOWN_RANDOM: at most once in a run */
     u32 known[BPF_KNOWN_MOST];
 };
 /* The verdict of a checked program: bytes of the packet to keep; 0: none. */

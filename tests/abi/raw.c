@@ -303,6 +303,18 @@ TEST(a_filter_of_one_that_joined_a_group_sees_the_ip_header)
     }
 }
 
+TEST(a_packet_that_ipv4_cannot_say_the_length_of_is_refused)
+{
+    static char most[65536];
+    socklen_t n;
+    union name to = at("127.0.0.1", 0, &n);
+    int s = raw(IPPROTO_ICMP);
+
+    EXPECT_ERR(sendto(s, most, 65535 - 20 + 1, 0, &to.sa, n), EMSGSIZE);
+    EXPECT_ERR(sendto(s, most, 65536, 0, &to.sa, n), EMSGSIZE);
+    EXPECT(sendto(s, most, 65535 - 20, 0, &to.sa, n) == 65535 - 20);
+}
+
 /* lo asks for no neighbour: what a route of its own sends there has lo's own link address. */
 TEST(a_route_through_lo_sends_what_no_one_takes)
 {

@@ -177,6 +177,49 @@ TEST(igmp_groups_are_listed)
     close(t);
 }
 
+/* As that user: joins as many groups as it may, at most n, and keeps them. How many. */
+static int hoard_groups(uid_t user, int n)
+{
+    struct ip_mreqn m = {.imr_ifindex = (int)if_nametoindex("t0")};
+    int s = -1, joined = 0;
+
+    EXPECT(!setresuid(user, user, user));
+    for (int i = 0; i < n; i++) {
+        if (i % 20 == 0)
+            s = socket(AF_INET, SOCK_DGRAM, 0);
+        m.imr_multiaddr.s_addr = htonl(0xef000000 + (uint32_t)user * 0x1000 + (uint32_t)i);
+        if (setsockopt(s, IPPROTO_IP, IP_ADD_MEMBERSHIP, &m, sizeof(m)))
+            break;
+        joined++;
+    }
+    EXPECT(joined == n || errno == ENOBUFS);
+    return joined;
+}
+
+TEST(groups_that_users_hoard_leave_room_for_others)
+{
+    unsigned char mac[6];
+    int t = begin(false, mac), s, done[2];
+    pid_t child[3];
+    char many;
+
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT(!pipe(done));
+    for (uid_t i = 0; i < 3; i++) {
+        child[i] = fork();
+        if (!child[i]) {
+            many = hoard_groups(1000 + i, 600) > 100;
+            while (write(done[1], &many, 1) == 1)
+                pause();
+        }
+        EXPECT(read(done[0], &many, 1) == 1 && (many || i == 2));
+        EXPECT(!join4(true, s) && !join4(false, s)); /* root's */
+    }
+    for (int i = 0; i < 3; i++)
+        EXPECT(!kill(child[i], SIGKILL) && waitpid(child[i], NULL, 0) == child[i]);
+    close(t);
+}
+
 /* The next message of MLD about the group. */
 static unsigned char *heard6(int t, const char *to, int at)
 {

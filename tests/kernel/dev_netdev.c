@@ -179,6 +179,26 @@ static struct packet *packet_make(struct netdev *dev, u8 gso, u32 payload)
     return p;
 }
 
+/* A program's word of where a sum goes (tun) may come to lie before the packet. */
+SELFTEST(netdev_sum_that_is_not_in_the_packet_never_reaches_a_driver)
+{
+    struct dull *d = dull_make(1000);
+    struct packet *p;
+
+    CHECK(d);
+    d->dev.features = NETDEV_CSUM;
+    for (u16 at = 2; at <= 18; at += 16) {
+        p = packet_make(&d->dev, 0, 0);
+        CHECK(p);
+        p->gso_size = 0;
+        p->csum_start = at;
+        packet_pull(p, 4); /* as a tag goes */
+        CHECK(netdev_transmit(&d->dev, p) == (at < 4 ? -EINVAL : 0));
+    }
+    CHECK(d->nr_sent == 1);
+    dull_end(d);
+}
+
 SELFTEST(netdev_cuts_and_sums_for_a_device_that_cannot)
 {
     struct dull *d = dull_make(1000);

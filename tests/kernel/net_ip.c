@@ -3,14 +3,18 @@
  * IP between two ends of one namespace, over lo: what comes, when, and in which order. The tests'
  * protocol is one of those for experiments (RFC 3692).
  */
+#include "lib/err.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/core/filter.h"
 #include "net/core/worker.h"
 #include "net/ip/ip_priv.h"
 #include "net/link/loopback.h"
+#include "net/socket.h"
+#include "obj/file.h"
 #include "obj/cred.h"
 #include "sched/thread.h"
 
@@ -152,6 +156,113 @@ SELFTEST(ip_groups_are_joined_as_often_as_they_are_left)
     ip_group_leave(net_ns_init, lo, &group);
     CHECK(!ip_group_join(net_ns_init, lo, &group));
     ip_group_leave(net_ns_init, lo, &group);
+}
+
+#define CROWD 6
+#define CROWD_PORT 47001
+#define CROWD_GROUP 0xef01020a
+
+/* Each has the longest of filters, which takes all. */
+static bool crowd_filter(struct socket *s)
+{
+    struct socket_filter *f = kzalloc(sizeof(*f) + BPF_MAXINSNS * sizeof(f->insns[0]));
+
+    if (!f)
+        return false;
+    f->len = BPF_MAXINSNS;
+    for (u32 i = 0; i < BPF_MAXINSNS; i++)
+        f->insns[i] = (struct bpf_insn){.code = i + 1 < BPF_MAXINSNS ? OP_LD_LEN : OP_RET_A};
+    rcu_assign(s->filter, f);
+    return true;
+}
+
+/* How many got the packet: those whose filters fit in a packet's budget, and all without one. */
+static bool crowd_is_served(struct file **crowd)
+{
+    u32 got = 0, lost = 0;
+
+    for (u32 i = 0; i < CROWD; i++) {
+        got += READ_ONCE(socket_of_file(crowd[i])->queued) > 0;
+        lost += READ_ONCE(socket_of_file(crowd[i])->lost);
+    }
+    return got == FILTER_BUDGET / BPF_MAXINSNS && lost == CROWD - got &&
+           READ_ONCE(socket_of_file(crowd[CROWD])->queued);
+}
+
+SELFTEST(ip_filters_of_raw_sockets_share_a_packets_budget)
+{
+    struct ip_addr one = ip_from_v4(IP_LOOPBACK4);
+    struct file *crowd[CROWD + 1];
+    bool whole = true;
+
+    for (u32 i = 0; i <= CROWD; i++) {
+        crowd[i] = socket_create(net_ns_init, AF_INET, SOCK_RAW, TEST_PROTOCOL);
+        CHECK(!IS_ERR(crowd[i]));
+        whole &= i == CROWD || crowd_filter(socket_of_file(crowd[i]));
+    }
+    CHECK(whole && !test_send(net_ns_init, &one, 'a', false));
+    CHECK(crowd_is_served(crowd));
+    for (u32 i = 0; i <= CROWD; i++)
+        file_put(crowd[i]);
+}
+
+/* Joined at lo, with others of its port. */
+static struct file *crowd_member(void)
+{
+    struct sock_addr at = {.family = AF_INET, .data = {CROWD_PORT >> 8, CROWD_PORT & 255}};
+    const u8 joined[12] = {CROWD_GROUP >> 24, CROWD_GROUP >> 16 & 255, CROWD_GROUP >> 8 & 255,
+                           CROWD_GROUP & 255, [8] = LOOPBACK_INDEX};
+    struct file *f = socket_create(net_ns_init, AF_INET, SOCK_DGRAM, 0);
+    s32 on = 1;
+
+    if (IS_ERR(f) || socket_set_option(f, SOL_SOCKET, 2 /* SO_REUSEADDR */, &on, sizeof(on)) ||
+        socket_bind(f, &at, 16, NULL) ||
+        socket_set_option(f, 0, 35 /* IP_ADD_MEMBERSHIP */, joined, sizeof(joined)))
+        return NULL;
+    return f;
+}
+
+/* A datagram without a checksum. */
+static int crowd_send(void)
+{
+    struct ip_flow f = {.to = ip_from_v4(CROWD_GROUP), .device = LOOPBACK_INDEX};
+    struct ip_info h = {.to = f.to, .protocol = 17};
+    struct packet *p = packet_alloc();
+    u8 *at = p ? packet_append(p, TEST_BYTES) : NULL;
+    struct ip_path path;
+    int err;
+
+    if (!at)
+        return -ENOMEM;
+    memset(at, 0, TEST_BYTES);
+    at[1] = 1;
+    at[2] = CROWD_PORT >> 8;
+    at[3] = CROWD_PORT & 255;
+    at[5] = TEST_BYTES;
+    err = ip_path_find(net_ns_init, &f, &path);
+    if (err) {
+        packet_free(p);
+        return err;
+    }
+    h.from = path.source;
+    err = ip_output(net_ns_init, p, &path, &h);
+    ip_path_put(&path);
+    return err;
+}
+
+SELFTEST(ip_filters_of_a_group_share_a_packets_budget)
+{
+    struct file *crowd[CROWD + 1];
+    bool whole = true;
+
+    for (u32 i = 0; i <= CROWD; i++) {
+        crowd[i] = crowd_member();
+        CHECK(crowd[i]);
+        whole &= i == CROWD || crowd_filter(socket_of_file(crowd[i]));
+    }
+    CHECK(whole && !crowd_send() && crowd_is_served(crowd));
+    for (u32 i = 0; i <= CROWD; i++)
+        file_put(crowd[i]);
 }
 
 SELFTEST(ip_numbers_of_packets_do_not_come_again_soon_nor_in_order)

@@ -112,6 +112,34 @@ SELFTEST(neighbour_keeps_the_youngest_packets)
     CHECK(bytes == NEIGHBOUR_PENDING * one);
 }
 
+/* Packets to addresses that nobody has, as a scan of a net sends them, push out none that is known,
+ * nor do those that say themselves where they are. */
+SELFTEST(neighbour_that_is_known_outlives_a_scan)
+{
+    static const u8 link[6] = {2, 0, 0, 0, 0, 1};
+    struct neighbour_view at = {.device = 0};
+    u32 known = 0;
+
+    neighbour_begin(S64_MAX);
+    for (u32 i = 1; i <= NEIGHBOURS_MOST / 4; i++) {
+        struct ip_addr to = ip_from_v4(0x0a000000 + i);
+
+        CHECK(!neighbour_set(&bench.table, &bench.dev, &to, link, false, true, false));
+    }
+    for (u32 i = 0; i < 3 * NEIGHBOURS_MOST; i++) {
+        struct ip_addr from = ip_from_v4(0x0b000000 + i);
+
+        (void)neighbour_send(NEIGHBOURS_MOST + i); /* that many packets cannot wait */
+        neighbour_input(&bench.table, &bench.dev, &from, link, NEIGHBOUR_ASKS, true);
+        CHECK(bench.table.nr <= NEIGHBOURS_MOST && bench.table.nr_asked <= NEIGHBOURS_ASKED);
+    }
+    while (neighbour_next(&bench.table, &at))
+        known += ip_v4(&at.addr) <= 0x0a000000 + NEIGHBOURS_MOST / 4;
+    CHECK(known == NEIGHBOURS_MOST / 4);
+    neighbour_table_fini(&bench.table);
+    CHECK(!bench.table.nr && !bench.table.nr_asked && !bench.table.bytes);
+}
+
 /* Its link address and all that follows are seen at once, also where packets take no lock. */
 SELFTEST(neighbour_that_changes_is_sent_to_as_it_is_now)
 {

@@ -297,30 +297,32 @@ static struct ip_addr route_group(u8 last)
     return (struct ip_addr){.b = {0xff, 2, [11] = 1, [12] = 0xff, [15] = last}};
 }
 
-/* An address whose group found no space leaves none when it goes. */
-SELFTEST(address_leaves_no_group_but_its_own)
+/* An address's group finds room whatever programs have joined, and goes with it, but for those. */
+SELFTEST(address_has_its_group_whatever_programs_have_joined)
 {
     struct ip_addr_view v = {.family = V6, .prefix = 64, .addr = {.b = {0xfd, [15] = 7}}};
-    struct ip_addr group = route_group(7), other;
+    struct ip_addr group = route_group(7), other = {.b = {0xff, 5}};
     struct netdev *dev;
     struct net_ns *ns = route_ns(&dev);
     u32 n = 0;
 
     CHECK(dev);
     v.device = dev->index;
-    other = (struct ip_addr){.b = {0xff, 5}};
-    for (u16 i = 0; !ip_group_join(ns, dev->index, &other); i++) {
-        other.b[14] = (u8)(i >> 8);
-        other.b[15] = (u8)i;
-        n++;
+    for (; !ip_group_join(ns, dev->index, &other); n++) {
+        other.b[14] = (u8)((n + 1) >> 8);
+        other.b[15] = (u8)(n + 1);
     }
     CHECK(n > 200 && !ip_address_add(ns, &v, IP_CREATE | IP_EXCL));
-    CHECK(!ip_group_is_joined(ns, dev->index, &group));
-    other = (struct ip_addr){.b = {0xff, 5}};
+    CHECK(ip_group_is_joined(ns, dev->index, &group));
+    CHECK(ip_group_join(ns, dev->index, &group) == -ENOBUFS); /* that is the programs' */
+    CHECK(!ip_address_remove(ns, &v) && !ip_group_is_joined(ns, dev->index, &group));
+    other.b[14] = other.b[15] = 0;
     ip_group_leave(ns, dev->index, &other);
-    ip_group_leave(ns, dev->index, &other); /* the first was joined twice */
+    CHECK(!ip_address_add(ns, &v, IP_CREATE | IP_EXCL));
     CHECK(!ip_group_join(ns, dev->index, &group));
     CHECK(!ip_address_remove(ns, &v) && ip_group_is_joined(ns, dev->index, &group));
+    ip_group_leave(ns, dev->index, &group);
+    CHECK(!ip_group_is_joined(ns, dev->index, &group));
     net_ns_put(ns);
 }
 

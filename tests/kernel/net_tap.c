@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/core/filter.h"
 #include "net/core/tap.h"
 #include "net/link/dummy.h"
 #include "obj/cred.h"
@@ -18,7 +19,7 @@ static u32 taps_served, taps_passed;
 
 static void tap_take(struct net_tap *t, const struct packet *p, bool sent, u32 *budget)
 {
-    if (net_tap_pay(budget, FILTER))
+    if (filter_pay(budget, TAP_STEP + FILTER))
         taps_served++;
     else
         taps_passed++;
@@ -62,7 +63,7 @@ SELFTEST(net_taps_of_a_namespace_are_bounded)
     CHECK(packet_append(p, 60));
     taps_served = taps_passed = 0;
     net_tap_show(ns, p, false);
-    CHECK(taps_served == TAP_BUDGET / (FILTER + TAP_STEP));
+    CHECK(taps_served == FILTER_BUDGET / (FILTER + TAP_STEP));
     CHECK(taps_served + taps_passed == TAPS_SEE);
     taps_remove(taps, TAPS_SEE);
     CHECK(dev->taps == 0);

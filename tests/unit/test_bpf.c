@@ -11,8 +11,11 @@
 
 #include <stdlib.h>
 
+static u32 bpf_drawn;
+
 static u32 bpf_random(void)
 {
+    bpf_drawn++;
     return 77;
 }
 
@@ -114,6 +117,29 @@ TEST(bpf_loads_from_headers_and_of_what_is_known)
 
         EXPECT(bpf_ok(p, 2) && bpf_over(p, bytes, 60, 20) == loads[i].is);
     }
+}
+
+/* However often a program asks, one is drawn; what it gets then is another one each time. */
+TEST(bpf_random_number_is_drawn_once_in_a_run)
+{
+    static const struct bpf_insn three[] = {{0x20, 0, 0, 0xfffff000 + 56},
+                                            {0x02, 0, 0, 0},
+                                            {0x20, 0, 0, 0xfffff000 + 56},
+                                            {0x07, 0, 0, 0},
+                                            {0x60, 0, 0, 0},
+                                            {0xac, 0, 0, 0},
+                                            {0x07, 0, 0, 0},
+                                            {0x20, 0, 0, 0xfffff000 + 56},
+                                            {0xac, 0, 0, 0},
+                                            {0x16, 0, 0, 0}};
+    u8 byte = 0;
+    u32 got;
+
+    bpf_drawn = 0;
+    EXPECT(bpf_ok(three, 10));
+    got = bpf_over(three, &byte, 1, 1);
+    EXPECT(bpf_drawn == 1 && got && got != 77);
+    EXPECT(bpf_over(three, &byte, 1, 1) == got && bpf_drawn == 2); /* nothing stays of a run */
 }
 
 TEST(bpf_programs_that_are_not_sound_are_refused)

@@ -55,7 +55,7 @@ static u32 filter_before(const struct bpf_packet *b)
     return first < 0 ? (u32)-first : 0;
 }
 
-u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip)
+static u32 filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip)
 {
     struct bpf_packet b = {
         .head = p->head + p->start + skip,
@@ -85,6 +85,21 @@ u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u
 
     b.before = filter_before(&b);
     return bpf_run(f->insns, &b);
+}
+
+bool socket_filter_pay(struct socket *s, const struct packet *p, u32 skip, u32 step, u32 *budget,
+                       u32 *keep)
+{
+    const struct socket_filter *f; /* the one that is paid for runs, also if it is replaced */
+    bool paid;
+
+    rcu_read_lock();
+    f = rcu_dereference(s->filter);
+    paid = filter_pay(budget, step + (f ? f->len : 0));
+    if (paid)
+        *keep = f ? filter_judge(f, p, skip) : U32_MAX;
+    rcu_read_unlock();
+    return paid;
 }
 
 static void filter_free(struct rcu_head *rcu)

@@ -3,6 +3,10 @@
  * A socket's filter (SO_ATTACH_FILTER): a classic BPF program (lib/bpf.h) that says of each packet
  * how many bytes of it the socket receives. It is read where packets come in, under RCU, and
  * replaced by a program's call.
+ *
+ * What a packet costs those who send and receive it is bounded: all sockets that see it beside its
+ * receiver, or as one of a group, have one budget of instructions (FILTER_BUDGET), of which each
+ * pays its filter's length before that runs. One for which too little is left loses the packet.
  */
 #pragma once
 
@@ -10,6 +14,8 @@
 #include "lib/bpf.h"
 #include "net/core/sock.h"
 #include "sync/rcu.h"
+
+#define FILTER_BUDGET 16384U /* instructions for one packet */
 
 struct socket_filter {
     struct rcu_head rcu;
@@ -24,26 +30,15 @@ int socket_filter_detach(struct socket *s); /* -ENOENT: there is none */
 /* For socket_fini. */
 void socket_filter_free(struct socket *s);
 
-/* Runs the filter over p's bytes from `skip` on. Bytes that are to be kept; U32_MAX: no filter. */
-u32 socket_filter_judge(const struct socket_filter *f, const struct packet *p, u32 skip);
-/* At most so many instructions run for a packet. In an RCU reader. */
-static inline u32 socket_filter_cost(struct socket *s)
+/* A socket is about to spend so much of what is left for the packet. False: that is too little. */
+static inline bool filter_pay(u32 *budget, u32 cost)
 {
-    const struct socket_filter *f = rcu_dereference(s->filter);
-
-    return f ? f->len : 0;
+    if (cost > *budget)
+        return false;
+    *budget -= cost;
+    return true;
 }
-static inline u32 socket_filter_run(struct socket *s, const struct packet *p, u32 skip)
-{
-    const struct socket_filter *f;
-    u32 keep = U32_MAX;
-
-    if (likely(!READ_ONCE(s->filter)))
-        return U32_MAX;
-    rcu_read_lock();
-    f = rcu_dereference(s->filter);
-    if (f)
-        keep = socket_filter_judge(f, p, skip);
-    rcu_read_unlock();
-    return keep;
-}
+/* Runs the filter over p's bytes from `skip` on, if *budget has its length and `step`. False: it
+ * has not. *keep: bytes that are to be kept; U32_MAX: no filter. */
+bool socket_filter_pay(struct socket *s, const struct packet *p, u32 skip, u32 step, u32 *budget,
+                       u32 *keep) __must_check;

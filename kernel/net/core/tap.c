@@ -10,6 +10,7 @@
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "net/core/device.h"
+#include "net/core/filter.h"
 #include "sync/rcu.h"
 
 #define ETHERNET_HEADER 14
@@ -136,7 +137,7 @@ static bool net_tap_look(struct packet *p, bool sent)
 void net_tap_show(struct net_ns *ns, struct packet *p, bool sent)
 {
     struct net_taps *all = net_taps_of(ns);
-    u32 budget = TAP_BUDGET;
+    u32 budget = FILTER_BUDGET;
     struct list_node *n;
 
     if (!net_tap_look(p, sent))

@@ -9,8 +9,8 @@
  *
  * What a packet costs those who send and receive it is bounded: a namespace has at most TAPS_MOST
  * taps, of which TAPS_SEE may see all devices and as many each single one; and all taps together
- * have a budget for one packet, of which each that takes it pays TAP_STEP and its filter's length.
- * One for which too little is left does not see the packet.
+ * have FILTER_BUDGET (filter.h) for one packet, of which each that takes it pays TAP_STEP and its
+ * filter's length. One for which too little is left does not see the packet.
  */
 #pragma once
 
@@ -19,26 +19,15 @@
 
 #define TAPS_MOST 1024U
 #define TAPS_SEE 256U
-#define TAP_STEP 32U      /* instructions that a copy counts for */
-#define TAP_BUDGET 16384U /* instructions of filters for one packet */
+#define TAP_STEP 32U /* instructions that a copy counts for */
 
 struct net_tap {
     struct list_node node; /* the namespace's taps */
     struct net_ns *ns;     /* I while it is added */
     u32 device;            /* I  0: all */
-    /* sent: it leaves by p->dev; else it came. *budget: what is left, for net_tap_pay. */
+    /* sent: it leaves by p->dev; else it came. *budget: what is left, for filter_pay. */
     void (*packet)(struct net_tap *t, const struct packet *p, bool sent, u32 *budget);
 };
-/* A tap is about to run a filter of that length. False: too little is left for it. */
-static inline bool net_tap_pay(u32 *budget, u32 length)
-{
-    u32 cost = TAP_STEP + length;
-
-    if (cost > *budget)
-        return false;
-    *budget -= cost;
-    return true;
-}
 
 /* -ENOBUFS: there are as many as there may be. May sleep. */
 int net_tap_add(struct net_tap *t) __must_check;

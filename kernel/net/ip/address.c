@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Addresses of devices: set, taken away, listed, their time over; and the routes that come with
- * them.
+ * Addresses of devices: set, taken away, listed, their time over.
  */
 #include "lib/errno.h"
 #include "lib/log.h"
-#include "lib/random.h"
 #include "mm/slab.h"
 #include "net/core/event.h"
-#include "net/ip/fib.h"
+#include "net/ip/address_priv.h"
 #include "net/ip/ipv6.h"
 #include "net/ip/nd.h"
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
-#define PRIORITY_ADDR6 256     /* of the routes of addresses of IPv6 */
-#define DAD_DELAY NSEC_PER_SEC /* before the first */
-#define DAD_WAIT NSEC_PER_SEC  /* RetransTimer */
-
-static int addr_compare(const struct ip_ifaddr *a, u32 device, u16 family,
-                        const struct ip_addr *addr, u8 prefix)
+int addr_compare(const struct ip_ifaddr *a, u32 device, u16 family, const struct ip_addr *addr,
+                 u8 prefix)
 {
     int cmp;
 
@@ -65,163 +59,12 @@ static void addr_view(const struct ip_ifaddr *a, u64 now, struct ip_addr_view *v
     memcpy(v->label, a->label, NETDEV_NAME);
 }
 
-static void addr_tell(struct ip_config *c, const struct ip_ifaddr *a, enum net_event_kind kind,
-                      u32 change)
+void addr_tell(struct ip_config *c, const struct ip_ifaddr *a, enum net_event_kind kind, u32 change)
 {
     struct ip_addr_view v;
 
     addr_view(a, time_ns(), &v);
     net_event(c->ns, kind, &v, change);
-}
-
-/* ---- the routes of an address ---- */
-
-static struct ip_route_view addr_route(const struct ip_ifaddr *a, u8 type, u32 table, u8 scope,
-                                       const struct ip_addr *to, u8 prefix)
-{
-    bool six = a->family == FAMILY_V6;
-
-    struct ip_route_view v = {.family = a->family,
-                              .prefix = prefix,
-                              .type = type,
-                              .scope = six ? SCOPE_UNIVERSE : scope,
-                              .protocol = ROUTE_BY_KERNEL,
-                              .table = table,
-                              .priority = a->metric,
-                              .to = ip_masked(to, a->family, prefix),
-                              .nr_hops = 1};
-
-    if (!v.priority && six && type != ROUTE_LOCAL)
-        v.priority = PRIORITY_ADDR6;
-    if (!six)
-        v.prefsrc = a->addr;
-    v.hops[0].device = a->dev->index;
-    return v;
-}
-
-typedef void (*addr_route_fn)(struct ip_config *c, const struct ip_route_view *v);
-
-static void addr_local_route(struct ip_config *c, const struct ip_ifaddr *a, addr_route_fn fn)
-{
-    u8 bits = a->family == FAMILY_V4 ? 32 : LPM_BITS;
-    struct ip_route_view v = addr_route(a, ROUTE_LOCAL, TABLE_LOCAL, SCOPE_HOST, &a->addr, bits);
-
-    v.priority = 0;
-    fn(c, &v);
-}
-
-/* What leads to its neighbours: while the device is up. */
-static void addr_net_routes(struct ip_config *c, const struct ip_ifaddr *a, addr_route_fn fn)
-{
-    bool lo = a->dev->flags & NETDEV_LOOPBACK, four = a->family == FAMILY_V4;
-    struct ip_route_view v;
-
-    if (four && !ip_is_any(&a->broadcast)) {
-        v = addr_route(a, ROUTE_BROADCAST, TABLE_LOCAL, SCOPE_LINK, &a->broadcast, 32);
-        v.priority = 0;
-        fn(c, &v);
-    }
-    if ((a->flags & (ADDR_SECONDARY | ADDR_NOPREFIXROUTE)) || a->prefix == (four ? 32 : LPM_BITS))
-        return;
-    if (lo && !four)
-        return;
-    if (lo)
-        v = addr_route(a, ROUTE_LOCAL, TABLE_LOCAL, SCOPE_HOST, &a->peer, a->prefix);
-    else
-        v = addr_route(a, ROUTE_UNICAST, TABLE_MAIN, SCOPE_LINK, &a->peer, a->prefix);
-    fn(c, &v);
-}
-
-/* Of one that the device has with another prefix too, a route stays. a is off the tree. */
-static bool addr_is_elsewhere(struct ip_config *c, const struct ip_ifaddr *a)
-{
-    struct rb_node *n = c->addrs.node;
-
-    while (n) {
-        const struct ip_ifaddr *x = rb_entry(n, struct ip_ifaddr, node);
-        int cmp = addr_compare(x, a->dev->index, a->family, &a->addr, x->prefix);
-
-        if (!cmp)
-            return true;
-        n = cmp < 0 ? n->left : n->right;
-    }
-    return false;
-}
-
-static bool addr_net_is_shared(const struct ip_ifaddr *a)
-{
-    for (const struct ip_ifaddr *x = ip_addrs_of(a->dev); x; x = ip_addr_after(x))
-        if (x != a && x->family == a->family && x->prefix == a->prefix &&
-            !(x->flags & (ADDR_SECONDARY | ADDR_NOPREFIXROUTE)) &&
-            ip_in_net(&x->peer, &a->peer, a->prefix))
-            return true;
-    return false;
-}
-
-/* ---- IPv6: groups, and whether an address is unique (RFC 4862 5.4) ---- */
-
-static bool addr_is_probed(const struct ip_ifaddr *a)
-{
-    return a->family == FAMILY_V6 && !(a->dev->flags & NETDEV_LOOPBACK) &&
-           netdev_has_neighbours(a->dev) && !(a->flags & ADDR_NODAD) &&
-           net_conf_most(a->dev, CONF6_ACCEPT_DAD) && net_conf(a->dev, CONF6_DAD_TRANSMITS);
-}
-
-/* What failed to be joined is another's, if it is anyone's: it is not left. */
-static void addr_group(struct ip_config *c, struct ip_ifaddr *a, bool join)
-{
-    struct ip_addr group = nd_group(&a->addr);
-
-    if (a->family != FAMILY_V6 || (a->dev->flags & NETDEV_LOOPBACK))
-        return;
-    if (!join && a->joined)
-        ip_group_leave(c->ns, a->dev->index, &group);
-    else if (!join)
-        return;
-    else if (ip_group_join(c->ns, a->dev->index, &group))
-        log_limited(LOG_WARN, "net: %s: no more groups", a->dev->name);
-    else
-        a->joined = true;
-}
-
-static void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
-{
-    WRITE_ONCE(a->flags, (a->flags | ADDR_TENTATIVE) & ~(u32)ADDR_DADFAILED);
-    a->probes = (u8)net_conf(a->dev, CONF6_DAD_TRANSMITS);
-    a->probe_at = now + random_u64() % DAD_DELAY;
-    ip_config_due(c, a->probe_at);
-}
-
-/* It is unique as far as one can know: from here on it is this host's. */
-static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
-{
-    WRITE_ONCE(a->flags, a->flags & ~(u32)ADDR_TENTATIVE);
-    a->probe_at = 0;
-    addr_local_route(c, a, route_add_own);
-    ip_changed(c->ns);
-    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
-}
-
-static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
-{
-    a->probe_at = 0;
-    log_limited(LOG_WARN, "net: %s: an address of IPv6 is another's already", a->dev->name);
-    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
-}
-
-/* The next time, or 0. */
-static u64 addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
-{
-    if (READ_ONCE(a->flags) & ADDR_DADFAILED) {
-        addr_duplicate(c, a);
-    } else if (a->probe_at <= now && a->probes) {
-        a->probes--;
-        a->probe_at = now + DAD_WAIT;
-        nd_probe(a->dev, &a->addr);
-    } else if (a->probe_at <= now) {
-        addr_probed(c, a);
-    }
-    return a->probe_at;
 }
 
 /* ---- adding and removing ---- */
@@ -470,21 +313,31 @@ int ip_address_remove(struct net_ns *ns, const struct ip_addr_view *v)
     return a ? 0 : c ? -EADDRNOTAVAIL : -ENOMEM;
 }
 
-bool ip_address_next(struct net_ns *ns, struct ip_addr_view *at)
+/* The first behind a place in the order, or NULL. */
+static struct ip_ifaddr *addr_behind(struct ip_config *c, const struct ip_addr_view *at)
 {
-    const struct ip_ifaddr *found = NULL;
-    struct ip_config *c;
+    struct ip_ifaddr *found = NULL;
     struct rb_node *n;
 
-    net_config_lock(ns);
-    c = ip_config_make(ns);
-    for (n = c ? c->addrs.node : NULL; n;) {
-        const struct ip_ifaddr *a = rb_entry(n, struct ip_ifaddr, node);
+    for (n = c->addrs.node; n;) {
+        struct ip_ifaddr *a = rb_entry(n, struct ip_ifaddr, node);
         bool before = addr_compare(a, at->device, at->family, &at->addr, at->prefix) < 0;
 
         found = before ? a : found;
         n = before ? n->left : n->right;
     }
+    return found;
+}
+
+bool ip_address_next(struct net_ns *ns, struct ip_addr_view *at)
+{
+    const struct ip_ifaddr *found = NULL;
+    struct ip_config *c;
+
+    net_config_lock(ns);
+    c = ip_config_make(ns);
+    if (c)
+        found = addr_behind(c, at);
     if (found)
         addr_view(found, time_ns(), at);
     net_config_unlock(ns);
@@ -607,20 +460,16 @@ static u64 addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
 
 u64 address_time(struct ip_config *c, u64 now)
 {
-    struct rb_node *n, *next;
+    struct ip_addr_view place = {.device = 0};
+    struct ip_ifaddr *a;
     u64 first = 0, at;
 
-    for (n = rb_first(&c->addrs); n; n = next) {
-        struct ip_ifaddr *a = rb_entry(n, struct ip_ifaddr, node);
-        bool goes = a->valid_until && a->valid_until <= now;
-
-        next = rb_next(n);
+    while ((a = addr_behind(c, &place))) { /* one that goes takes others with it */
+        place = (struct ip_addr_view){
+            .device = a->dev->index, .family = a->family, .addr = a->addr, .prefix = a->prefix};
         at = addr_time(c, a, now);
-        if (goes) { /* and others with it, perhaps the next */
-            next = rb_first(&c->addrs);
-            cond_yield();
-        }
         first = at && (!first || at < first) ? at : first;
+        cond_yield();
     }
     return first;
 }

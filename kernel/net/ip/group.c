@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
  * Groups that a namespace has joined at its devices, and what is still to be said of them on the
- * link (report.h decides, membership.c sends): one that was left stays, without users, until that
+ * link (group_report.c): one that was left stays, without users, until that
  * has been said, unless its place is needed.
+ *
+ * They lie in a tree by device and address, so that one is found in a few steps and the walk over a
+ * device's meets no others. Programs have GROUPS_DEVICE places at a device, of which each user
+ * without CAP_NET_ADMIN has GROUPS_USER at most, and all those GROUPS_USERS. What the kernel has
+ * joined for an address needs no place: addresses are bounded.
  */
 #include "lib/errno.h"
-#include "lib/format.h"
-#include "lib/log.h"
-#include "lib/random.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
-#include "net/ip/ip_priv.h"
+#include "net/ip/group_priv.h"
+#include "obj/cred.h"
 #include "sched/timer.h"
-#include "vfs/pseudo.h"
 
 #define GROUPS_MOST 4096
-#define GROUPS_DEVICE 256 /* at one device */
+/* At one device: */
+#define GROUPS_DEVICE 512U
+#define GROUPS_USERS 384U
+#define GROUPS_USER 256U
 
-struct ip_group {
-    struct list_node node;
-    struct ip_addr addr;
-    u32 device;
-    u32 users; /* times joined */
-    bool told; /* the link is told of it */
-    struct report report;
+/* Who joins. */
+struct group_joiner {
+    kuid_t user;
+    bool own;   /* the kernel, for an address */
+    bool admin; /* a program with CAP_NET_ADMIN */
 };
 
 void ip_group_link(const struct ip_addr *group, u8 out[NETDEV_ADDR])
@@ -40,16 +43,64 @@ void ip_group_link(const struct ip_addr *group, u8 out[NETDEV_ADDR])
     }
 }
 
-static struct ip_group *group_find_locked(struct ip_ns *in, u32 device, const struct ip_addr *addr)
+static int group_compare(u32 device, const struct ip_addr *addr, const struct ip_group *g)
+{
+    if (device != g->device)
+        return device < g->device ? -1 : 1;
+    return ip_compare(addr, &g->addr);
+}
+
+static bool group_less(const struct rb_node *x, const struct rb_node *y)
+{
+    const struct ip_group *a = rb_entry(x, struct ip_group, node);
+
+    return group_compare(a->device, &a->addr, rb_entry(y, struct ip_group, node)) < 0;
+}
+
+struct ip_group *group_from_locked(struct ip_ns *in, u32 device, const struct ip_addr *addr)
+    REQUIRES(in->lock)
+{
+    struct ip_group *found = NULL;
+    struct rb_node *n;
+
+    ASSERT_HELD(&in->lock);
+    for (n = in->groups.node; n;) {
+        struct ip_group *g = rb_entry(n, struct ip_group, node);
+        bool before = group_compare(device, addr, g) > 0;
+
+        found = before ? found : g;
+        n = before ? n->right : n->left;
+    }
+    return found;
+}
+
+struct ip_group *group_find_locked(struct ip_ns *in, u32 device, const struct ip_addr *addr)
     REQUIRES(in->lock)
 {
     struct ip_group *g;
 
     ASSERT_HELD(&in->lock);
-    list_for_each (g, &in->groups, node)
-        if (g->device == device && ip_equal(&g->addr, addr))
-            return g;
-    return NULL;
+    g = group_from_locked(in, device, addr);
+    return g && !group_compare(device, addr, g) ? g : NULL;
+}
+
+struct ip_group *group_first_locked(struct ip_ns *in, u32 device) REQUIRES(in->lock)
+{
+    static const struct ip_addr least;
+    struct ip_group *g;
+
+    ASSERT_HELD(&in->lock);
+    g = group_from_locked(in, device, &least);
+    return g && g->device == device ? g : NULL;
+}
+
+/* The first of all. */
+static struct ip_group *group_any_locked(struct ip_ns *in) REQUIRES(in->lock)
+{
+    struct rb_node *n = rb_first(&in->groups);
+
+    ASSERT_HELD(&in->lock);
+    return n ? rb_entry(n, struct ip_group, node) : NULL;
 }
 
 /* All hosts and all nodes (RFC 1112, RFC 4291 2.7.1) are joined everywhere. */
@@ -73,42 +124,31 @@ bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *add
         return false;
     spin_lock(&in->lock);
     g = group_find_locked(in, device, addr);
-    joined = g && g->users;
+    joined = g && group_is_used(g);
     spin_unlock(&in->lock);
     return joined;
 }
 
-static u32 group_count_locked(struct ip_ns *in, u32 device) REQUIRES(in->lock)
-{
-    const struct ip_group *g;
-    u32 n = 0;
-
-    ASSERT_HELD(&in->lock);
-    list_for_each (g, &in->groups, node)
-        n += g->device == device;
-    return n;
-}
-
-static void group_remove_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in->lock)
+void group_remove_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in->lock)
 {
     ASSERT_HELD(&in->lock);
-    list_del(&g->node);
+    rb_erase(&in->groups, &g->node);
     WRITE_ONCE(in->nr_groups, in->nr_groups - 1);
 }
 
 /* Takes a group off that was left and of which something is still to be said; NULL: none. */
-static struct ip_group *group_evict_locked(struct ip_ns *in, u32 device) REQUIRES(in->lock)
+static struct ip_group *group_evict_locked(struct ip_ns *in, u32 device, const struct ip_group *but)
+    REQUIRES(in->lock)
 {
     struct ip_group *g;
 
     ASSERT_HELD(&in->lock);
-    list_for_each (g, &in->groups, node) {
-        if (g->users || g->device != device)
-            continue;
+    g = group_first_locked(in, device);
+    while (g && (g == but || group_is_used(g)))
+        g = group_after(g);
+    if (g)
         group_remove_locked(in, g);
-        return g;
-    }
-    return NULL;
+    return g;
 }
 
 /* lo has no link, and some groups are of a node alone or of everyone (RFC 3376 6, RFC 3810 6). */
@@ -127,52 +167,110 @@ static void group_begin_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in
     ASSERT_HELD(&in->lock);
     if (!g->told)
         return;
-    list_for_each (other, &in->groups, node) { /* what is known of the querier */
-        if (other == g || other->device != g->device || !other->told ||
-            ip_is_v4(&other->addr) != ip_is_v4(&g->addr))
-            continue;
+    other = group_first_locked(in, g->device);
+    while (other && (other == g || !other->told || ip_is_v4(&other->addr) != ip_is_v4(&g->addr)))
+        other = group_after(other);
+    if (other) { /* what is known of the querier */
         g->report.version = other->report.version;
         g->report.older_until = other->report.older_until;
-        break;
     }
     report_join(&g->report, time_ns());
 }
 
-static bool group_is_full_locked(struct ip_ns *in, u32 device) REQUIRES(in->lock)
+/* Places at a device that are taken by other groups than g. */
+struct group_places {
+    u32 used; /* joined by programs */
+    u32 user; /* by that user's, of these */
+    u32 left; /* not used any more */
+};
+
+static void group_places_locked(struct ip_ns *in, u32 device, const struct ip_group *g, kuid_t user,
+                                struct group_places *out) REQUIRES(in->lock)
 {
+    const struct ip_group *x;
+
     ASSERT_HELD(&in->lock);
-    return in->nr_groups >= GROUPS_MOST || group_count_locked(in, device) >= GROUPS_DEVICE;
+    *out = (struct group_places){0};
+    for (x = group_first_locked(in, device); x; x = group_after(x)) {
+        if (x == g)
+            continue;
+        out->used += x->users > 0;
+        out->user += x->users && x->user == user;
+        out->left += !group_is_used(x);
+    }
 }
 
-/* made is used or not: *made is then NULL, or what had to give up its place. 1: it is the first
- * user's. */
-static int group_add(struct ip_ns *in, const struct netdev *dev, const struct ip_addr *addr,
-                     struct ip_group **made)
+/* There is a place for g, which is to have its first user, or is still to be made (NULL); if need
+ * be, that of *old, which is the caller's then. */
+static int group_room_locked(struct ip_ns *in, u32 device, const struct ip_group *g,
+                             const struct group_joiner *who, struct ip_group **old)
+    REQUIRES(in->lock)
 {
-    struct ip_group *old = NULL;
-    struct ip_group *g;
-    int err = 0;
+    struct group_places taken;
+
+    ASSERT_HELD(&in->lock);
+    if (who->own || (g && g->users))
+        return 0;
+    group_places_locked(in, device, g, who->user, &taken);
+    if (taken.used >= (who->admin ? GROUPS_DEVICE : GROUPS_USERS) ||
+        (!who->admin && taken.user >= GROUPS_USER))
+        return -ENOBUFS;
+    if (taken.used + taken.left < GROUPS_DEVICE && (g || in->nr_groups < GROUPS_MOST))
+        return 0;
+    *old = group_evict_locked(in, device, g);
+    return *old ? 0 : -ENOBUFS;
+}
+
+static struct ip_group *group_put_locked(struct ip_ns *in, struct ip_group *g,
+                                         const struct netdev *dev, const struct ip_addr *addr)
+    REQUIRES(in->lock)
+{
+    ASSERT_HELD(&in->lock);
+    g->addr = *addr;
+    g->device = dev->index;
+    g->told = group_is_told(dev, addr);
+    rb_insert(&in->groups, &g->node, group_less);
+    WRITE_ONCE(in->nr_groups, in->nr_groups + 1);
+    return g;
+}
+
+/* True: it is its first user. */
+static bool group_use_locked(struct ip_ns *in, struct ip_group *g, const struct group_joiner *who)
+    REQUIRES(in->lock)
+{
+    bool first = !group_is_used(g);
+
+    ASSERT_HELD(&in->lock);
+    if (who->own)
+        g->addresses++;
+    else if (!g->users++)
+        g->user = who->user;
+    if (first)
+        group_begin_locked(in, g);
+    return first;
+}
+
+/* made is used, then *made is NULL, or not. 1: it is the first user's. */
+static int group_add(struct ip_ns *in, const struct netdev *dev, const struct ip_addr *addr,
+                     const struct group_joiner *who, struct ip_group **made)
+{
+    struct ip_group *g, *old = NULL;
+    int err;
 
     spin_lock(&in->lock);
     g = group_find_locked(in, dev->index, addr);
-    if (!g && group_is_full_locked(in, dev->index))
-        old = group_evict_locked(in, dev->index);
-    if (!g && group_is_full_locked(in, dev->index)) {
-        err = -ENOBUFS;
-    } else if (!g) {
-        g = *made;
-        *made = old;
-        g->addr = *addr;
-        g->device = dev->index;
-        g->told = group_is_told(dev, addr);
-        list_add_tail(&in->groups, &g->node);
-        WRITE_ONCE(in->nr_groups, in->nr_groups + 1);
+    if (READ_ONCE(dev->flags) & NETDEV_GONE) /* its groups have been forgotten, perhaps */
+        err = -ENODEV;
+    else
+        err = group_room_locked(in, dev->index, g, who, &old);
+    if (!err && !g) {
+        g = group_put_locked(in, *made, dev, addr);
+        *made = NULL;
     }
-    if (!err && !g->users++) {
-        group_begin_locked(in, g);
-        err = 1;
-    }
+    if (!err)
+        err = group_use_locked(in, g, who);
     spin_unlock(&in->lock);
+    kfree(old);
     return err;
 }
 
@@ -184,7 +282,8 @@ static void group_filter(struct netdev *dev, const struct ip_addr *addr, bool jo
     net_device_group(dev, link, join);
 }
 
-int ip_group_join(struct net_ns *ns, u32 device, const struct ip_addr *addr)
+static int group_join(struct net_ns *ns, u32 device, const struct ip_addr *addr,
+                      const struct group_joiner *who)
 {
     struct netdev *dev = net_device_by_index(ns, device);
     struct ip_group *made;
@@ -194,7 +293,7 @@ int ip_group_join(struct net_ns *ns, u32 device, const struct ip_addr *addr)
         return -ENODEV;
     made = ip_is_multicast(addr) ? kzalloc(sizeof(*made)) : NULL;
     if (made)
-        err = group_add(ip_ns_of(ns), dev, addr, &made);
+        err = group_add(ip_ns_of(ns), dev, addr, who, &made);
     else
         err = ip_is_multicast(addr) ? -ENOBUFS : -EINVAL;
     if (err > 0) {
@@ -206,24 +305,53 @@ int ip_group_join(struct net_ns *ns, u32 device, const struct ip_addr *addr)
     return err > 0 ? 0 : err;
 }
 
-void ip_group_leave(struct net_ns *ns, u32 device, const struct ip_addr *addr)
+int ip_group_join(struct net_ns *ns, u32 device, const struct ip_addr *addr)
+{
+    const struct cred *c = current_cred();
+    struct group_joiner who = {.user = c->uid,
+                               .admin = cred_capable(c, ns->user_ns, CAP_NET_ADMIN)};
+
+    return group_join(ns, device, addr, &who);
+}
+
+int ip_group_join_own(struct net_ns *ns, u32 device, const struct ip_addr *addr)
+{
+    return group_join(ns, device, addr, &(struct group_joiner){.own = true});
+}
+
+/* g has lost its last user. True: it stays until that is said. */
+static bool group_lingers_locked(struct ip_ns *in, struct ip_group *g, bool own) REQUIRES(in->lock)
+{
+    struct group_places taken;
+
+    ASSERT_HELD(&in->lock);
+    if (!g->told)
+        return false;
+    if (own) { /* it had no place yet */
+        group_places_locked(in, g->device, g, g->user, &taken);
+        if (taken.used + taken.left >= GROUPS_DEVICE || in->nr_groups > GROUPS_MOST)
+            return false;
+    }
+    report_leave(&g->report, ip_is_v4(&g->addr), time_ns());
+    return true;
+}
+
+static void group_leave(struct net_ns *ns, u32 device, const struct ip_addr *addr, bool own)
 {
     struct ip_ns *in = ip_ns_of(ns);
     struct netdev *dev = net_device_by_index(ns, device);
     struct ip_group *g;
     bool last;
+    u32 *count;
 
     spin_lock(&in->lock);
     g = group_find_locked(in, device, addr);
-    last = g && g->users && !--g->users;
-    if (last && dev && g->told) {
-        report_leave(&g->report, ip_is_v4(addr), time_ns());
-        g = NULL; /* it stays until that is said */
-    } else if (last) {
-        group_remove_locked(in, g);
-    } else {
+    count = !g ? NULL : own ? &g->addresses : &g->users;
+    last = count && *count && !--*count && !group_is_used(g);
+    if (!last || (dev && group_lingers_locked(in, g, own)))
         g = NULL;
-    }
+    else
+        group_remove_locked(in, g);
     spin_unlock(&in->lock);
     if (last && dev)
         group_filter(dev, addr, false);
@@ -234,6 +362,26 @@ void ip_group_leave(struct net_ns *ns, u32 device, const struct ip_addr *addr)
         netdev_put(dev);
 }
 
+void ip_group_leave(struct net_ns *ns, u32 device, const struct ip_addr *addr)
+{
+    group_leave(ns, device, addr, false);
+}
+
+void ip_group_leave_own(struct net_ns *ns, u32 device, const struct ip_addr *addr)
+{
+    group_leave(ns, device, addr, true);
+}
+
+void groups_free(struct list_node *gone)
+{
+    struct ip_group *g;
+
+    while ((g = list_first(gone, struct ip_group, gone))) {
+        list_del(&g->gone);
+        kfree(g);
+    }
+}
+
 void ip_groups_forget(struct net_ns *ns, u32 device)
 {
     struct ip_ns *in = ip_ns_of(ns);
@@ -242,160 +390,14 @@ void ip_groups_forget(struct net_ns *ns, u32 device)
 
     list_init(&gone);
     spin_lock(&in->lock);
-    list_for_each_safe (g, next, &in->groups, node) {
-        if (device && g->device != device)
-            continue;
-        list_del(&g->node);
-        list_add_tail(&gone, &g->node);
-        WRITE_ONCE(in->nr_groups, in->nr_groups - 1);
+    g = device ? group_first_locked(in, device) : group_any_locked(in);
+    for (; g; g = next) {
+        next = device ? group_after(g) : NULL;
+        group_remove_locked(in, g);
+        list_add_tail(&gone, &g->gone);
+        if (!device)
+            next = group_any_locked(in);
     }
     spin_unlock(&in->lock);
-    while ((g = list_first(&gone, struct ip_group, node))) {
-        list_del(&g->node);
-        kfree(g);
-    }
-}
-
-/* ---- what is said of them ---- */
-
-static u64 group_random(u64 *seed)
-{
-    *seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    return *seed >> 16;
-}
-
-/* g is due: into the batch, if it fits; *over: of g nothing is left to say. */
-static void group_collect(struct ip_group *g, u64 now, u64 *seed, struct membership_batch *b,
-                          bool *over)
-{
-    bool v4 = ip_is_v4(&g->addr);
-    u8 version = report_version(&g->report, v4, now);
-    u32 most = version < (v4 ? 3 : 2) ? 1 : v4 ? REPORT_IGMP_RECORDS : REPORT_MLD_RECORDS;
-
-    if (b->nr && (g->device != b->device || v4 != b->v4 || version != b->version || b->nr >= most))
-        return;
-    b->device = g->device;
-    b->v4 = v4;
-    b->version = version;
-    b->groups[b->nr] = g->addr;
-    b->kinds[b->nr++] = (u8)report_take(&g->report, v4, now, group_random(seed), over);
-}
-
-u64 ip_groups_collect(struct net_ns *ns, struct membership_batch *b)
-{
-    struct ip_ns *in = ip_ns_of(ns);
-    u64 now = time_ns(), seed = random_u64(), next = 0;
-    struct ip_group *g, *after;
-    struct list_node gone;
-
-    b->nr = 0;
-    list_init(&gone);
-    spin_lock(&in->lock);
-    list_for_each_safe (g, after, &in->groups, node) {
-        bool over = false;
-
-        if (g->report.due && g->report.due <= now)
-            group_collect(g, now, &seed, b, &over);
-        if (over) {
-            group_remove_locked(in, g);
-            list_add_tail(&gone, &g->node);
-        } else if (g->report.due && (!next || g->report.due < next)) {
-            next = g->report.due;
-        }
-    }
-    spin_unlock(&in->lock);
-    while ((g = list_first(&gone, struct ip_group, node))) {
-        list_del(&g->node);
-        kfree(g);
-    }
-    return next;
-}
-
-void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_query *q)
-{
-    struct ip_ns *in = ip_ns_of(ns);
-    u64 now = time_ns(), seed = random_u64();
-    struct ip_group *g;
-
-    spin_lock(&in->lock);
-    list_for_each (g, &in->groups, node) {
-        if (g->device == device && g->told && ip_is_v4(&g->addr) == v4 &&
-            (ip_is_any(&q->group) || ip_equal(&g->addr, &q->group)))
-            report_ask(&g->report, q, v4, now, group_random(&seed));
-    }
-    spin_unlock(&in->lock);
-    membership_kick(ns);
-}
-
-void ip_groups_heard(struct net_ns *ns, u32 device, const struct ip_addr *group)
-{
-    struct ip_ns *in = ip_ns_of(ns);
-    struct ip_group *g;
-
-    spin_lock(&in->lock);
-    g = group_find_locked(in, device, group);
-    if (g && g->told)
-        report_heard(&g->report, ip_is_v4(group), time_ns());
-    spin_unlock(&in->lock);
-}
-
-void ip_groups_rejoin(struct net_ns *ns, u32 device)
-{
-    struct ip_ns *in = ip_ns_of(ns);
-    struct ip_group *g;
-
-    if (!READ_ONCE(in->nr_groups))
-        return;
-    spin_lock(&in->lock);
-    list_for_each (g, &in->groups, node)
-        if (g->device == device && g->told && g->users)
-            report_join(&g->report, time_ns());
-    spin_unlock(&in->lock);
-    membership_kick(ns);
-}
-
-/* ---- /proc ---- */
-
-u32 ip_groups_count(struct net_ns *ns, u32 device, bool v4, u8 *version)
-{
-    struct ip_ns *in = ip_ns_of(ns);
-    const struct ip_group *g;
-    u32 n = 0;
-
-    *version = v4 ? 3 : 2;
-    spin_lock(&in->lock);
-    list_for_each (g, &in->groups, node) {
-        if (g->device != device || ip_is_v4(&g->addr) != v4)
-            continue;
-        n += g->users > 0;
-        *version = MIN(*version, report_version(&g->report, v4, time_ns()));
-    }
-    spin_unlock(&in->lock);
-    return n;
-}
-
-static void group_show(struct seq *out, const struct ip_group *g, const struct netdev *dev, u64 now)
-{
-    u64 left = g->report.due > now ? (g->report.due - now) / (10 * NSEC_PER_MSEC) : 0;
-    const u32 *w = g->addr.w;
-
-    if (ip_is_v4(&g->addr))
-        seq_printf(out, "\t\t\t\t%08X %5u %u:%08lX\t\t%u\n", w[3], g->users, left > 0, left,
-                   g->told);
-    else
-        seq_printf(out, "%-4u %-15s %08x%08x%08x%08x %5u %08X %lu\n", dev->index, dev->name,
-                   ip_swap32(w[0]), ip_swap32(w[1]), ip_swap32(w[2]), ip_swap32(w[3]), g->users, 4U,
-                   left);
-}
-
-void ip_groups_show(struct net_ns *ns, const struct netdev *dev, bool v4, struct seq *out)
-{
-    struct ip_ns *in = ip_ns_of(ns);
-    const struct ip_group *g;
-
-    spin_lock(&in->lock);
-    list_for_each (g, &in->groups, node)
-        if (g->device == dev->index && g->users && ip_is_v4(&g->addr) == v4)
-            group_show(out, g, dev, time_ns());
-    spin_unlock(&in->lock);
+    groups_free(&gone);
 }

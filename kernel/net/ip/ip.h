@@ -147,7 +147,8 @@ enum ip_refusal { IP_NO_PORT, IP_NO_PROTOCOL, IP_PROHIBITED };
 void ip_refuse(struct packet *p, const struct ip_info *h, enum ip_refusal why);
 
 /* Membership of groups, counted for each (device, group): the first joins (IGMPv3, MLDv2, the
- * device's filter), the last leaves. May sleep. 0, -ENODEV, -EINVAL (no group), -ENOBUFS (too many
- * at the device). */
+ * device's filter), the last leaves. For the calling program; at a device there are so many places
+ * for one user, for all users, and for those with CAP_NET_ADMIN. May sleep. 0, -ENODEV, -EINVAL (no
+ * group), -ENOBUFS (too many at the device). */
 int ip_group_join(struct net_ns *ns, u32 device, const struct ip_addr *group) __must_check;
 void ip_group_leave(struct net_ns *ns, u32 device, const struct ip_addr *group);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dev/netdev.h"
+#include "lib/rbtree.h"
 #include "net/core/conf.h"
 #include "net/core/device.h"
 #include "net/core/mib.h"
@@ -44,8 +45,8 @@ struct ip_ns {
     struct ip_config *config; /* a  once it is there it stays */
     struct account *account;  /* I  its maker's */
     u64 generation; /* a  of all that a path depends on; no two namespaces have the same ever */
-    struct spinlock lock;    /* RANK_NET 8 */
-    struct list_node groups; /* l  struct ip_group */
+    struct spinlock lock;  /* RANK_NET 8 */
+    struct rb_root groups; /* l  struct ip_group */
     struct membership membership;
     u32 nr_groups; /* l */
     struct ip_values values;
@@ -85,6 +86,9 @@ u32 pmtu_of(struct net_ns *ns, const struct ip_addr *to, u32 mtu); /* mtu, or wh
 void pmtu_free(struct net_ns *ns);
 
 /* group.c */
+/* For an address of the kernel's: there is always room. What ip_group_join says otherwise. */
+int ip_group_join_own(struct net_ns *ns, u32 device, const struct ip_addr *group) __must_check;
+void ip_group_leave_own(struct net_ns *ns, u32 device, const struct ip_addr *group);
 bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);
 void ip_groups_forget(struct net_ns *ns, u32 device); /* 0: all */
 /* Records that are due now, of one device, family and version; returns when more will be, or 0. */
@@ -101,6 +105,7 @@ void ip_groups_heard(struct net_ns *ns, u32 device, const struct ip_addr *group)
 void ip_groups_rejoin(struct net_ns *ns, u32 device); /* it is up */
 /* A line of each group of a device: /proc/net/igmp, igmp6. */
 struct seq;
+/* May sleep. */
 void ip_groups_show(struct net_ns *ns, const struct netdev *dev, bool v4, struct seq *out);
 u32 ip_groups_count(struct net_ns *ns, u32 device, bool v4, u8 *version);
 

@@ -24,7 +24,8 @@ struct neighbour_entry {
     struct list_node pending; /* packets */
     u32 nr_pending;
     u64 bytes;          /* that they keep */
-    bool sent_to;       /* it lies in table->used */
+    bool sent_to;       /* a packet went there, or an administrator has set it */
+    bool asked;         /* it lies in table->asked */
     struct rb_node due; /* in table->due, while due_at is not 0 */
     u64 due_at;
 };
@@ -159,6 +160,23 @@ static void hot_remember(struct neighbour_table *t, const struct neighbour_entry
 
 /* ---- the table ---- */
 
+static bool neighbour_is_asked(const struct neighbour_entry *e)
+{
+    return e->sent_to && !e->n.fixed && !neighbour_known(&e->n);
+}
+
+/* At the end of the list where it belongs. */
+static void neighbour_file(struct neighbour_table *t, struct neighbour_entry *e)
+{
+    struct list_node *list = e->n.fixed ? &t->fixed : e->sent_to ? &t->used : &t->heard;
+    bool asked = neighbour_is_asked(e);
+
+    t->nr_asked += (u32)asked - (u32)e->asked;
+    e->asked = asked;
+    list_del(&e->used);
+    list_add_tail(asked ? &t->asked : list, &e->used);
+}
+
 static void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *e,
                              struct list_node *drop)
 {
@@ -168,14 +186,30 @@ static void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *
     list_del(&e->used);
     neighbour_release(t, e, drop);
     t->nr--;
+    t->nr_asked -= e->asked;
     t->nr_fixed -= e->n.fixed;
     kfree(e);
 }
 
+/* Whose place a new one takes; NULL: there is room. Not all are fixed. */
+static struct neighbour_entry *neighbour_victim(struct neighbour_table *t, bool to_ask)
+{
+    struct list_node *list = !list_empty(&t->heard)   ? &t->heard
+                             : !list_empty(&t->asked) ? &t->asked
+                                                      : &t->used;
+
+    if (to_ask && t->nr_asked >= NEIGHBOURS_ASKED)
+        list = &t->asked;
+    else if (t->nr < NEIGHBOURS_MOST)
+        return NULL;
+    return list_first(list, struct neighbour_entry, used);
+}
+
 /* Found or made; NULL: no memory, or the device is down. The entry that is evicted for it is
- * dropped. */
+ * dropped. to_ask: there is a packet for it. */
 static struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *dev,
-                                             const struct ip_addr *addr, struct list_node *drop)
+                                             const struct ip_addr *addr, bool to_ask,
+                                             struct list_node *drop)
 {
     struct neighbour_entry *e = neighbour_find(t, dev->index, addr);
 
@@ -183,10 +217,8 @@ static struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct n
         return e;
     if (!(READ_ONCE(dev->flags) & NETDEV_UP)) /* it may be going, and forgotten already */
         return NULL;
-    if (t->nr >= NEIGHBOURS_MOST) {
-        e = list_first(&t->heard, struct neighbour_entry, used);
-        if (!e)
-            e = list_first(&t->used, struct neighbour_entry, used);
+    e = neighbour_victim(t, to_ask);
+    if (e) {
         COUNT(net_neighbour_evicted);
         neighbour_remove(t, e, drop);
     }
@@ -226,6 +258,8 @@ static void neighbour_act(struct neighbour_table *t, struct neighbour_entry *e, 
     }
     todo->addr = e->addr;
     memcpy(todo->link, e->n.link, NEIGHBOUR_LINK);
+    if (neighbour_is_asked(e) != e->asked)
+        neighbour_file(t, e);
     if (!e->sent_to)
         return; /* verified when it is used */
     neighbour_set_due(t, e, e->n.deadline);
@@ -339,13 +373,10 @@ static __noinline int neighbour_output_slow(struct neighbour_table *t, struct ne
 
     todo_init(&todo);
     spin_lock(&t->lock);
-    e = neighbour_get(t, dev, to, &todo.drop);
+    e = neighbour_get(t, dev, to, true, &todo.drop);
     if (e) {
-        if (!e->n.fixed) {
-            list_del(&e->used);
-            list_add_tail(&t->used, &e->used);
-        }
         e->sent_to = true;
+        neighbour_file(t, e);
         actions = neighbour_use(&e->n, now);
         placed = neighbour_place(t, e, p, actions, &todo);
         neighbour_act(t, e, actions, &todo);
@@ -377,7 +408,8 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
 
     todo_init(&todo);
     spin_lock(&t->lock);
-    e = learn ? neighbour_get(t, dev, from, &todo.drop) : neighbour_find(t, dev->index, from);
+    e = learn ? neighbour_get(t, dev, from, false, &todo.drop)
+              : neighbour_find(t, dev->index, from);
     if (e)
         neighbour_act(t, e, neighbour_heard(&e->n, link, word, time_ns()), &todo);
     spin_unlock(&t->lock);
@@ -447,6 +479,7 @@ void neighbour_table_init(struct neighbour_table *t, struct account *account)
     t->entries = t->due = RB_ROOT;
     t->account = account;
     list_init(&t->heard);
+    list_init(&t->asked);
     list_init(&t->used);
     list_init(&t->fixed);
     timer_init(&t->timer, neighbour_fire);
@@ -480,6 +513,8 @@ void neighbour_forget(struct neighbour_table *t, const struct netdev *dev)
         spin_lock(&t->lock);
         n = neighbour_forget_some(t, &t->heard, dev, &drop);
         if (!n)
+            n = neighbour_forget_some(t, &t->asked, dev, &drop);
+        if (!n)
             n = neighbour_forget_some(t, &t->used, dev, &drop);
         if (!n)
             n = neighbour_forget_some(t, &t->fixed, dev, &drop);
@@ -498,13 +533,13 @@ static int neighbour_set_locked(struct neighbour_table *t, struct netdev *dev,
     ASSERT_HELD(&t->lock);
     if (fixed && t->nr_fixed >= NEIGHBOURS_MOST / 2)
         return -ENOBUFS;
-    e = neighbour_get(t, dev, addr, &todo->drop);
+    e = neighbour_get(t, dev, addr, false, &todo->drop);
     if (!e)
         return -ENOMEM;
     t->nr_fixed += (u32)fixed - (u32)e->n.fixed;
+    e->sent_to = true;
     neighbour_act(t, e, neighbour_fix(&e->n, link, fixed, time_ns()), todo);
-    list_del(&e->used);
-    list_add_tail(fixed ? &t->fixed : &t->used, &e->used);
+    neighbour_file(t, e);
     return 0;
 }
 

@@ -4,6 +4,9 @@
  * wait for a link address are bounded too, in each entry and in all, and charged: to the sender,
  * else (an answer, say, which a device's worker makes) to the namespace's account.
  *
+ * What is evicted first are those that were only heard of, then those that do not answer, of which
+ * there is a bounded number: packets to many addresses that nobody has push out no known one.
+ *
  * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it. Packets to a neighbour that
  * is known to be there take no lock: what is to be known of it stands in a small cache (`hot`), for
  * a second at the longest, so that the table sees who is in use.
@@ -19,6 +22,7 @@
 #include "sync/seqlock.h"
 
 #define NEIGHBOURS_MOST 512           /* beyond, the longest unused one is evicted */
+#define NEIGHBOURS_ASKED 128          /* of these may be unknown with a packet for them */
 #define NEIGHBOUR_PENDING 16          /* packets that wait for one; then the oldest is dropped */
 #define NEIGHBOURS_BYTES (512U << 10) /* that all packets that wait keep alive */
 
@@ -37,11 +41,13 @@ struct neighbour_table {
     struct spinlock lock;
     struct account *account; /* I  the namespace's, or NULL */
     struct rb_root entries;  /* lock */
-    struct rb_root due;      /* lock  those of `used` that have a deadline, by it */
+    struct rb_root due;      /* lock  those of `asked` and `used` that have a deadline, by it */
     struct list_node heard;  /* lock  no packet went there yet; the last at the end */
-    struct list_node used;   /* lock  the last used at the end */
+    struct list_node asked;  /* lock  a packet is to go there, but it is not known; as `used` */
+    struct list_node used;   /* lock  known; the last used at the end */
     struct list_node fixed;  /* lock  those that an administrator made, at most half of all */
-    u32 nr, nr_fixed;        /* lock */
+    u32 nr, nr_asked;        /* lock  all; those of `asked` */
+    u32 nr_fixed;            /* lock */
     u64 bytes;               /* lock  that waiting packets keep alive */
     struct timer timer;
     struct work work;

@@ -174,6 +174,14 @@ static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_pat
     return err;
 }
 
+static int output_too_long(struct net_ns *ns, struct packet *p, bool v4)
+{
+    COUNT(net_ip_too_long);
+    NET_COUNT_IP(ns, MIB_FRAG_FAILS, !v4);
+    packet_free(p);
+    return -EMSGSIZE;
+}
+
 static inline void output_count(struct net_ns *ns, struct packet *p, const struct ip_info *h)
 {
     bool v6 = !ip_is_v4(&h->to);
@@ -192,16 +200,15 @@ int ip_output(struct net_ns *ns, struct packet *p, const struct ip_path *path,
     struct output_part part = {.whole = true};
 
     output_count(ns, p, h);
+    if (v4 && !p->gso && p->len > 65535 - IPV4_HEADER)
+        return output_too_long(ns, p, true); /* lo's MTU is beyond what the header can say */
     if (p->gso || p->len + (v4 ? IPV4_HEADER : IPV6_HEADER) <= path->mtu) {
         part.id = v4 && !h->whole_only ? ip_id() : 0; /* RFC 6864 4.1 */
         return output_one(ns, p, path, h, &part);
     }
     if (!h->whole_only && p->len <= 65535 - IPV4_HEADER && path->mtu >= 68)
         return output_parts(ns, p, path, h);
-    COUNT(net_ip_too_long);
-    NET_COUNT_IP(ns, MIB_FRAG_FAILS, !v4);
-    packet_free(p);
-    return -EMSGSIZE;
+    return output_too_long(ns, p, v4);
 }
 
 int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *path,

@@ -90,15 +90,14 @@ static bool packet_queue(struct packet_sock *ps, const struct packet *p, u32 ski
 static void packet_take(struct packet_sock *ps, const struct packet *p, struct packet_msg *about,
                         u32 *budget)
 {
-    u32 skip = ps->sock.type == SOCK_DGRAM ? about->network : 0, keep;
+    u32 skip = ps->sock.type == SOCK_DGRAM ? about->network : 0, keep = 0;
     const struct packet_ring *ring;
     bool fits;
 
-    if (!net_tap_pay(budget, socket_filter_cost(&ps->sock))) {
+    if (!socket_filter_pay(&ps->sock, p, skip, TAP_STEP, budget, &keep)) {
         packet_count(ps, false);
         return;
     }
-    keep = socket_filter_run(&ps->sock, p, skip);
     if (!keep)
         return;
     about->whole = p->len - skip;

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/wire.h"
 #include "net/core/device.h"
+#include "net/core/filter.h"
 #include "net/ip/ipv4.h"
 #include "net/ip/ipv6.h"
 #include "net/raw/raw.h"
@@ -85,6 +86,7 @@ void ping_receive(struct packet *p, const struct ip_info *h)
     bool v4 = ip_is_v4(&h->to);
     struct port_table *t = v4 ? ping_ports4(p->dev->ns) : ping_ports6(p->dev->ns);
     struct ip_end to = {.addr = h->to}, from = {.addr = h->from};
+    u32 budget = FILTER_BUDGET; /* its own: it is one socket */
     struct inet_sock *s;
     const u8 *at;
 
@@ -100,7 +102,7 @@ void ping_receive(struct packet *p, const struct ip_info *h)
     if (!s)
         return;
     if (raw_from_ok(raw_of(&s->sock), &h->from))
-        raw_queue(raw_of(&s->sock), packet_clone(p), h);
+        raw_queue(raw_of(&s->sock), packet_clone(p), h, &budget);
     socket_put(&s->sock);
 }
 

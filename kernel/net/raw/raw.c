@@ -213,12 +213,24 @@ static u32 raw_find(struct raw_ns *rn, const struct ip_info *h, struct raw_sock 
     return n;
 }
 
-void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h)
+/* Takes p, which s does not get. */
+static void raw_lose(struct socket *s, struct packet *p)
+{
+    __atomic_fetch_add(&s->lost, 1, __ATOMIC_RELAXED);
+    COUNT(net_raw_lost);
+    packet_free(p);
+}
+
+void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h, u32 *budget)
 {
     struct socket *s = &r->inet.sock;
+    u32 keep = p ? U32_MAX : 0;
     struct raw_msg *rm;
-    u32 keep = p ? socket_filter_run(s, p, 0) : 0;
 
+    if (p && READ_ONCE(s->filter) && !socket_filter_pay(s, p, 0, 0, budget, &keep)) {
+        raw_lose(s, p);
+        return;
+    }
     if (!keep) {
         packet_free(p);
         return;
@@ -226,9 +238,7 @@ void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h)
     packet_trim(p, keep);
     rm = (struct raw_msg *)(void *)sock_packet_msg(p);
     if (READ_ONCE(s->queued) >= READ_ONCE(s->rcvbuf) || sock_packet_begin(s, p, 0)) {
-        __atomic_fetch_add(&s->lost, 1, __ATOMIC_RELAXED);
-        COUNT(net_raw_lost);
-        packet_free(p);
+        raw_lose(s, p);
         return;
     }
     rm->from = (struct ip_end){.addr = h->from, .scope = ip_needs_scope(&h->from) ? h->device : 0};
@@ -238,7 +248,7 @@ void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h)
 }
 
 /* IPv4's have their header (raw(7)), IPv6's have not (ipv6(7)). */
-static void raw_give(struct raw_sock *r, struct packet *p, const struct ip_info *h)
+static void raw_give(struct raw_sock *r, struct packet *p, const struct ip_info *h, u32 *budget)
 {
     u32 header = ip_is_v4(&h->to) ? (u32)p->start - p->network : 0;
     struct packet *q;
@@ -250,7 +260,7 @@ static void raw_give(struct raw_sock *r, struct packet *p, const struct ip_info 
     q = packet_clone(p);
     if (header)
         packet_pull(p, header);
-    raw_queue(r, q, h);
+    raw_queue(r, q, h, budget);
 }
 
 static bool raw_is_icmp(const struct ip_info *h)
@@ -262,8 +272,8 @@ static bool raw_receive(struct packet *p, const struct ip_info *h)
 {
     struct raw_ns *rn = raw_ns_of(p->dev->ns);
     struct raw_sock *found[RAW_MOST];
+    u32 n, budget = FILTER_BUDGET;
     const u8 *type;
-    u32 n;
 
     if (raw_is_icmp(h))
         ping_receive(p, h);
@@ -273,7 +283,7 @@ static bool raw_receive(struct packet *p, const struct ip_info *h)
     type = raw_is_icmp(h) ? packet_need(p, 1) : NULL;
     for (u32 i = 0; i < n; i++) {
         if (!type || raw_type_wanted(found[i], *type))
-            raw_give(found[i], p, h);
+            raw_give(found[i], p, h, &budget);
         socket_put(&found[i]->inet.sock);
     }
     return n;

@@ -5,7 +5,8 @@
  * the namespace. A ping socket has an identifier of ICMP's echoes for its port, sends requests and
  * gets the answers to them alone; who may have one is net.ipv4.ping_group_range's.
  *
- * A received packet costs a bounded time: RAW_LOOKS sockets are looked at, RAW_MOST get it.
+ * A received packet costs a bounded time: RAW_LOOKS sockets are looked at, RAW_MOST get it, and
+ * their filters share a budget (core/filter.h).
  *
  * Locks: raw_ns.lock over the chains (RANK_NET 10), then one socket's.
  */
@@ -64,8 +65,9 @@ static inline struct raw_sock *raw_of(struct socket *s)
 }
 
 /* raw.c */
-/* Takes p, or NULL: all of it is for r, unless its filter says otherwise. */
-void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h);
+/* Takes p, or NULL: all of it is for r, unless its filter says otherwise, or *budget has too little
+ * for that. */
+void raw_queue(struct raw_sock *r, struct packet *p, const struct ip_info *h, u32 *budget);
 /* It comes from whom r is connected to, if it is. */
 bool raw_from_ok(struct raw_sock *r, const struct ip_addr *from);
 int raw_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m, unsigned flags,

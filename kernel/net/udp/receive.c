@@ -2,7 +2,8 @@
  *
  * Datagrams from the wire, and errors that come back (RFC 768, RFC 8200 8.1, RFC 1122 4.1). Every
  * length is the packet's own word until it is checked here. What a group's or a broadcast's packet
- * costs is bounded: UDP_GROUP_MOST receivers.
+ * costs is bounded: UDP_GROUP_MOST receivers, what their filters may run (core/filter.h), and the
+ * datagrams that are made of it where it is several.
  */
 #include "lib/log.h"
 #include "lib/wire.h"
@@ -13,6 +14,13 @@
 #include "net/udp/udp.h"
 
 #define UDP_GROUP_MOST 64
+#define UDP_PIECES_MOST 512
+
+/* What is left for one packet. */
+struct udp_budget {
+    u32 filters; /* instructions */
+    u32 pieces;  /* datagrams that are cut out of it */
+};
 
 COUNTER(net_udp_bad);
 COUNTER(net_udp_unheard);
@@ -36,6 +44,15 @@ static const u8 *udp_header(struct packet *p)
     return at;
 }
 
+/* Takes p, which r does not get. */
+static void udp_lose(struct inet_sock *r, struct packet *p, const struct ip_info *h)
+{
+    __atomic_fetch_add(&r->sock.lost, 1, __ATOMIC_RELAXED);
+    COUNT(net_udp_lost);
+    udp_count_queued(r->sock.ns, false, !ip_is_v4(&h->to));
+    packet_free(p);
+}
+
 /* Takes p, of which `head` bytes are not the receiver's. */
 static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from,
                       u32 head, u16 segment)
@@ -45,10 +62,7 @@ static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_inf
 
     if (READ_ONCE(r->sock.queued) >= READ_ONCE(r->sock.rcvbuf) ||
         sock_packet_begin(&r->sock, p, head)) {
-        __atomic_fetch_add(&r->sock.lost, 1, __ATOMIC_RELAXED);
-        COUNT(net_udp_lost);
-        udp_count_queued(r->sock.ns, false, !ip_is_v4(&h->to));
-        packet_free(p);
+        udp_lose(r, p, h);
         return;
     }
     um->from = (struct ip_end){.addr = h->from, .port = from};
@@ -64,15 +78,19 @@ static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_inf
 }
 
 /* A packet that is several datagrams, for one who wants them one by one. Takes p. */
-static void udp_split(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from)
+static void udp_split(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from,
+                      struct udp_budget *left)
 {
     u32 each = p->gso_size, at = UDP_HEADER;
 
     for (unsigned n = 0; at < p->len && n < UDP_SEGMENTS; n++, at += each) {
-        struct packet *q = packet_clone(p);
+        struct packet *q = left->pieces ? packet_clone(p) : NULL;
 
-        if (!q)
-            break;
+        if (!q) {
+            udp_lose(r, p, h);
+            return;
+        }
+        left->pieces--;
         packet_trim(q, MIN(at + each, p->len));
         packet_skip(q, at);
         udp_queue(r, q, h, from, 0, 0);
@@ -81,18 +99,24 @@ static void udp_split(struct inet_sock *r, struct packet *p, const struct ip_inf
 }
 
 /* Takes p. */
-static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from)
+static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from,
+                     struct udp_budget *left)
 {
-    u32 keep = socket_filter_run(&r->sock, p, 0);
+    u32 keep = U32_MAX;
     bool several = p->gso == PACKET_GSO_UDP_L4 && p->gso_size && p->len > UDP_HEADER + p->gso_size;
 
+    if (unlikely(READ_ONCE(r->sock.filter)) &&
+        !socket_filter_pay(&r->sock, p, 0, 0, &left->filters, &keep)) {
+        udp_lose(r, p, h);
+        return;
+    }
     if (!keep) {
         packet_free(p);
         return;
     }
     packet_trim(p, MAX(keep, UDP_HEADER));
     if (several && !inet_option_on(r, IPPROTO_UDP, UDP_GRO))
-        udp_split(r, p, h, from);
+        udp_split(r, p, h, from, left);
     else
         udp_queue(r, p, h, from, UDP_HEADER, several ? p->gso_size : 0);
 }
@@ -100,6 +124,7 @@ static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info
 static void udp_give_group(struct packet *p, const struct ip_info *h, const struct ip_end *to,
                            const struct ip_end *from)
 {
+    struct udp_budget left = {FILTER_BUDGET, UDP_PIECES_MOST};
     struct inet_sock *r[UDP_GROUP_MOST];
     u32 n = port_find_all(&udp_ns_of(p->dev->ns)->ports, to, h, from, r, UDP_GROUP_MOST);
 
@@ -107,7 +132,7 @@ static void udp_give_group(struct packet *p, const struct ip_info *h, const stru
         struct packet *q = packet_clone(p);
 
         if (q)
-            udp_give(r[i], q, h, from->port);
+            udp_give(r[i], q, h, from->port, &left);
         socket_put(&r[i]->sock);
     }
     packet_free(p);
@@ -117,6 +142,7 @@ static void udp_give_one(struct packet *p, const struct ip_info *h, const struct
                          const struct ip_end *from, bool unsummed)
 {
     struct inet_sock *r = port_find(&udp_ns_of(p->dev->ns)->ports, to, from, h->device);
+    struct udp_budget left = {FILTER_BUDGET, UDP_PIECES_MOST};
 
     if (!r) {
         COUNT(net_udp_unheard);
@@ -128,7 +154,7 @@ static void udp_give_one(struct packet *p, const struct ip_info *h, const struct
     if (unsummed && !inet_option_on(r, IPPROTO_UDP, UDP_NO_CHECK6_RX))
         packet_free(p);
     else
-        udp_give(r, p, h, from->port);
+        udp_give(r, p, h, from->port, &left);
     socket_put(&r->sock);
 }
 
