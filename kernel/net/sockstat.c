@@ -24,7 +24,7 @@ static int sockstat_show(struct net_ns *ns, struct seq *out)
     sockstat_count(&udp_ns_of(ns)->list, &udp, &udp6);
     sockstat_count(&((struct unix_ns *)net_part(ns, unix_ns_offset))->list, &local, &none);
     seq_printf(out, "sockets: used %lu\nTCP: inuse %lu orphan %u tw %u alloc %lu mem 0\n",
-               tcp + udp + local, tcp - tcp6, READ_ONCE(tn->nr_orphans), READ_ONCE(tn->rests.nr),
+               tcp + udp + local, tcp - tcp6, READ_ONCE(tn->orphans.nr), READ_ONCE(tn->rests.nr),
                tcp);
     seq_printf(out, "UDP: inuse %lu mem 0\n", udp - udp6);
     return 0;

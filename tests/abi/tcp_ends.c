@@ -159,6 +159,68 @@ TEST(end_that_writes_no_more_still_reads)
     EXPECT_ERR(send(s[0], "x", 1, 0), EPIPE);
 }
 
+static int disconnect(int s)
+{
+    struct sockaddr a = {.sa_family = AF_UNSPEC};
+
+    return connect(s, &a, sizeof(a));
+}
+
+/* A new connection of s, which has left its own: the other end. */
+static int again(int s)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    int l = socket(AF_INET, SOCK_STREAM, 0), other;
+
+    EXPECT(bind(l, (void *)&a, sizeof(a)) == 0 && listen(l, 1) == 0);
+    EXPECT(getsockname(l, (void *)&a, &n) == 0 && connect(s, (void *)&a, sizeof(a)) == 0);
+    other = accept(l, NULL, NULL);
+    EXPECT(other >= 0 && close(l) == 0);
+    return other;
+}
+
+static void joined(int a, int b)
+{
+    char buf[8];
+
+    EXPECT_ERR(recv(a, buf, 8, MSG_DONTWAIT), EAGAIN);
+    EXPECT(write(a, "abc", 3) == 3 && read(b, buf, 8) == 3);
+    EXPECT(write(b, "abcd", 4) == 4 && read(a, buf, 8) == 4);
+    EXPECT(events(a) == POLLOUT && events(b) == POLLOUT);
+}
+
+TEST(end_that_left_its_peer_is_reached_by_it_no_more)
+{
+    char buf[8];
+    int s[2], other;
+
+    pair_of(s);
+    EXPECT(write(s[0], "abc", 3) == 3 && disconnect(s[0]) == 0);
+    EXPECT(events(s[1]) == (ENDED | POLLERR | POLLHUP));
+    EXPECT_ERR(send(s[1], "x", 1, 0), ECONNRESET);
+    EXPECT_ERR(send(s[1], "x", 1, 0), EPIPE);
+    other = again(s[0]);
+    EXPECT_ERR(send(s[1], "x", 1, 0), EPIPE);
+    EXPECT_ERR(shutdown(s[1], SHUT_WR), ENOTCONN);
+    joined(s[0], other);
+    EXPECT(close(s[1]) == 0);
+    joined(s[0], other);
+    EXPECT_ERR(recv(other, buf, 8, MSG_DONTWAIT), EAGAIN);
+}
+
+TEST(ends_that_leave_each_other_at_once_both_connect_again)
+{
+    int s[2], other[2];
+
+    pair_of(s);
+    EXPECT(disconnect(s[0]) == 0 && disconnect(s[1]) == 0);
+    for (int i = 0; i < 2; i++)
+        other[i] = again(s[i]);
+    joined(s[0], other[0]);
+    joined(s[1], other[1]);
+}
+
 TEST(closed_peer_of_a_unix_stream_is_told_at_once)
 {
     int s[2];

@@ -388,7 +388,8 @@ static void line_option(void)
     script_collect();
 }
 
-/* config [times scale nosack ecn] [buf= mss= orphanlife=]: before the connection begins */
+/* config [times scale nosack ecn] [buf= mss= orphanlife= orphanmore=]: before the connection begins
+ */
 static void line_config(void)
 {
     u32 v;
@@ -401,6 +402,8 @@ static void line_config(void)
     script_key("mss", 1, &script.mss);
     if (script_key("orphanlife", 1, &v))
         script.config.orphan_life = v * SIM_MS;
+    if (script_key("orphanmore", 1, &v))
+        script.config.orphan_more = v * SIM_MS;
 }
 
 static void script_listen(void)

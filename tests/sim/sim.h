@@ -123,6 +123,8 @@ bool sim_run(u64 seed, bool trace);
 bool sim_step(struct sim *s);
 
 /* bulk.c: failures. */
+/* hoard.c */
+bool sim_hoard(void);
 u32 sim_bulk(const char *pattern, u32 *passed, bool trace);
 
 /* lie.c */

@@ -102,20 +102,31 @@ static u16 port_chance(struct port_bits *p)
     return p->chance[--p->nr_chances];
 }
 
-u16 port_choose_free(struct port_bits *p, const struct port_range *r)
+/* The first free one of [from, to), 64 at a look; 0: none. */
+static u16 port_first_free(const struct port_bits *p, const struct port_range *r, u32 from, u32 to)
 {
-    u32 start = port_chance(p) % r->nr;
+    while (from < to) {
+        const u64 *word = port_word(p, from);
+        u64 taken = word ? *word : 0, free;
 
-    for (u32 tries = 0; tries < r->nr; tries++) {
-        u32 i = (start + tries) % r->nr, port = r->first + i;
-        const u64 *word = port_word(p, port);
-
-        if (word && port % 64 == 0 && *word == U64_MAX && i + 64 <= r->nr)
-            tries += 63;
-        else if (!port_is_used(p, port) && !port_is_reserved(r, port))
-            return (u16)port;
+        if (r->reserved)
+            taken |= READ_ONCE(r->reserved[from / 64]);
+        free = ~taken >> from % 64;
+        if (free) {
+            from += (u32)__builtin_ctzll(free);
+            return from < to ? (u16)from : 0;
+        }
+        from = (from | 63) + 1;
     }
     return 0;
+}
+
+u16 port_choose_free(struct port_bits *p, const struct port_range *r)
+{
+    u32 start = r->first + port_chance(p) % r->nr;
+    u16 port = port_first_free(p, r, start, r->first + r->nr);
+
+    return port ? port : port_first_free(p, r, r->first, start);
 }
 
 /* RFC 6056 3.3.4: the start and whose counter moves it, each by a part of one hash. */

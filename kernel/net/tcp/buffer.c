@@ -7,11 +7,13 @@
 #include "lib/string.h"
 #include "mm/page.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "vm/iov.h"
 
 #define CHUNK_COST 256U /* of a stretch, beside its bytes: it may keep a page alive */
 #define STAGE_ORDER 3U  /* the largest block for bytes of a program: 32 KiB */
 #define PUT_COPY 128U   /* so many bytes are copied rather than referred to */
+#define FREE_SHARE 64U  /* stretches that are freed between two yields */
 
 static struct slab_cache *tcp_chunk_cache;
 
@@ -27,13 +29,15 @@ static void tcp_chunk_free(struct tcp_chunk *c)
     slab_free(tcp_chunk_cache, c);
 }
 
-static void tcp_chunks_free(struct list_node *chunks)
+void tcp_chunks_free(struct list_node *chunks)
 {
     struct tcp_chunk *c;
 
-    while ((c = list_first(chunks, struct tcp_chunk, node))) {
+    for (u32 n = 1; (c = list_first(chunks, struct tcp_chunk, node)); n++) {
         list_del(&c->node);
         tcp_chunk_free(c);
+        if (n % FREE_SHARE == 0)
+            cond_yield();
     }
 }
 
@@ -50,12 +54,12 @@ void tcp_buffer_init(struct tcp_buffer *b, u32 seq)
     list_init(&b->chunks);
 }
 
-void tcp_buffer_fini(struct tcp_buffer *b)
+void tcp_buffer_fini(struct tcp_buffer *b, struct list_node *done)
 {
-    tcp_chunks_free(&b->chunks);
+    list_splice_tail(done, &b->chunks);
     tcp_spare_drop(&b->spare);
     b->first = b->end;
-    b->cost = 0;
+    b->cost = b->nr = 0;
     b->last_read = NULL;
 }
 
@@ -187,16 +191,18 @@ void tcp_buffer_append(struct tcp_buffer *b, struct tcp_stage *g)
         c->seq = b->end;
         b->end += c->len;
         b->cost += c->cost;
-        if (tcp_chunk_joins(b, c))
+        if (tcp_chunk_joins(b, c)) {
             tcp_chunk_free(c);
-        else
+        } else {
             list_add_tail(&b->chunks, &c->node);
+            b->nr++;
+        }
     }
     g->bytes = 0;
     tcp_buffer_give_back(b, g);
 }
 
-void tcp_buffer_acked(struct tcp_buffer *b, u32 seq)
+void tcp_buffer_acked(struct tcp_buffer *b, u32 seq, struct list_node *done)
 {
     struct tcp_chunk *c;
 
@@ -208,8 +214,9 @@ void tcp_buffer_acked(struct tcp_buffer *b, u32 seq)
             if (b->last_read == c)
                 b->last_read = NULL;
             b->cost -= c->cost;
+            b->nr--;
             list_del(&c->node);
-            tcp_chunk_free(c);
+            list_add_tail(done, &c->node);
             continue;
         }
         c->seq += n;

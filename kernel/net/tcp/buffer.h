@@ -45,13 +45,20 @@ struct tcp_buffer {
     struct list_node chunks;
     u32 first, end; /* sequence numbers: of the first byte, behind the last */
     u32 cost;
+    u32 nr; /* of stretches */
     struct tcp_chunk
         *last_read; /* the stretch that was read last: new bytes lie behind it; or NULL */
     struct tcp_spare spare;
 };
 
+/* A buffer takes no more bytes while it has so many stretches: what one ACK may free. */
+#define TCP_CHUNKS_MOST 16384U
+
 void tcp_buffer_init(struct tcp_buffer *b, u32 seq);
-void tcp_buffer_fini(struct tcp_buffer *b);
+/* Its stretches go to `done`, for tcp_chunks_free. */
+void tcp_buffer_fini(struct tcp_buffer *b, struct list_node *done);
+/* Without the lock; yields. */
+void tcp_chunks_free(struct list_node *chunks);
 static inline u32 tcp_buffer_bytes(const struct tcp_buffer *b)
 {
     return b->end - b->first;
@@ -69,8 +76,8 @@ void tcp_stage_fini(struct tcp_stage *g);
 
 /* All that is staged becomes the end of the buffer, and the spare space is given back. */
 void tcp_buffer_append(struct tcp_buffer *b, struct tcp_stage *g);
-/* The bytes before seq are acknowledged. */
-void tcp_buffer_acked(struct tcp_buffer *b, u32 seq);
+/* The bytes before seq are acknowledged: their stretches go to `done`, for tcp_chunks_free. */
+void tcp_buffer_acked(struct tcp_buffer *b, u32 seq, struct list_node *done);
 /* Puts the n bytes from seq, which are in the buffer, behind p's header: into its linear bytes if
  * they are few. -EMSGSIZE: they lie in more stretches than a packet has: *n is what fits, nothing
  * is put. */

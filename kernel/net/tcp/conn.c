@@ -176,7 +176,8 @@ static void conn_orphaned(struct tcp_conn *c, u64 now)
 
     if (c->state != TCP_CLOSE && c->state != TCP_TIME_WAIT && c->state != TCP_FIN_WAIT2)
         tcp_timer_set(c, TCP_TIMER_LIFE,
-                      now + c->config->orphan_life + bytes * c->config->orphan_byte);
+                      now + c->config->orphan_life +
+                          MIN(bytes * c->config->orphan_byte, c->config->orphan_more));
 }
 
 /* --- the program ------------------------------------------------------------------------------ */

@@ -56,7 +56,8 @@ struct tcp_config {
     u64 keep_idle, keep_interval;
     u64 fin_wait2;   /* an orphan's time in FIN_WAIT2 */
     u64 orphan_life; /* what an orphan has at the most, beside ... */
-    u64 orphan_byte; /* ... so much for each byte that it has still to bring over */
+    u64 orphan_byte; /* ... so much for each byte that it has still to bring over ... */
+    u64 orphan_more; /* ... which is no more than that */
     u32 keep_count;
     u32 syn_retries, retries, orphan_retries;
     bool scale, times, sack;

@@ -16,6 +16,7 @@ const struct tcp_config tcp_config_default = {
     .fin_wait2 = 60 * TCP_SECOND,
     .orphan_life = 600 * TCP_SECOND,
     .orphan_byte = TCP_SECOND / 1024,
+    .orphan_more = 1800 * TCP_SECOND,
     .syn_retries = 6,
     .retries = 15,
     .orphan_retries = 8,

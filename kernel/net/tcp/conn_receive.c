@@ -7,7 +7,8 @@
 #include "net/tcp/conn_priv.h"
 
 #define PIECES_LEAST 64U
-#define PIECE_MEAN 512U /* bytes: more pieces than the buffer has of these are not kept */
+#define PIECES_MOST 8192U /* what one segment may set free */
+#define PIECE_MEAN 512U   /* bytes: more pieces than the buffer has of these are not kept */
 
 void tcp_drop(struct tcp_piece *piece, struct tcp_result *r)
 {
@@ -253,6 +254,11 @@ static bool receive_fit(struct tcp_conn *c, struct tcp_piece *p, struct tcp_resu
     return p->len;
 }
 
+static u32 pieces_most(const struct tcp_conn *c)
+{
+    return MIN(PIECES_LEAST + c->rcv_buf / PIECE_MEAN, PIECES_MOST);
+}
+
 /* Out of order, or into a gap. */
 static void receive_queue(struct tcp_conn *c, struct tcp_piece *p, struct tcp_result *r)
 {
@@ -260,7 +266,7 @@ static void receive_queue(struct tcp_conn *c, struct tcp_piece *p, struct tcp_re
 
     c->ack_now = true;
     c->ack_quick = TCP_QUICK_ACKS;
-    if (p->seq != c->rcv_nxt && c->nr_pieces >= PIECES_LEAST + c->rcv_buf / PIECE_MEAN) {
+    if (p->seq != c->rcv_nxt && c->nr_pieces >= pieces_most(c)) {
         tcp_drop(p, r);
         return;
     }

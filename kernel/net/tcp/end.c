@@ -19,7 +19,7 @@ int tcp_shutdown(struct socket *s, int how)
     sock_set_shut(s, bits);
     if (!peer)
         return 0;
-    sock_set_shut(peer, bits & SOCK_SHUT_WR ? SOCK_SHUT_RD : 0);
+    (void)tcp_tell(s, peer, bits & SOCK_SHUT_WR ? SOCK_SHUT_RD : 0, 0);
     socket_put(peer);
     return 0;
 }
@@ -61,6 +61,26 @@ void tcp_release(struct socket *s)
 
 /* ---- connect(2) with AF_UNSPEC ---- */
 
+/* peer knows s no more, which is a reset to it. Both may leave each other at once. */
+static void tcp_leave(struct socket *s, struct socket *peer)
+{
+    bool mutual;
+
+    spin_lock(&peer->lock);
+    mutual = peer->peer == s;
+    if (mutual) {
+        peer->peer = NULL;
+        WRITE_ONCE(peer->error, ECONNRESET);
+        WRITE_ONCE(peer->shut, SOCK_SHUT_BOTH);
+    }
+    spin_unlock(&peer->lock);
+    if (!mutual)
+        return;
+    socket_wake(peer, 0);
+    waitq_wake_all(&peer->senders_wait);
+    socket_put(s); /* the peer's reference: the caller has another */
+}
+
 /* The connection with another socket of this namespace ends as by a reset. True: there was one. */
 static bool tcp_leave_peer(struct socket *s)
 {
@@ -78,20 +98,36 @@ static bool tcp_leave_peer(struct socket *s)
     sock_queue_free(s, &lost);
     if (!peer)
         return false;
-    sock_reset(peer, ECONNRESET);
+    tcp_leave(s, peer);
     socket_put(peer);
     return true;
+}
+
+/* As tcp_claim, of a socket that may be connected. */
+static int tcp_disconnect_claim(struct tcp_sock *t)
+{
+    struct socket *s = &t->inet.sock;
+    int err;
+
+    spin_lock(&s->lock);
+    err = s->listening ? -EOPNOTSUPP : t->connecting ? -EALREADY : 0;
+    if (!err)
+        t->connecting = true;
+    spin_unlock(&s->lock);
+    return err;
 }
 
 int tcp_disconnect(struct tcp_sock *t)
 {
     struct socket *s = &t->inet.sock;
+    int err = tcp_disconnect_claim(t);
     struct tcp_wire *w = load_acquire(&t->wire);
     bool lived = w && READ_ONCE(w->open);
-    int err = READ_ONCE(s->listening) ? -EOPNOTSUPP : w ? tcp_wire_disconnect(w) : 0;
 
     if (err)
         return err;
+    if (w)
+        tcp_wire_disconnect(w);
     lived |= tcp_leave_peer(s);
     spin_lock(&s->lock);
     WRITE_ONCE(s->shut, 0);
@@ -101,6 +137,7 @@ int tcp_disconnect(struct tcp_sock *t)
         port_end(&t->inet);
     else
         port_leave(&t->inet);
+    tcp_unclaim(t);
     waitq_wake(&s->wait, POLLIN | POLLOUT | POLLHUP, ~0U);
     return 0;
 }

@@ -2,8 +2,9 @@
  *
  * Connections between two sockets of one namespace: no segment is made, bytes go from queue to
  * queue (core/queue.h). Ends are TCP's: a close ends one direction, what is sent after it is taken,
- * lost and answered by a reset. Both ends refer to each other (sock.peer); no thread holds both
- * locks.
+ * lost and answered by a reset. Both ends refer to each other (sock.peer), until one has left the
+ * other (end.c): whoever tells or sends to the other end sees under its lock that it still is. No
+ * thread holds both locks.
  */
 #include "lib/log.h"
 #include "net/tcp/wire.h"
@@ -38,6 +39,8 @@ static int tcp_client_end(struct tcp_sock *t, struct tcp_sock *conn)
         err = s->listening ? -EINVAL : -EISCONN;
     } else {
         socket_get(&conn->inet.sock);
+        WRITE_ONCE(s->shut, 0);
+        WRITE_ONCE(s->error, 0);
         s->peer = &conn->inet.sock;
         t->inet.local = conn->inet.peer;
         t->inet.peer = conn->inet.local;
@@ -109,7 +112,7 @@ int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *msg)
     int err = 0;
 
     spin_lock(&to->lock);
-    if (to->dead || sock_refuses(to))
+    if (to->dead || to->peer != s || sock_refuses(to))
         err = -EPIPE;
     else if (to->queued >= to->rcvbuf)
         err = -EAGAIN;
@@ -121,24 +124,36 @@ int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *msg)
     return err;
 }
 
+bool tcp_tell(const struct socket *s, struct socket *to, u32 bits, int err)
+{
+    bool still;
+
+    spin_lock(&to->lock);
+    still = to->peer == s;
+    if (still && err)
+        WRITE_ONCE(to->error, err);
+    if (still)
+        WRITE_ONCE(to->shut, to->shut | bits);
+    spin_unlock(&to->lock);
+    if (!still)
+        return false;
+    socket_wake(to, 0);
+    waitq_wake_all(&to->senders_wait);
+    return true;
+}
+
 /* What the peer refused to take. After a reset of this end its error is reported, once. Otherwise
  * the bytes come after the peer's close: as many as the send buffer holds count as sent, and a
  * reset of both ends is the answer. */
-static ssize_t tcp_refused(struct socket *s, u64 bytes)
+static ssize_t tcp_refused(struct socket *s, struct socket *peer, u64 bytes)
 {
-    struct socket *peer;
     int err;
 
-    if (READ_ONCE(s->shut) & SOCK_SHUT_WR) {
+    if ((READ_ONCE(s->shut) & SOCK_SHUT_WR) || !tcp_tell(peer, s, SOCK_SHUT_BOTH, EPIPE)) {
         err = socket_take_error(s);
         return err ? err : -EPIPE;
     }
-    peer = socket_peer(s);
-    sock_reset(s, EPIPE);
-    if (peer) {
-        sock_reset(peer, ECONNRESET);
-        socket_put(peer);
-    }
+    (void)tcp_tell(s, peer, SOCK_SHUT_BOTH, ECONNRESET);
     return (ssize_t)MIN(bytes, (u64)s->sndbuf);
 }
 
@@ -148,7 +163,7 @@ ssize_t tcp_local_send(struct socket *s, struct socket *peer, struct socket_mess
     u64 bytes = m->data->count;
     ssize_t got = sock_send_stream(s, peer, m, flags);
 
-    return unlikely(got == -EPIPE) ? tcp_refused(s, bytes) : got;
+    return unlikely(got == -EPIPE) ? tcp_refused(s, peer, bytes) : got;
 }
 
 /* The other end of a connection is gone: reads end, and writes fail after the first one. Unread
@@ -157,8 +172,8 @@ ssize_t tcp_local_send(struct socket *s, struct socket *peer, struct socket_mess
 void tcp_tell_peer(const struct socket *s, struct socket *peer, bool unread, bool ended)
 {
     if (unread || (s->linger.on && !s->linger.seconds))
-        sock_reset(peer, ended ? EPIPE : ECONNRESET);
+        (void)tcp_tell(s, peer, SOCK_SHUT_BOTH, ended ? EPIPE : ECONNRESET);
     else
-        sock_set_shut(peer, SOCK_SHUT_RD);
+        (void)tcp_tell(s, peer, SOCK_SHUT_RD, 0);
     socket_put(peer);
 }

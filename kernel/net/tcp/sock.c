@@ -40,6 +40,31 @@ void tcp_sock_free(struct tcp_sock *t)
     slab_free(tcp_cache, t);
 }
 
+int tcp_claim(struct tcp_sock *t)
+{
+    struct tcp_wire *w;
+    bool open;
+    int err;
+
+    spin_lock(&t->inet.sock.lock);
+    w = t->wire;
+    open = w && w->open;
+    err = t->connecting || (open && w->conn.state == TCP_SYN_SENT) ? -EALREADY
+          : open || t->inet.sock.peer                              ? -EISCONN
+                                                                   : 0;
+    if (!err)
+        t->connecting = true;
+    spin_unlock(&t->inet.sock.lock);
+    return err;
+}
+
+void tcp_unclaim(struct tcp_sock *t)
+{
+    spin_lock(&t->inet.sock.lock);
+    t->connecting = false;
+    spin_unlock(&t->inet.sock.lock);
+}
+
 bool tcp_on_wire(const struct socket *s)
 {
     const struct tcp_wire *w = ((const struct tcp_sock *)s)->wire;

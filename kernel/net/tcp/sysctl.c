@@ -104,7 +104,7 @@ static const struct net_sysctl tcp_rows[] = {
      .max = 255,
      .changed = tcp_orphans_changed},
     {.path = "ipv4/tcp_ecn", TCP_VALUE(ecn), .max = 2, .changed = tcp_ecn_changed},
-    TCP_NUMBER("tcp_max_orphans", max_orphans, 0, 1 << 20),
+    TCP_NUMBER("tcp_max_orphans", orphans.most, 0, 1 << 20),
     TCP_NUMBER("tcp_max_tw_buckets", rests.most, 1, 1 << 15),
     TCP_NUMBER("tcp_max_syn_backlog", halves_least, 1, 65536),
     TCP_NUMBER("tcp_syncookies", cookies, 0, 2),

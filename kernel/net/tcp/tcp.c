@@ -15,7 +15,6 @@
 #define HALVES_LEAST 128
 #define RCVBUF_MOST (6 << 20) /* Linux's */
 #define SNDBUF_MOST (4 << 20)
-#define ORPHANS_MOST 8192 /* of a namespace, unless it is told otherwise */
 
 static const struct inet_proto tcp_proto;
 
@@ -35,7 +34,7 @@ static int tcp_ns_setup(struct net_ns *ns, void *part)
     tn->congestion = &tcp_cubic;
     memcpy(tn->receive, (const s32[]){4096, SOCK_BUF_DEFAULT, RCVBUF_MOST}, sizeof(tn->receive));
     memcpy(tn->send, (const s32[]){4096, SOCK_BUF_DEFAULT, SNDBUF_MOST}, sizeof(tn->send));
-    tn->max_orphans = ORPHANS_MOST;
+    tcp_orphans_init(&tn->orphans);
     return 0;
 }
 
@@ -121,7 +120,7 @@ static int tcp_listen(struct socket *s, int backlog)
     if (err)
         return err;
     spin_lock(&s->lock);
-    if (s->peer || s->dead || (t->wire && t->wire->open))
+    if (s->peer || s->dead || t->connecting || (t->wire && t->wire->open))
         err = -EINVAL;
     else
         accept_listen_locked(s, &t->accept, backlog);
@@ -173,7 +172,11 @@ static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
     if (!err && way.path.dev)
         return tcp_wire_connect(t, to, &way.path, nonblock);
     if (!err)
+        err = tcp_claim(t);
+    if (!err) {
         err = tcp_connect_local(t, to, &way, nonblock);
+        tcp_unclaim(t);
+    }
     if (!nonblock || (err && err != -ECONNREFUSED))
         return err;
     /* tcp(7): a caller that does not wait gets the answer by poll and SO_ERROR, even if it is
@@ -223,8 +226,9 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
     peer = socket_peer(s);
     if (!peer) {
         struct tcp_wire *w = load_acquire(&tcp_of(inet_of(s))->wire);
+        int err = w ? 0 : socket_take_error(s);
 
-        return w ? tcp_wire_send(w, m, flags) : -EPIPE;
+        return w ? tcp_wire_send(w, m, flags) : err ? err : -EPIPE;
     }
     got = tcp_local_send(s, peer, m, flags);
     socket_put(peer);

@@ -32,6 +32,7 @@ struct tcp_sock {
     u32 nr_halves;                               /* l  half-open connections of a listener */
     u64 cookie_sent; /* a  when a listener sent the last one; 0: never */
     bool quick_ack;  /* l */
+    bool connecting; /* l  one thread connects it or lets it go */
     union {
         struct rcu_head rcu;
         struct work work;
@@ -49,6 +50,18 @@ struct tcp_rests {
     struct work work;
 };
 
+/* Connections over packets whose socket is closed: orphan.c. l lock */
+#define TCP_ORPHAN_SLOTS 32U
+struct tcp_orphans {
+    struct spinlock lock;
+    struct {
+        struct list_node list; /* l  the oldest first */
+        u32 nr;                /* l */
+    } slots[TCP_ORPHAN_SLOTS]; /* each for the owners that it has by their hash */
+    u32 nr;                    /* a, l to change */
+    u32 most;                  /* a  tcp_max_orphans */
+};
+
 /* A namespace's part. Its configuration is its own; connections read it at any time: whoever
  * changes a field uses WRITE_ONCE. */
 struct tcp_ns {
@@ -63,8 +76,7 @@ struct tcp_ns {
     s32 receive[3], send[3];  /* a  bytes of a socket's buffers: the least, at first, the most */
     bool tunes;               /* a  receive buffers grow */
     const struct tcp_congestion_ops *congestion; /* a  of sockets that name none */
-    u32 max_orphans;                             /* a  tcp_max_orphans */
-    u32 nr_orphans; /* a  connections over packets whose socket is closed */
+    struct tcp_orphans orphans;
 };
 extern u32 tcp_ns_offset;
 struct tcp_ns *tcp_ns_of(struct net_ns *ns);
@@ -80,6 +92,9 @@ void tcp_sock_free(struct tcp_sock *t);
 u8 tcp_state(const struct tcp_sock *t);
 /* A socket for a connection to l, whose account pays and whose options it has. NULL: no memory. */
 struct tcp_sock *tcp_child(struct tcp_sock *l);
+/* One thread at a time connects t, or lets its connection go. 0; -EALREADY; -EISCONN. */
+int tcp_claim(struct tcp_sock *t);
+void tcp_unclaim(struct tcp_sock *t);
 /* It has a connection over packets that lives. */
 bool tcp_on_wire(const struct socket *s);
 /* end.c: close(2): takes the file's reference. */
@@ -97,6 +112,9 @@ int tcp_join(struct tcp_sock *t, struct tcp_sock *l, const struct ip_end *from,
              const struct ip_end *to, bool nonblock);
 ssize_t tcp_local_send(struct socket *s, struct socket *peer, struct socket_message *m,
                        unsigned flags);
+/* `to` is at an end in the directions of bits (SOCK_SHUT_*), for err (0: none). False: s is not its
+ * other end any more, and nothing is done. */
+bool tcp_tell(const struct socket *s, struct socket *to, u32 bits, int err);
 void tcp_tell_peer(const struct socket *s, struct socket *peer, bool unread, bool ended);
 struct sock_msg *tcp_msg_make(struct socket *s, struct socket *to, struct socket_message *m, u64 n,
                               int *err);

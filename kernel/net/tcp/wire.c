@@ -7,6 +7,7 @@
 #include "lib/random.h"
 #include "mm/slab.h"
 #include "net/core/worker.h"
+#include "sched/thread.h"
 
 #define TIMER_SLACK_MOST (4 * NSEC_PER_MSEC)
 #define CSUM_OFFSET 16 /* of the checksum in TCP's header */
@@ -14,6 +15,8 @@
 #define IPV6_BYTES 40
 #define TOS_ECN 3
 #define FLUSH_SHARE 128U /* packets that a thread sends before a worker goes on */
+#define FREE_SHARE 64U   /* things that are freed between two yields */
+#define CONFIRM_GAP NSEC_PER_SEC
 #define GATHER_LESS \
     128U /* bytes of a segment that are copied rather than kept in a packet of their own */
 
@@ -65,19 +68,37 @@ static void tcp_packets_free(struct list_node *packets)
 {
     struct packet *p;
 
-    while ((p = list_first(packets, struct packet, node))) {
+    for (u32 n = 1; (p = list_first(packets, struct packet, node)); n++) {
         list_del(&p->node);
         packet_free(p);
+        if (n % FREE_SHARE == 0)
+            cond_yield();
+    }
+}
+
+static void tcp_records_free(struct list_node *records)
+{
+    struct tcp_record *r;
+
+    for (u32 n = 1; (r = list_first(records, struct tcp_record, link)); n++) {
+        list_del(&r->link);
+        slab_free(tcp_record_cache, r);
+        if (n % FREE_SHARE == 0)
+            cond_yield();
     }
 }
 
 void tcp_wire_free(struct tcp_wire *w)
 {
+    struct list_node chunks;
+
     if (!w)
         return;
     ASSERT(!w->open && !w->timed && !w->entry.listed);
+    list_init(&chunks);
     tcp_packets_free(&w->packets);
-    tcp_buffer_fini(&w->out);
+    tcp_buffer_fini(&w->out, &chunks);
+    tcp_chunks_free(&chunks);
     ip_path_put(&w->path);
     slab_free(tcp_wire_cache, w);
 }
@@ -113,7 +134,7 @@ void tcp_wire_key(struct tcp_wire *w, const struct ip_end *local, const struct i
 void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
 {
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    tcp_packets_free(&w->packets); /* of a connection before */
+    ASSERT(list_empty(&w->packets)); /* of a connection before: tcp_wire_forget has waited */
     ip_path_put(&w->path);
     w->path = *path;
     *path = (struct ip_path){0};
@@ -123,8 +144,9 @@ void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
                                .protocol = IPPROTO_TCP,
                                .whole_only = true};
     tcp_buffer_init(&w->out, seq);
-    w->full = false;
+    w->full = w->reached = false;
     w->waiting = 0;
+    w->confirmed = 0;
     w->open = true;
 }
 
@@ -291,8 +313,18 @@ static void tcp_wire_work(struct work *work)
 void tcp_after_init(struct tcp_after *a)
 {
     tcp_result_init(&a->result);
+    list_init(&a->packets);
+    list_init(&a->chunks);
+    list_init(&a->records);
     a->wake = 0;
     a->ended = a->closed = a->timed = false;
+}
+
+void tcp_after_free(struct tcp_after *a)
+{
+    tcp_packets_free(&a->packets);
+    tcp_chunks_free(&a->chunks);
+    tcp_records_free(&a->records);
 }
 
 static struct packet *tcp_piece_packet(struct tcp_piece *piece)
@@ -302,19 +334,26 @@ static struct packet *tcp_piece_packet(struct tcp_piece *piece)
     return sock_msg_packet(&came->msg);
 }
 
-static void tcp_wire_drop_locked(struct tcp_wire *w, struct list_node *drop)
+/* p, which was a piece, is to be freed. */
+static void tcp_wire_discard_locked(struct tcp_wire *w, struct tcp_piece *piece,
+                                    struct tcp_after *a) REQUIRES(w->sock->inet.sock.lock)
+{
+    struct packet *p = tcp_piece_packet(piece);
+
+    ASSERT_HELD(&w->sock->inet.sock.lock);
+    list_del(&piece->link);
+    w->waiting -= MIN(w->waiting, p->charged);
+    list_add_tail(&a->packets, &p->node);
+}
+
+static void tcp_wire_drop_locked(struct tcp_wire *w, struct list_node *drop, struct tcp_after *a)
     REQUIRES(w->sock->inet.sock.lock)
 {
     struct tcp_piece *piece;
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    while ((piece = list_first(drop, struct tcp_piece, link))) {
-        struct packet *p = tcp_piece_packet(piece);
-
-        list_del(&piece->link);
-        w->waiting -= MIN(w->waiting, p->charged);
-        packet_free(p);
-    }
+    while ((piece = list_first(drop, struct tcp_piece, link)))
+        tcp_wire_discard_locked(w, piece, a);
 }
 
 /* A few bytes go into the last message's packet, where that has space and is not the reader's.
@@ -342,8 +381,8 @@ static bool tcp_wire_gather_locked(struct tcp_wire *w, struct packet *p, u32 ski
 }
 
 /* Pieces in order become messages of the queue. */
-static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
-    REQUIRES(w->sock->inet.sock.lock)
+static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready,
+                                    struct tcp_after *a) REQUIRES(w->sock->inet.sock.lock)
 {
     struct tcp_piece *piece;
     bool any = !list_empty(ready);
@@ -353,12 +392,12 @@ static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
         struct packet *p = tcp_piece_packet(piece);
         u32 skip = piece->skip, len = piece->len;
 
-        list_del(&piece->link);
-        w->waiting -= MIN(w->waiting, p->charged);
         if (!len || w->sock->inet.sock.dead) {
-            packet_free(p);
+            tcp_wire_discard_locked(w, piece, a);
             continue;
         }
+        list_del(&piece->link);
+        w->waiting -= MIN(w->waiting, p->charged);
         if (tcp_wire_gather_locked(w, p, skip, len))
             continue;
         packet_trim(p, skip + len);
@@ -372,8 +411,6 @@ static void tcp_wire_deliver_locked(struct tcp_wire *w, struct list_node *ready)
 /* The connection has ended: what is left of it is taken apart. */
 void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a)
 {
-    struct tcp_record *r;
-    struct list_node records;
     struct tcp_result rest;
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
@@ -381,17 +418,11 @@ void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a)
         return;
     w->open = false;
     if (w->orphan)
-        __atomic_fetch_sub(&tcp_ns_of(w->sock->inet.sock.ns)->nr_orphans, 1, __ATOMIC_RELAXED);
-    w->orphan = false;
-    list_init(&records);
+        tcp_orphan_remove_locked(w);
     tcp_result_init(&rest);
-    tcp_conn_drain(&w->conn, &records, &rest);
-    tcp_wire_drop_locked(w, &rest.drop);
-    while ((r = list_first(&records, struct tcp_record, link))) {
-        list_del(&r->link);
-        slab_free(tcp_record_cache, r);
-    }
-    tcp_buffer_fini(&w->out);
+    tcp_conn_drain(&w->conn, &a->records, &rest);
+    tcp_wire_drop_locked(w, &rest.drop, a);
+    tcp_buffer_fini(&w->out, &a->chunks);
     (void)tcp_table_remove(&w->entry); /* TIME_WAIT's record may have taken its place */
     a->closed = true;
     if (w->timed && timer_cancel_nowait(&w->timer)) {
@@ -434,9 +465,10 @@ void tcp_wire_result_locked(struct tcp_wire *w, struct tcp_after *a)
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
     if (a->result.acked)
-        tcp_buffer_acked(&w->out, w->out.first + a->result.acked);
-    tcp_wire_deliver_locked(w, &a->result.ready);
-    tcp_wire_drop_locked(w, &a->result.drop);
+        tcp_buffer_acked(&w->out, w->out.first + a->result.acked, &a->chunks);
+    w->reached |= a->result.acked || !list_empty(&a->result.ready);
+    tcp_wire_deliver_locked(w, &a->result.ready, a);
+    tcp_wire_drop_locked(w, &a->result.drop, a);
     tcp_wire_events_locked(w, a);
     if (events & TCP_EVENT_TUNE)
         tcp_wire_tune_locked(w);
@@ -480,7 +512,19 @@ static bool tcp_wire_path(struct tcp_wire *w)
     return true;
 }
 
-static u32 tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch)
+/* The peer has acknowledged, or sent, something new: so the neighbour is reached (RFC 4861 7.3.1).
+ */
+static void tcp_wire_confirm(struct tcp_wire *w)
+{
+    u64 now = time_ns();
+
+    if (w->confirmed && now - w->confirmed < CONFIRM_GAP)
+        return;
+    w->confirmed = now;
+    ip_path_confirm(w->sock->inet.sock.ns, &w->path);
+}
+
+static u32 tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch, bool reached)
 {
     struct net_ns *ns = w->sock->inet.sock.ns;
     struct packet *p;
@@ -490,6 +534,8 @@ static u32 tcp_wire_transmit(struct tcp_wire *w, struct list_node *batch)
         tcp_packets_free(batch);
         return 0;
     }
+    if (reached)
+        tcp_wire_confirm(w);
     for (; (p = list_first(batch, struct packet, node)); n++) {
         struct ip_info h = ((struct tcp_sent *)(void *)p->control)->head;
 
@@ -507,10 +553,13 @@ static void tcp_wire_sending(struct tcp_wire *w) RELEASES(w->sock->inet.sock.loc
     u32 n = 0;
 
     while (!list_empty(&w->packets) && n < FLUSH_SHARE) {
+        bool reached = w->reached;
+
+        w->reached = false;
         list_init(&batch);
         list_splice_tail(&batch, &w->packets);
         spin_unlock(&w->sock->inet.sock.lock);
-        n += tcp_wire_transmit(w, &batch) + 1;
+        n += tcp_wire_transmit(w, &batch, reached) + 1;
         spin_lock(&w->sock->inet.sock.lock);
     }
     if (list_empty(&w->packets)) {
@@ -555,6 +604,7 @@ void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a)
         tcp_wire_end_locked(w, a);
     tcp_wire_time_locked(w, now);
     tcp_wire_flush(w);
+    tcp_after_free(a);
     if (a->wake)
         socket_wake(s, a->wake);
     if (a->timed)

@@ -41,12 +41,14 @@ struct tcp_wire {
     struct tcp_buffer out;    /* l */
     struct ip_path path;      /* s, or l before the first packet */
     struct ip_info head;      /* l  of all packets, but for their own words */
+    u64 confirmed;            /* s  when the neighbour was last told that it is reached */
+    bool reached;             /* l  the peer has said something new since */
     bool open;                /* l  the connection lives: entry, timer */
     bool full;                /* l  a writer waits for space */
     bool sending;             /* l */
     bool timed;               /* l  the timer's reference is held */
-    bool connecting;          /* l  one thread is in connect(2), before the first packet */
-    bool orphan;              /* l  counted as one of its namespace's */
+    u8 orphan;                /* l  1 + the slot that it is in (orphan.c); 0: it is none */
+    struct list_node orphans; /* the namespace's orphans.lock */
     u32 waiting;              /* l  bytes of memory that pieces out of order keep */
     struct list_node packets; /* l  to be sent */
     struct timer timer;
@@ -68,7 +70,8 @@ static_assert(sizeof(struct tcp_came) <= PACKET_CONTROL, "a segment that came");
 /* What was found under the lock and is done without it. */
 struct tcp_after {
     struct tcp_result result;
-    u32 wake;    /* POLL* events that happened */
+    struct list_node packets, chunks, records; /* to be freed */
+    u32 wake;                                  /* POLL* events that happened */
     bool ended;  /* the connection is over: tcp_wire_unlock takes it apart */
     bool closed; /* the entry is out of the table: its reference is to be dropped */
     bool timed;  /* the timer's is */
@@ -76,7 +79,7 @@ struct tcp_after {
 
 /* wire.c: makes t's, or finds it; NULL: no memory. */
 struct tcp_wire *tcp_wire_get(struct tcp_sock *t);
-/* For destroy: nothing of it is in use. */
+/* For destroy: nothing of it is in use. Yields. */
 void tcp_wire_free(struct tcp_wire *w);
 /* The entry's key; it is not in the table. */
 void tcp_wire_key(struct tcp_wire *w, const struct ip_end *local, const struct ip_end *peer);
@@ -103,6 +106,8 @@ void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a) REQUIRES(w->so
 /* Ends at once, with a reset. */
 void tcp_wire_abort(struct tcp_wire *w);
 void tcp_after_init(struct tcp_after *a);
+/* Frees what was collected; tcp_wire_unlock does. Without the lock; yields. */
+void tcp_after_free(struct tcp_after *a);
 /* What a->result says is done; then it is empty again. */
 void tcp_wire_result_locked(struct tcp_wire *w, struct tcp_after *a)
     REQUIRES(w->sock->inet.sock.lock);
@@ -111,6 +116,8 @@ void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a) RELEASES(w->sock->
 /* Bytes of memory that the send buffer may still take; at most 0: none. */
 static inline s64 tcp_wire_space(const struct tcp_wire *w)
 {
+    if (unlikely(READ_ONCE(w->out.nr) >= TCP_CHUNKS_MOST))
+        return 0;
     return (s64)READ_ONCE(w->sock->inet.sock.sndbuf) - READ_ONCE(w->out.cost);
 }
 /* poll says that it may be written: a third is free, as on Linux. */
@@ -146,8 +153,8 @@ u32 tcp_payload_most(const struct socket *s);
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock);
 /* connect(2) of a socket that has a connection. */
 int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock);
-/* Ends what there is with a reset, and forgets what came. 0, -EALREADY. */
-int tcp_wire_disconnect(struct tcp_wire *w);
+/* Ends what there is with a reset, and forgets what came. Of the thread that has claimed t. */
+void tcp_wire_disconnect(struct tcp_wire *w);
 ssize_t tcp_wire_send(struct tcp_wire *w, struct socket_message *m, unsigned flags);
 /* wire_pages.c: pages as they are (socket_ops.send_pages). */
 ssize_t tcp_wire_send_pages(struct tcp_wire *w, const struct page_part *parts, unsigned nr,
@@ -169,6 +176,14 @@ bool tcp_half_hold(struct tcp_entry *e);
 /* A segment of one. Takes p and the reference. */
 void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info *h,
                      struct tcp_segment *seg);
+
+/* orphan.c: the connection goes on without its program. A namespace has at most tcp_max_orphans of
+ * them: _room makes room for one more, which costs the heaviest owner its oldest one; without any
+ * lock; may send. False: there is still none, and the new one is to end at once. */
+bool tcp_orphan_room(struct tcp_ns *tn);
+void tcp_orphan_add_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
+void tcp_orphan_remove_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
+void tcp_orphans_init(struct tcp_orphans *orphans);
 
 /* rest.c: TIME_WAIT. w's entry gives way to a record; without memory it stays, for tcp_wire_unlock
  * to take out. */

@@ -79,19 +79,17 @@ static bool tcp_wire_fits_locked(struct tcp_wire *w, u32 cost, u32 seq)
 }
 
 /* Space for the next bytes of the stream is made of what waits behind them. */
-static void tcp_wire_prune_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock)
+static void tcp_wire_prune_locked(struct tcp_wire *w, struct tcp_after *a)
+    REQUIRES(w->sock->inet.sock.lock)
 {
-    struct tcp_after a;
-
     ASSERT_HELD(&w->sock->inet.sock.lock);
-    tcp_after_init(&a);
-    tcp_conn_prune(&w->conn, &a.result);
-    tcp_wire_result_locked(w, &a);
+    tcp_conn_prune(&w->conn, &a->result);
+    tcp_wire_result_locked(w, a);
 }
 
 /* p's payload as a piece of the core's, charged; NULL: there is no space, p stays. */
 static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet *p,
-                                               const struct tcp_segment *seg)
+                                               const struct tcp_segment *seg, struct tcp_after *a)
     REQUIRES(w->sock->inet.sock.lock)
 {
     struct tcp_came *came = (struct tcp_came *)(void *)p->control;
@@ -99,7 +97,7 @@ static struct tcp_piece *tcp_wire_piece_locked(struct tcp_wire *w, struct packet
 
     ASSERT_HELD(&w->sock->inet.sock.lock);
     if (!tcp_wire_fits_locked(w, cost, seg->seq) && w->waiting && seg->seq == w->conn.rcv_nxt)
-        tcp_wire_prune_locked(w);
+        tcp_wire_prune_locked(w, a);
     if (!tcp_wire_fits_locked(w, cost, seg->seq) || packet_charge(p, w->sock->inet.sock.account)) {
         COUNT(net_tcp_full);
         return NULL;
@@ -122,9 +120,10 @@ void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *se
         return;
     }
     if (seg->len || (seg->flags & TCP_FIN)) {
-        piece = tcp_wire_piece_locked(w, p, seg);
+        piece = tcp_wire_piece_locked(w, p, seg, &a);
         if (!piece) { /* as if it were lost; an ACK in it is told again */
             spin_unlock(&w->sock->inet.sock.lock);
+            tcp_after_free(&a);
             packet_free(p);
             return;
         }

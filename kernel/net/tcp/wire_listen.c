@@ -341,6 +341,7 @@ static void tcp_child_drop(struct tcp_wire *w)
     WRITE_ONCE(s->dead, true);
     tcp_wire_end_locked(w, &a);
     spin_unlock(&w->sock->inet.sock.lock);
+    tcp_after_free(&a);
     socket_put(s);
     socket_put(s);
 }
@@ -422,15 +423,17 @@ void tcp_listen_packet(struct tcp_sock *l, struct packet *p, const struct ip_inf
     packet_free(p);
 }
 
-/* The handshake is complete: the half becomes a socket in one step. Takes p and the path. */
-static void tcp_half_accept(struct tcp_half *half, struct ip_path *path, struct packet *p,
-                            const struct ip_info *h, struct tcp_segment *seg)
+/* The handshake is complete: the half becomes a socket in one step. req: as it was then. Takes p
+ * and the path. */
+static void tcp_half_accept(struct tcp_half *half, const struct tcp_request *req,
+                            struct ip_path *path, struct packet *p, const struct ip_info *h,
+                            struct tcp_segment *seg)
 {
     struct tcp_sock *l = half->listener;
     struct tcp_wire *w = NULL;
 
     if (accept_has_space(&l->inet.sock, &l->accept))
-        w = tcp_child_make(l, path, h, seg, &half->req);
+        w = tcp_child_make(l, path, h, seg, req);
     else
         COUNT(net_tcp_overflow); /* the half stays, and its SYN|ACK is sent again */
     if (!w) {
@@ -460,6 +463,7 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
     struct tcp_sock *l = half->listener;
     enum tcp_verdict v = TCP_VERDICT_FREE;
     struct tcp_listen listen;
+    struct tcp_request req;
     struct tcp_segment out;
     struct tcp_flow flow;
     struct ip_path path = {0};
@@ -472,6 +476,7 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
         spin_lock(&l->inet.sock.lock);
         if (!l->inet.sock.dead && !half->over)
             v = tcp_request_input(&half->req, &listen, &flow, seg, time_ns(), &out);
+        req = half->req; /* another segment may change it */
         spin_unlock(&l->inet.sock.lock);
     }
     if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_REFUSE)
@@ -479,7 +484,7 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
     if (v == TCP_VERDICT_FREE || v == TCP_VERDICT_REFUSE)
         tcp_half_end(half);
     if (v == TCP_VERDICT_ACCEPT)
-        tcp_half_accept(half, &path, p, h, seg);
+        tcp_half_accept(half, &req, &path, p, h, seg);
     else
         packet_free(p);
     ip_path_put(&path);

@@ -10,8 +10,6 @@
 #define SEND_CHUNK 65536U /* bytes of a program that are staged at once */
 #define LINGER_MOST 65535
 
-COUNTER(net_tcp_orphans_ended);
-
 /* ---- connecting ---- */
 
 void tcp_open_fill(struct tcp_sock *t, const struct ip_addr *peer, const struct ip_path *path,
@@ -158,21 +156,6 @@ static int tcp_wire_begin_somewhere(struct tcp_wire *w, struct ip_end *to, struc
     }
 }
 
-/* One thread connects at a time. 0, -EALREADY, -EISCONN. */
-static int tcp_wire_claim(struct tcp_wire *w)
-{
-    int err;
-
-    spin_lock(&w->sock->inet.sock.lock);
-    err = w->connecting || (w->open && tcp_wire_connecting(w)) ? -EALREADY
-          : w->open || w->sock->inet.sock.peer                 ? -EISCONN
-                                                               : 0;
-    if (!err)
-        w->connecting = true;
-    spin_unlock(&w->sock->inet.sock.lock);
-    return err;
-}
-
 /* What is left of the connection before: bytes that were not read, packets that another thread
  * still sends, readers of the table that stand on its entry. */
 static void tcp_wire_forget(struct tcp_wire *w)
@@ -192,20 +175,10 @@ static void tcp_wire_forget(struct tcp_wire *w)
     rcu_synchronize();
 }
 
-int tcp_wire_disconnect(struct tcp_wire *w)
+void tcp_wire_disconnect(struct tcp_wire *w)
 {
-    bool busy;
-
-    spin_lock(&w->sock->inet.sock.lock);
-    busy = w->connecting;
-    w->connecting = true;
-    spin_unlock(&w->sock->inet.sock.lock);
-    if (busy)
-        return -EALREADY;
     tcp_wire_abort(w);
     tcp_wire_forget(w);
-    WRITE_ONCE(w->connecting, false);
-    return 0;
 }
 
 int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
@@ -223,13 +196,13 @@ int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock)
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock)
 {
     struct tcp_wire *w = tcp_wire_get(t);
-    int err = w ? tcp_wire_claim(w) : -ENOMEM;
+    int err = w ? tcp_claim(t) : -ENOMEM;
 
     if (!err) {
         if (w->path.dev)
             tcp_wire_forget(w);
         err = tcp_wire_begin_somewhere(w, to, path);
-        WRITE_ONCE(w->connecting, false);
+        tcp_unclaim(t);
     }
     ip_path_put(path);
     if (err == -EALREADY && !nonblock && tcp_wire_connecting(w))
@@ -410,28 +383,14 @@ static u64 tcp_linger(const struct socket *s)
     return (v < 0 || v > LINGER_MOST ? LINGER_MOST : (u64)v) * NSEC_PER_SEC;
 }
 
-/* The connection goes on without its program: counted, and one too many ends at once. */
-static void tcp_wire_orphan_locked(struct tcp_wire *w, struct tcp_after *a)
-    REQUIRES(w->sock->inet.sock.lock)
-{
-    struct tcp_ns *tn = tcp_ns_of(w->sock->inet.sock.ns);
-    u32 others = __atomic_fetch_add(&tn->nr_orphans, 1, __ATOMIC_RELAXED);
-
-    ASSERT_HELD(&w->sock->inet.sock.lock);
-    w->orphan = true;
-    if (others < READ_ONCE(tn->max_orphans))
-        return;
-    COUNT(net_tcp_orphans_ended);
-    tcp_conn_abort(&w->conn, time_ns(), &a->result);
-    tcp_wire_result_locked(w, a);
-}
-
 void tcp_wire_release(struct tcp_wire *w)
 {
     struct socket *s = &w->sock->inet.sock;
     bool linger = s->linger.on, abort = linger && !s->linger.seconds;
     struct tcp_after a;
 
+    if (READ_ONCE(w->open) && !abort && !tcp_orphan_room(tcp_ns_of(s->ns)))
+        abort = true;
     tcp_after_init(&a);
     spin_lock(&w->sock->inet.sock.lock);
     if (w->open && abort)
@@ -440,7 +399,7 @@ void tcp_wire_release(struct tcp_wire *w)
         tcp_conn_close(&w->conn, time_ns(), &a.result);
     tcp_wire_result_locked(w, &a);
     if (w->open && !a.ended)
-        tcp_wire_orphan_locked(w, &a);
+        tcp_orphan_add_locked(w);
     tcp_wire_unlock(w, &a);
     if (linger && !abort)
         (void)wait_event_deadline(&s->wait, tcp_wire_gone(w), SLEEP_INTERRUPTIBLE,
