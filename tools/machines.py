@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 
+import relay
 from host import DEAD, END, CLOSE, TOOLS, fail, payload, read
 from ports import Ports
 from qmp import Qmp
@@ -170,6 +171,7 @@ class Qemu:
     def begin(self, words, **streams):
         """The process, with its control socket; what containers publish is followed from here on."""
         self.process = subprocess.Popen(self.command + words, **streams)
+        relay.begin(self.cards.api, self.process.pid)
         if self.control.connect(self.process) and self.cards.user:
             self.ports_chosen()
             self.ports = Ports(self.cards, self.control.monitor)
@@ -232,7 +234,8 @@ class Bochs:
             fail("Bochs runs one CPU here")
         if args.disk or args.rng:
             fail("--disk and --rng are for QEMU")
-        self.tmp, iso = tmp, make_iso(args, cmdline, archives, tmp, "--bios-only")
+        self.tmp, self.cards = tmp, args.cards
+        iso = make_iso(args, cmdline, archives, tmp, "--bios-only")
         with socket.socket() as s:
             s.bind(("localhost", 0))
             self.port = s.getsockname()[1]
@@ -252,6 +255,7 @@ class Bochs:
         self.process = subprocess.Popen(
             ["bochs", "-q", "-f", os.path.join(self.tmp, "bochsrc"), "-rc", commands], cwd=self.tmp, env=env,
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        relay.begin(self.cards.api, self.process.pid)
         os.close(slave)
         self.line = None
         for _ in range(300):

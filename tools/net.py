@@ -16,6 +16,7 @@ import re
 import socket
 
 from host import fail
+from relay import QUEUE, hidden_place
 
 NICS = {"virtio": "virtio-net-pci,disable-legacy=on", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139"}
 API_PORT = 2375  # in the machine
@@ -59,6 +60,23 @@ class Publish:
 
     def rule(self, guest=""):
         return f"{self.kind}:{self.host}:{self.port}-{guest}:{self.guest}"
+
+    def place(self):
+        return self.host, self.port
+
+
+class Api:
+    """The port of 127.0.0.1 for the machine's API, which is open from here on, and the forward behind it (relay.py)."""
+
+    def __init__(self, port):
+        self.host = "127.0.0.1"
+        try:
+            self.listener = socket.create_server((self.host, port or 0), backlog=QUEUE)
+        except (OSError, OverflowError) as e:
+            fail(f"--api {port}: {os.strerror(e.errno) if isinstance(e, OSError) else 'not a port'}")
+        self.port = self.listener.getsockname()[1]
+        address, behind = hidden_place()
+        self.behind = Publish(f"{address}:{behind}:{API_PORT}")
 
 
 class Net:
@@ -147,13 +165,10 @@ class Cards:
             fail("--publish and --api are for --net user")
         if words and not self.nets and any(option == "nic" for option, _ in words):
             fail("--nic is the model of a --net")
-        self.api = None
-        if self.user:
-            self.api = Publish(f"{api or free_port()}:{API_PORT}")
-            self.api.spec = "--api"
+        self.api = Api(api) if self.user else None
 
     def forwarded(self, net):
-        return self.published + [self.api] if net is self.user else []
+        return self.published + [self.api.behind] if net is self.user else []
 
     def qemu(self):
         return [word for net in self.nets for word in net.qemu(self.forwarded(net))]

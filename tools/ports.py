@@ -11,6 +11,8 @@ import json
 import sys
 import threading
 
+from net import API_PORT
+
 ANSWER_S, PAUSE_S, PAUSE_MAX_S = 20, 0.5, 5
 EVENTS_MAX = 1 << 16  # bytes that are read at once; what they say does not matter, the list does
 LIST_MAX = 32 << 20  # bytes of the list of containers
@@ -91,7 +93,8 @@ class Ports(threading.Thread):
         finally:
             line.close()
         # The command line's own forwards come first.
-        wanted -= {(p.kind, p.port) for p in self.cards.forwarded(self.cards.user)}
+        wanted -= {(p.kind, p.port) for p in self.cards.published}
+        wanted.discard(("tcp", API_PORT))  # the engine's, which a forward for all would open
         self.refused &= wanted
         for kind, port in sorted(self.forwards - wanted):
             self.monitor(f"hostfwd_remove {self.cards.user.name} {kind}:127.0.0.1:{port}")

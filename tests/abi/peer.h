@@ -122,8 +122,8 @@ static inline void peer_arp(struct peer *p, const unsigned char *asked)
     peer_frame(p, f, 0x0806, 28);
 }
 
-/* An IPv4 packet of n bytes of payload, which stand at f + 34. */
-static inline void peer_ip(struct peer *p, unsigned char *f, int protocol, int n)
+/* The header of an IPv4 packet of n bytes of payload, which stand at f + 34. */
+static inline void peer_head(unsigned char *f, int protocol, int n)
 {
     unsigned char *h = f + 14;
 
@@ -134,12 +134,18 @@ static inline void peer_ip(struct peer *p, unsigned char *f, int protocol, int n
     put16(h + 2, (unsigned)n + 20);
     EXPECT(inet_pton(AF_INET, THERE, h + 12) == 1 && inet_pton(AF_INET, HERE, h + 16) == 1);
     put16(h + 10, ~sum16(h, 20, 0) & 0xffff);
+}
+
+static inline void peer_ip(struct peer *p, unsigned char *f, int protocol, int n)
+{
+    peer_head(f, protocol, n);
     peer_frame(p, f, 0x0800, n + 20);
 }
 
-static inline void peer_put(struct peer *p, const struct seg *g)
+/* A segment with its headers, from f + 14 on. */
+static inline void peer_segment(unsigned char *f, const struct seg *g)
 {
-    unsigned char f[14 + 20 + 20 + 1500] = {0}, *t = f + 34;
+    unsigned char *t = f + 34;
     unsigned char ends[12] = {10, 9, 0, 2, 10, 9, 0, 1, 0, 6};
 
     put16(t, g->from);
@@ -149,11 +155,20 @@ static inline void peer_put(struct peer *p, const struct seg *g)
     t[12] = 5 << 4;
     t[13] = g->flags;
     put16(t + 14, g->window);
+    put16(t + 16, 0);
     put16(t + 18, g->urgent);
     memcpy(t + 20, g->data, (size_t)g->len);
     put16(ends + 10, (unsigned)g->len + 20);
     put16(t + 16, ~sum16(t, g->len + 20, sum16(ends, 12, 0)) & 0xffff);
-    peer_ip(p, f, 6, g->len + 20);
+    peer_head(f, 6, g->len + 20);
+}
+
+static inline void peer_put(struct peer *p, const struct seg *g)
+{
+    unsigned char f[14 + 20 + 20 + 1500];
+
+    peer_segment(f, g);
+    peer_frame(p, f, 0x0800, g->len + 40);
 }
 
 /* Sends `flags` with n bytes and goes on behind them. */

@@ -551,3 +551,34 @@ TEST(orphan_without_time_for_fin_wait_2_resets)
     peer_await(&p, &g, RST);
     until_inuse(0);
 }
+
+/* A SYN with the peer's address, to a port of the kernel's, by a raw socket: it goes over lo. */
+static void forge_syn(struct peer *p, unsigned short port)
+{
+    struct seg g = {.seq = 1, .from = p->port, .to = port, .flags = SYN, .window = 65535};
+    unsigned char f[14 + 20 + 20];
+    union name to;
+    socklen_t n;
+    int s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+
+    peer_segment(f, &g);
+    to = at(HERE, 0, &n);
+    EXPECT(s >= 0 && sendto(s, f + 14, 40, 0, &to.sa, n) == 40 && close(s) == 0);
+}
+
+/* Linux lets it in, and answers by the wire. */
+TEST(listener_takes_no_other_hosts_connection_over_lo)
+{
+    bool ours = access("/proc/bothy", F_OK) == 0;
+    struct peer p;
+    struct seg g;
+
+    peer_open(&p);
+    listener(4000, 4);
+    listener(4001, 4);
+    forge_syn(&p, 4000);
+    p.there = 4001;
+    peer_send(&p, SYN, NULL, 0);
+    peer_await(&p, &g, SYN);
+    EXPECT(g.from == (ours ? 4001 : 4000));
+}

@@ -128,5 +128,14 @@ def test_a_server_on_the_hosts_network_is_reached():
     expect("eth0" in out, False)
 
 
+def test_containers_do_not_come_in_by_the_port_that_is_open_here():
+    """QEMU leads 10.0.2.2 to 127.0.0.1 of this computer, where the port is and the registry."""
+    def ask(port, path, status):
+        return machine.docker("run", "--rm", "--network", "host", "busybox", "wget", "-qO-", f"http://10.0.2.2:{port}{path}", status=status)
+
+    ask(machine.registry.port, "/v2/", 0)
+    expect(ask(machine.port, "/_ping", 1), "")
+
+
 if __name__ == "__main__":
     main_with(sys.modules[__name__], Machine)

@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import ports as ports_tool
 from net import Cards
 from ports import Ports, wanted_of
 from qmp import Qmp
+from relay import Relay
 
 SHELL = ["--file", BUSYBOX + ":busybox"]
 
@@ -85,6 +87,8 @@ def test_a_published_port_is_here_and_a_free_one_is_printed():
         p = run("--net", "user", "--publish", f"{s.getsockname()[1]}:80", *commands("version"))
         expect(p.returncode, 125, "a port that is taken")
         expect_in("Could not set up host forwarding", p.stderr)
+        p = run("--net", "user", "--api", str(s.getsockname()[1]), *commands("version"))
+        expect((p.returncode, p.stderr), (2, f"run: --api {s.getsockname()[1]}: Address already in use\n"))
 
 
 def test_bad_options_get_one_line():
@@ -96,6 +100,7 @@ def test_bad_options_get_one_line():
                         (["--net", "user", "--publish", "80/sctp"], "[HOST:]PORT"),
                         (["--net", "none", "--net", "user"], "there are others"), (["--nic", "ne2000"], "ne2000"),
                         (["--nic", "e1000"], "model of a --net"), (["--api", "1"], "--net user"),
+                        (["--net", "user", "--api", "65536"], "not a port"),
                         (["--machine", "bochs", "--net", "user"], "--nic e1000"),
                         (["--machine", "bochs", "--nic", "e1000", "--net", "socket:/tmp/x"], "Bochs knows")):
         p = run(*words, "-c", "version")
@@ -130,6 +135,82 @@ def test_the_prompt_says_how_the_api_is_reached_once_there_is_an_address():
     expect(console.command(b"/boot/files/busybox true"), b"", "it is said once")
     console.keys(b"poweroff\r")
     console.end()
+
+
+# --- the API's port -----------------------------------------------------------------------------
+
+
+class Echo(socketserver.ThreadingTCPServer):
+    """Answers, once its client has said all, with what it said."""
+
+    daemon_threads, request_queue_size = True, 256
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), None)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, address):
+        with request.makefile("rb") as said:
+            request.sendall(b"said " + said.read())
+
+
+class Relayed:
+    """A relay for an echo. Its emulator is a busybox, which stays, with another that connects and prints what it hears."""
+
+    def __enter__(self):
+        self.echo, self.listener = Echo(), socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.emulator = self.netcat("; exec >&-; cat")
+        self.relay = Relay(self.listener, self.echo.server_address, self.emulator.pid)
+        self.relay.start()
+        return self
+
+    def __exit__(self, *error):
+        self.relay.stop()
+        self.emulator.kill()
+        self.emulator.communicate()
+        self.echo.shutdown()
+        self.echo.server_close()
+
+    def netcat(self, more=""):
+        command = f"echo let me in | {BUSYBOX} nc 127.0.0.1 {self.listener.getsockname()[1]}{more}"
+        return subprocess.Popen([BUSYBOX, "sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def connect(self):
+        return socket.create_connection(self.listener.getsockname(), timeout=60)
+
+
+def said_all(client, data):
+    """What is answered; b"" when the connection is not taken."""
+    try:
+        with client, client.makefile("rb") as answer:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            return answer.read()
+    except TimeoutError:
+        raise
+    except OSError:
+        return b""
+
+
+def test_the_apis_port_takes_programs_of_this_computer_and_no_emulators():
+    with Relayed() as r:
+        expect(r.emulator.stdout.read(), b"", "the machine's own connection")
+        other = r.netcat()  # another machine's, of the same kind
+        expect(other.communicate(timeout=60)[0], b"")
+        expect(said_all(r.connect(), b"hello"), b"said hello")
+        r.relay.emulator = 1 << 30  # it has ended: nobody can be told from it
+        expect(said_all(r.connect(), b""), b"")
+
+
+def test_the_apis_port_has_many_connections_that_end_a_direction_at_a_time():
+    data = os.urandom(1 << 20)
+    with Relayed() as r:
+        clients = [r.connect() for _ in range(200)]
+        for i, client in enumerate(clients):
+            expect(said_all(client, b"%d" % i), b"said %d" % i)
+        expect(said_all(r.connect(), data) == b"said " + data, True)
+        r.relay.place = ("127.0.0.1", free_port())
+        expect(said_all(r.connect(), b""), b"", "nothing listens there")
 
 
 # --- what containers publish --------------------------------------------------------------------
@@ -175,6 +256,7 @@ class Follower:
     def __enter__(self):
         self.folder, self.api, self.said = tempfile.TemporaryDirectory(prefix="bothy-ports-"), FakeApi(), []
         cards = Cards([("net", "user")], [], None)
+        cards.api.listener.close()
         own = cards.user.qemu([])
         cards.api.port = self.api.server_address[1]
         path = os.path.join(self.folder.name, "qmp")

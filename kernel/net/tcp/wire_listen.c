@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/worker.h"
+#include "net/link/loopback.h"
 #include "net/tcp/diag.h"
 #include "net/tcp/wire.h"
 
@@ -20,6 +21,7 @@
     (120 * NSEC_PER_SEC) /* that long after the last one was sent their answers are believed */
 
 COUNTER(net_tcp_cookies);
+COUNTER(net_tcp_forged); /* over lo, from an address that is not here */
 COUNTER(net_tcp_overflow);
 
 /* I immutable · l the listener's lock */
@@ -74,6 +76,8 @@ static struct tcp_listen tcp_listen_of(struct tcp_sock *l, const struct ip_path 
         .defer = defer > 0 ? (u64)defer * NSEC_PER_SEC : 0};
 }
 
+/* The way back. What comes over lo is from here: a raw socket can send there what names another
+ * host as its sender, which a listener's program may let in by its address. */
 static int tcp_listen_path(struct tcp_sock *l, const struct ip_info *h, struct ip_path *path)
 {
     struct ip_flow flow = {.to = h->from,
@@ -82,8 +86,13 @@ static int tcp_listen_path(struct tcp_sock *l, const struct ip_info *h, struct i
                            .mark = (u32)l->inet.sock.mark,
                            .protocol = IPPROTO_TCP,
                            .uid = l->inet.sock.uid};
+    int err = ip_path_find(l->inet.sock.ns, &flow, path);
 
-    return ip_path_find(l->inet.sock.ns, &flow, path);
+    if (err || h->device != LOOPBACK_INDEX || path->kind == IP_LOCAL)
+        return err;
+    ip_path_put(path);
+    COUNT(net_tcp_forged);
+    return -EINVAL;
 }
 
 static void tcp_key_of(const struct tcp_sock *l, const struct ip_info *h,
