@@ -297,12 +297,27 @@ static void e1000_destroy(struct netdev *dev)
     kfree(e1000_of(dev));
 }
 
+static void e1000_link_now(struct netdev *dev, struct netdev_link *out)
+{
+    static const u32 speeds[] = {10, 100, 1000, 1000};
+    u32 status = e1000_read(e1000_of(dev), STATUS);
+
+    if (status == GONE)
+        return;
+    out->speed = speeds[status >> STATUS_SPEED_SHIFT & 3];
+    out->duplex = status & STATUS_FD ? NETDEV_FULL : NETDEV_HALF;
+    out->twisted = true;
+    out->modes =
+        NETDEV_10_HALF | NETDEV_10_FULL | NETDEV_100_HALF | NETDEV_100_FULL | NETDEV_1000_FULL;
+}
+
 static const struct netdev_ops e1000_ops = {
     .open = e1000_open,
     .stop = e1000_stop,
     .transmit = e1000_transmit,
     .set_address = e1000_set_address,
     .set_filter = e1000_set_filter,
+    .link = e1000_link_now,
     .stats = e1000_stats,
     .destroy = e1000_destroy,
 };
@@ -321,8 +336,10 @@ static void e1000_identity(struct e1000 *e)
     dev->max_mtu = E1000_MTU_MAX;
     dev->mtu = MTU_DEFAULT;
     /* QEMU's 82574 makes IP fragments of what it should cut (as of 7.2). */
-    dev->features =
-        NETDEV_JOIN | NETDEV_FRAGS | NETDEV_CSUM | (e->model->is_82574 ? 0 : NETDEV_TSO4);
+    dev->rx_ring = E1000_RX_RING;
+    dev->tx_ring = E1000_TX_RING;
+    dev->features = NETDEV_JOIN | NETDEV_RX_SUMS | NETDEV_FRAGS | NETDEV_CSUM |
+                    (e->model->is_82574 ? 0 : NETDEV_TSO4);
     if (e1000_hw_address(&e->regs, e->model, dev->addr)) {
         memcpy(dev->addr, &random, NETDEV_ADDR); /* one of its own: local, unicast */
         dev->addr[0] = (u8)((dev->addr[0] & ~1U) | 2U);

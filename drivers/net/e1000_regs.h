@@ -56,7 +56,9 @@ enum e1000_register {
 #define CTRL_FRCDPX (1U << 12)
 #define CTRL_RST (1U << 26)
 #define CTRL_VME (1U << 30)
+#define STATUS_FD (1U << 0) /* full duplex */
 #define STATUS_LU (1U << 1)
+#define STATUS_SPEED_SHIFT 6 /* two bits */
 
 #define EERD_START (1U << 0)
 #define EERD_DONE (1U << 4)

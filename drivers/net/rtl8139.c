@@ -286,12 +286,26 @@ static void rtl_destroy(struct netdev *dev)
     kfree(rtl_of(dev));
 }
 
+static void rtl_link_now(struct netdev *dev, struct netdev_link *out)
+{
+    struct rtl *r = rtl_of(dev);
+    u16 control = io_read16(&r->regs, BMCR);
+
+    if (control == GONE)
+        return;
+    out->speed = io_read8(&r->regs, MSR) & MSR_10 ? 10 : 100;
+    out->duplex = control & BMCR_FULL ? NETDEV_FULL : NETDEV_HALF;
+    out->twisted = true;
+    out->modes = NETDEV_10_HALF | NETDEV_10_FULL | NETDEV_100_HALF | NETDEV_100_FULL;
+}
+
 static const struct netdev_ops rtl_ops = {
     .open = rtl_open,
     .stop = rtl_stop,
     .transmit = rtl_transmit,
     .set_address = rtl_set_address,
     .set_filter = rtl_set_filter,
+    .link = rtl_link_now,
     .stats = rtl_stats,
     .destroy = rtl_destroy,
 };
@@ -307,7 +321,8 @@ static void rtl_identity(struct rtl *r)
     dev->parent = &r->pci->dev;
     dev->min_mtu = MTU_MIN;
     dev->max_mtu = dev->mtu = MTU_DEFAULT;
-    dev->features = NETDEV_FRAGS | NETDEV_JOIN;
+    dev->rx_ring = dev->tx_ring = RTL_RING;
+    dev->features = NETDEV_FRAGS | NETDEV_JOIN | NETDEV_RX_SUMS;
     for (u32 i = 0; i < NETDEV_ADDR; i++)
         dev->addr[i] = io_read8(&r->regs, IDR + i);
     if (dev->addr[0] & 1) /* nothing was there to be read: one of its own */

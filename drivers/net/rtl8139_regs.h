@@ -19,6 +19,7 @@ enum rtl_register {
     MPC = 0x4c,    /* 32: frames without a buffer; a write clears it */
     CR9346 = 0x50, /* 8: whether configuration may be written */
     MSR = 0x58,    /* 8: the medium */
+    BMCR = 0x62,   /* 16: what the transceiver does */
     TPPOLL = 0xd9, /* 8: there is something to send */
     CPCR = 0xe0,   /* 16: the C+ mode */
     RDSAR = 0xe4,  /* 64: receive ring */
@@ -51,6 +52,8 @@ enum rtl_cause {
 #define CR9346_UNLOCK 0xc0U
 #define CR9346_LOCK 0U
 #define MSR_NO_LINK (1U << 2)
+#define MSR_10 (1U << 3) /* 10 Mbit/s */
+#define BMCR_FULL (1U << 8)
 #define TPPOLL_NORMAL (1U << 6)
 #define CPCR_TX (1U << 0)
 #define CPCR_RX (1U << 1)

@@ -23,6 +23,8 @@
 #define CONFIG_STATUS 6
 #define CONFIG_PAIRS 8
 #define CONFIG_MTU 10
+#define CONFIG_SPEED 12
+#define CONFIG_DUPLEX 16
 #define STATUS_LINK_UP 1
 
 #define RX_RING 128
@@ -82,12 +84,28 @@ static void vnet_destroy(struct netdev *dev)
     kfree(v);
 }
 
+/* What it says of a link that it has not: none negotiates. */
+static void vnet_link_now(struct netdev *dev, struct netdev_link *out)
+{
+    struct virtio_device *vdev = vnet_of(dev)->vdev;
+    u32 speed;
+    u8 duplex;
+
+    if (!virtio_has(vdev, F_SPEED_DUPLEX))
+        return;
+    virtio_config_read(vdev, CONFIG_SPEED, &speed, sizeof(speed));
+    virtio_config_read(vdev, CONFIG_DUPLEX, &duplex, sizeof(duplex));
+    out->speed = speed >> 31 ? 0 : speed;
+    out->duplex = duplex == 0 ? NETDEV_HALF : duplex == 1 ? NETDEV_FULL : NETDEV_DUPLEX_UNKNOWN;
+}
+
 static const struct netdev_ops vnet_ops = {
     .open = vnet_open,
     .stop = vnet_stop,
     .transmit = vnet_transmit,
     .set_address = vnet_set_address,
     .set_filter = vnet_set_filter,
+    .link = vnet_link_now,
     .destroy = vnet_destroy,
 };
 
@@ -129,7 +147,8 @@ static const struct virtio_events vnet_events = {.config = vnet_config, .broken 
 
 static u32 vnet_features(const struct virtio_device *vdev)
 {
-    u32 features = NETDEV_FRAGS | NETDEV_JOIN;
+    u32 features =
+        NETDEV_FRAGS | NETDEV_JOIN | (virtio_has(vdev, F_GUEST_CSUM) ? NETDEV_RX_SUMS : 0);
 
     if (!virtio_has(vdev, F_CSUM))
         return features; /* segments need it: 5.1.3.1 */
@@ -212,6 +231,8 @@ static int vnet_queues_fill(struct vnet *v, struct virtio_queue **vqs)
         v->pairs[i].rx.vq = vqs[2 * i];
         v->pairs[i].tx.vq = vqs[2 * i + 1];
     }
+    v->dev.rx_ring = (u16)vqs[0]->ring.num;
+    v->dev.tx_ring = (u16)vqs[1]->ring.num;
     for (u32 i = 0; i < v->nr && !err; i++) {
         err = vnet_rx_make(&v->pairs[i]);
         if (!err)
@@ -302,7 +323,7 @@ static u64 vnet_wanted(struct virtio_device *vdev)
 {
     u64 wanted = F_CSUM | F_GUEST_CSUM | F_MTU | F_MAC | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN |
                  F_HOST_USO | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_MQ |
-                 F_CTRL_MAC_ADDR;
+                 F_CTRL_MAC_ADDR | F_SPEED_DUPLEX;
 
     if ((vdev->ops->features(vdev) & (F_MRG_RXBUF | F_GUEST_CSUM)) == (F_MRG_RXBUF | F_GUEST_CSUM))
         wanted |= F_GUEST_SEGMENTS;

@@ -158,7 +158,7 @@ void netdev_receive(struct netdev_queue *q, struct packet *p)
     q->rx_bytes += p->len;
     p->dev = q->dev;
     p->queue = q->index;
-    if (q->dev->features & NETDEV_JOIN)
+    if (READ_ONCE(q->dev->features) & NETDEV_JOIN)
         netdev_join_receive(q, p);
     else
         up_netdev_receive(p);

@@ -35,6 +35,9 @@
  * beside the frame; the last step before the driver puts it into the frame (netdev_tag), and what
  * receives takes it off (netdev_untag). Hardware that takes tags off sets p->vlan.
  *
+ * Features. What a device can do (`can`) it does (`features`) unless an administrator has switched
+ * it off; a feature that needs another one goes and comes with that (netdev_features_switch).
+ *
  * Buffers. A receive ring is filled with pages that become fragments of packets; a frame that fits
  * in PACKET_LINEAR bytes is copied there and its page used again. Transmission maps fragments where
  * they are.
@@ -54,6 +57,7 @@
 #include "sync/refcount.h"
 
 struct device;
+struct net_altname;
 struct net_ns;
 struct netdev_queue;
 struct segment_plan;
@@ -82,7 +86,11 @@ enum netdev_features {
     NETDEV_LRO = 1 << 5,     /* may receive packets with gso set */
     NETDEV_JOIN = 1 << 7,    /* the driver calls netdev_receive_done */
     NETDEV_TSO_ECN = 1 << 6, /* cuts PACKET_GSO_ECN rightly: CWR on the first segment alone */
+    NETDEV_RX_SUMS = 1 << 8, /* says of what it receives whether sums are right */
 };
+#define NETDEV_CUTS (NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_TSO_ECN | NETDEV_USO)
+/* That may be switched off. */
+#define NETDEV_SWITCHES (NETDEV_CUTS | NETDEV_CSUM | NETDEV_FRAGS | NETDEV_JOIN)
 enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772, ARPHRD_NONE = 0xfffe }; /* linux/if_arp.h */
 enum netdev_flags {
     NETDEV_UP = 1 << 0,       /* opened */
@@ -91,6 +99,22 @@ enum netdev_flags {
     NETDEV_PROMISC = 1 << 3,
     NETDEV_ALLMULTI = 1 << 4,
     NETDEV_GONE = 1 << 5, /* unregistered */
+};
+
+/* What a link's two ends have agreed on. Zeroes: nothing is known. */
+struct netdev_link {
+    u32 speed;    /* Mbit/s */
+    u8 duplex;    /* enum netdev_duplex */
+    bool twisted; /* a pair of copper that negotiates, else a port of no kind */
+    u32 modes;    /* bits of enum netdev_mode that the device can */
+};
+enum netdev_duplex { NETDEV_DUPLEX_UNKNOWN, NETDEV_HALF, NETDEV_FULL };
+enum netdev_mode { /* bits as linux/ethtool.h numbers them */
+                   NETDEV_10_HALF = 1 << 0,
+                   NETDEV_10_FULL = 1 << 1,
+                   NETDEV_100_HALF = 1 << 2,
+                   NETDEV_100_FULL = 1 << 3,
+                   NETDEV_1000_FULL = 1 << 5,
 };
 
 struct netdev_stats {
@@ -119,6 +143,8 @@ struct netdev_ops {
     int (*set_mtu)(struct netdev *dev, u32 mtu);
     /* netdev_wants_all, netdev_wants_groups or the groups have changed. */
     void (*set_filter)(struct netdev *dev);
+    /* Of a link that is there; may sleep; config held. May be NULL. */
+    void (*link)(struct netdev *dev, struct netdev_link *out);
     /* Adds what the hardware counts by itself. May be NULL. */
     void (*stats)(struct netdev *dev, struct netdev_stats *out);
     /* The last reference is gone: frees the struct around dev. */
@@ -158,11 +184,14 @@ struct netdev {
     u16 header;                               /* I  bytes of the link header */
     u8 depth;                                 /* I  devices below it */
     u32 below;                                /* I  index of the next one; 0: none */
-    u32 features;                             /* I  enum netdev_features */
+    u32 features;                             /* a  enum netdev_features: what it does now */
+    u32 can, off;                             /* c  what it could do; what is switched off */
     u32 min_mtu, max_mtu;                     /* I */
     u32 mtu;                                  /* c */
     u32 flags;                                /* a  enum netdev_flags */
     u8 addr[NETDEV_ADDR];                     /* c */
+    u8 own_addr[NETDEV_ADDR];                 /* I  that it came with */
+    u16 rx_ring, tx_ring;                     /* I  slots of each queue; 0: it has no rings */
     u16 nr_queues;                            /* I  1..NETDEV_QUEUES */
     struct netdev_queue *queues;              /* I  the driver's array; netdev_init fills it in */
     u8 groups[NETDEV_MULTICAST][NETDEV_ADDR]; /* c */
@@ -182,6 +211,7 @@ struct netdev {
     /* What net/core and net/netlink keep: c unless said otherwise. */
     u32 group;
     char *alias;                        /* n  or NULL */
+    struct net_altname *altnames;       /* n  or NULL */
     bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
     u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
@@ -275,6 +305,15 @@ int netdev_up(struct netdev *dev) __must_check;
 void netdev_down(struct netdev *dev);
 int netdev_set_address(struct netdev *dev, const u8 *addr) __must_check;
 int netdev_set_mtu(struct netdev *dev, u32 mtu) __must_check;
+/* Before dev is seen by others: what it does so far is what it can. */
+void netdev_features_begin(struct netdev *dev);
+/* What it can is this from now on; what was switched off stays so. May sleep. */
+void netdev_features_offer(struct netdev *dev, u32 can);
+/* Those of `which` (NETDEV_SWITCHES) are on from now on as far as it can, or off. 0 or -ENODEV. May
+ * sleep. */
+int netdev_features_switch(struct netdev *dev, u32 which, bool on) __must_check;
+/* What its link is now. May sleep. */
+void netdev_link(struct netdev *dev, struct netdev_link *out);
 /* NETDEV_PROMISC or NETDEV_ALLMULTI is set as long as someone holds it. 0; -ENODEV: it is going;
  * -EOVERFLOW. release: once for each successful hold. May sleep. */
 int netdev_hold_flag(struct netdev *dev, u32 flag) __must_check;

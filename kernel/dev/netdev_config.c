@@ -127,6 +127,62 @@ int netdev_set_mtu(struct netdev *dev, u32 mtu)
     return err;
 }
 
+/* ---- what it does by itself ---- */
+
+/* Cutting needs sums and fragments. */
+static void netdev_features_set(struct netdev *dev) REQUIRES(dev->config)
+{
+    u32 on = dev->can & ~dev->off;
+
+    ASSERT_HELD(&dev->config);
+    if (!(on & NETDEV_CSUM) || !(on & NETDEV_FRAGS))
+        on &= ~(u32)NETDEV_CUTS;
+    WRITE_ONCE(dev->features, on);
+}
+
+void netdev_features_begin(struct netdev *dev)
+{
+    dev->can = dev->features;
+    dev->off = 0;
+}
+
+void netdev_features_offer(struct netdev *dev, u32 can)
+{
+    mutex_lock(&dev->config);
+    dev->can = can;
+    netdev_features_set(dev);
+    mutex_unlock(&dev->config);
+}
+
+int netdev_features_switch(struct netdev *dev, u32 which, bool on)
+{
+    int err = 0;
+
+    ASSERT(!(which & ~(u32)NETDEV_SWITCHES));
+    mutex_lock(&dev->config);
+    if (dev->flags & NETDEV_GONE) {
+        err = -ENODEV;
+    } else {
+        dev->off = on ? dev->off & ~which : dev->off | which;
+        netdev_features_set(dev);
+    }
+    mutex_unlock(&dev->config);
+    return err;
+}
+
+void netdev_link(struct netdev *dev, struct netdev_link *out)
+{
+    memset(out, 0, sizeof(*out));
+    mutex_lock(&dev->config);
+    if (dev->ops->link && !(dev->flags & NETDEV_GONE))
+        dev->ops->link(dev, out);
+    mutex_unlock(&dev->config);
+    if (!(READ_ONCE(dev->flags) & NETDEV_CARRIER)) {
+        out->speed = 0;
+        out->duplex = NETDEV_DUPLEX_UNKNOWN;
+    }
+}
+
 /* ---- what is let through ---- */
 
 static void netdev_filter(struct netdev *dev) REQUIRES(dev->config)

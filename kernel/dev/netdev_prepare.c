@@ -50,17 +50,17 @@ static u32 netdev_header_of(const struct netdev *dev, struct packet *p)
     return dev->header + (head && netdev_is_tagged(head) ? VLAN_TAG : 0U);
 }
 
-static bool netdev_cuts(const struct netdev *dev, const struct packet *p)
+static bool netdev_cuts(u32 features, const struct packet *p)
 {
-    if ((p->gso & PACKET_GSO_ECN) && !(dev->features & NETDEV_TSO_ECN))
+    if ((p->gso & PACKET_GSO_ECN) && !(features & NETDEV_TSO_ECN))
         return false;
     switch (p->gso & ~(u32)PACKET_GSO_ECN) {
     case PACKET_GSO_TCP4:
-        return dev->features & NETDEV_TSO4;
+        return features & NETDEV_TSO4;
     case PACKET_GSO_TCP6:
-        return dev->features & NETDEV_TSO6;
+        return features & NETDEV_TSO6;
     default:
-        return (dev->features & NETDEV_USO) && p->gso == PACKET_GSO_UDP_L4;
+        return (features & NETDEV_USO) && p->gso == PACKET_GSO_UDP_L4;
     }
 }
 
@@ -102,28 +102,32 @@ static bool netdev_sum_is_inside(const struct packet *p)
 }
 
 /* All but the cutting. */
-static int netdev_prepare_whole(struct netdev *dev, struct packet *p)
+static int netdev_prepare_whole(u32 features, struct packet *p)
 {
-    if ((p->flags & PACKET_CSUM_PARTIAL) && !netdev_sum_is_inside(p))
+    bool partial = p->flags & PACKET_CSUM_PARTIAL;
+
+    if (partial && !netdev_sum_is_inside(p))
         return -EINVAL;
-    if ((p->flags & PACKET_CSUM_PARTIAL) && !(dev->features & NETDEV_CSUM) && !packet_finish_sum(p))
+    if (partial && !(features & NETDEV_CSUM) && !packet_finish_sum(p))
         return -EINVAL;
-    if (p->nr_frags > 1 && !(dev->features & NETDEV_FRAGS))
+    if (p->nr_frags > 1 && !(features & NETDEV_FRAGS))
         return netdev_gather(p);
     return 0;
 }
 
 int netdev_prepare(struct netdev *dev, struct packet *p)
 {
+    u32 features = READ_ONCE(dev->features); /* once: it may be switched meanwhile */
+
     p->dev = dev;
     if (p->gso && (!p->gso_size || !(p->flags & PACKET_CSUM_PARTIAL)))
         return -EINVAL;
     if (p->gso)
-        return netdev_cuts(dev, p) ? netdev_prepare_whole(dev, p) : -EXDEV;
+        return netdev_cuts(features, p) ? netdev_prepare_whole(features, p) : -EXDEV;
     if (p->len > READ_ONCE(dev->mtu) + dev->header &&
         p->len > READ_ONCE(dev->mtu) + netdev_header_of(dev, p))
         return -EMSGSIZE;
-    return netdev_prepare_whole(dev, p);
+    return netdev_prepare_whole(features, p);
 }
 
 static struct packet *netdev_segment(const struct packet *p, const struct segment_plan *s, u32 i)

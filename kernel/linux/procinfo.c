@@ -8,6 +8,7 @@
 #include "dev/irq.h"
 #include "lib/err.h"
 #include "lib/format.h"
+#include "lib/release.h"
 #include "lib/string.h"
 #include "linux/sys.h"
 #include "mm/page.h"

@@ -30,8 +30,7 @@
 #define AT_EMPTY_PATH 0x1000
 #define AT_STATX_SYNC 0x6000
 
-/* What uname(2) and /proc/version say. */
-#define UTS_RELEASE "6.1.0-bothy"
+/* What uname(2) and /proc/version say beside UTS_RELEASE. */
 #define UTS_VERSION "#1 SMP Bothy"
 
 struct trap_frame;

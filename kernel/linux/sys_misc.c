@@ -5,6 +5,7 @@
 #include "arch/x86/acpi.h"
 #include "dev/block.h"
 #include "lib/random.h"
+#include "lib/release.h"
 #include "linux/sys.h"
 #include "mm/page.h"
 

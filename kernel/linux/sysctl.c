@@ -5,6 +5,7 @@
  * this kernel has no notion of.
  */
 #include "lib/random.h"
+#include "lib/release.h"
 #include "linux/sys.h"
 #include "obj/pipe.h"
 #include "vfs/inotify.h"

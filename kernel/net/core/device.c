@@ -10,6 +10,7 @@
 #include "sync/rcu.h"
 #include "mm/slab.h"
 #include "net/core/conf.h"
+#include "net/core/device_priv.h"
 #include "net/core/event.h"
 #include "net/core/tap.h"
 
@@ -21,17 +22,16 @@ TABLE_DECLARE(struct net_protocol, net_protocols);
 
 COUNTER(net_rx_unknown);
 
-struct net_devices {
-    struct mutex config;
-    struct spinlock lock;
-    struct list_node devs; /* lock  each with a reference */
-    u32 last_index, nr;    /* lock */
-};
 static u32 devices_offset;
 
 static struct net_devices *devices_of(struct net_ns *ns)
 {
     return net_part(ns, devices_offset);
+}
+
+struct net_devices *net_devices_of(struct net_ns *ns)
+{
+    return devices_of(ns);
 }
 
 static int devices_setup(struct net_ns *ns, void *part)
@@ -81,12 +81,13 @@ static void devices_first_teardown(struct net_ns *ns, void *part)
 }
 NET_PART("99", devices_first) = {0, &devices_first_offset, NULL, devices_first_teardown};
 
-static struct netdev *devices_named(struct net_devices *d, const char *name)
+struct netdev *net_devices_named_locked(struct net_devices *d, const char *name)
 {
     struct netdev *dev;
 
+    ASSERT_HELD(&d->lock);
     list_for_each (dev, &d->devs, node)
-        if (!strncmp(dev->name, name, NETDEV_NAME))
+        if (!strncmp(dev->name, name, NETDEV_NAME) || net_altname_find(dev, name))
             return dev;
     return NULL;
 }
@@ -133,7 +134,7 @@ struct netdev *net_device_by_name(struct net_ns *ns, const char *name)
     struct netdev *dev;
 
     spin_lock(&d->lock);
-    dev = devices_named(d, name);
+    dev = net_devices_named_locked(d, name);
     if (dev)
         netdev_get(dev);
     spin_unlock(&d->lock);
@@ -157,6 +158,7 @@ static u32 devices_number(const char *name, const char *form, u32 mark)
 
 /* A name with the first number that is free in place of %d, of which there may be one. */
 static int devices_choose(struct net_devices *d, const char *form, char name[NETDEV_NAME])
+    REQUIRES(d->lock)
 {
     u64 used[DEVICES_MOST / 64] = {0};
     const char *percent = strchr(form, '%');
@@ -164,11 +166,12 @@ static int devices_choose(struct net_devices *d, const char *form, char name[NET
     char front[NETDEV_NAME] = {0};
     struct netdev *dev;
 
+    ASSERT_HELD(&d->lock);
     if (d->nr >= DEVICES_MOST)
         return -ENFILE;
     if (!percent) {
         strlcpy(name, form, NETDEV_NAME);
-        return devices_named(d, form) ? -EEXIST : 0;
+        return net_devices_named_locked(d, form) ? -EEXIST : 0;
     }
     if (percent[1] != 'd' || strchr(percent + 1, '%') || mark >= NETDEV_NAME - 1)
         return -EINVAL;
@@ -182,7 +185,7 @@ static int devices_choose(struct net_devices *d, const char *form, char name[NET
         n++;
     memcpy(front, form, mark);
     snprintf(name, NETDEV_NAME, "%s%u%s", front, n, percent + 2);
-    return devices_named(d, name) ? -EEXIST : 0;
+    return net_devices_named_locked(d, name) ? -EEXIST : 0;
 }
 
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
@@ -191,6 +194,8 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
     char chosen[NETDEV_NAME] = {0};
     int err;
 
+    netdev_features_begin(dev);
+    memcpy(dev->own_addr, dev->addr, NETDEV_ADDR);
     spin_lock(&d->lock);
     err = devices_choose(d, name, chosen);
     if (!err) {
@@ -209,64 +214,6 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         net_event(ns, NET_EVENT_ADDED, dev, 0);
     }
     return err;
-}
-
-int net_device_set_name(struct netdev *dev, const char *name)
-{
-    struct net_devices *d = devices_of(dev->ns);
-    struct netdev *other;
-    int err = 0;
-
-    spin_lock(&d->lock);
-    other = devices_named(d, name);
-    if (other && other != dev)
-        err = -EEXIST;
-    else
-        strlcpy(dev->name, name, NETDEV_NAME);
-    spin_unlock(&d->lock);
-    return err;
-}
-
-void net_device_name(struct netdev *dev, char out[NETDEV_NAME])
-{
-    struct net_devices *d = devices_of(dev->ns);
-
-    spin_lock(&d->lock);
-    memcpy(out, dev->name, NETDEV_NAME);
-    spin_unlock(&d->lock);
-    out[NETDEV_NAME - 1] = '\0';
-}
-
-int net_device_set_alias(struct netdev *dev, const char *text, u32 n)
-{
-    struct net_devices *d = devices_of(dev->ns);
-    char *fresh, *old;
-    bool there;
-
-    if (n >= NET_ALIAS)
-        return -EINVAL;
-    fresh = n ? kzalloc(n + 1) : NULL;
-    if (n && !fresh)
-        return -ENOMEM;
-    if (n)
-        memcpy(fresh, text, n);
-    spin_lock(&d->lock);
-    there = !(READ_ONCE(dev->flags) & NETDEV_GONE);
-    old = there ? dev->alias : fresh;
-    if (there)
-        dev->alias = fresh;
-    spin_unlock(&d->lock);
-    kfree(old);
-    return there ? 0 : -ENODEV;
-}
-
-void net_device_alias(struct netdev *dev, char out[NET_ALIAS])
-{
-    struct net_devices *d = devices_of(dev->ns);
-
-    spin_lock(&d->lock);
-    strlcpy(out, dev->alias ? dev->alias : "", NET_ALIAS);
-    spin_unlock(&d->lock);
 }
 
 int up_netdev_add(struct netdev *dev, const char *name)
@@ -357,6 +304,7 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
 static void devices_remove(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
+    struct net_altname *names;
     char *alias;
 
     mutex_lock(&dev->config);
@@ -377,8 +325,11 @@ static void devices_remove(struct netdev *dev)
     d->nr--;
     alias = dev->alias;
     dev->alias = NULL;
+    names = dev->altnames;
+    dev->altnames = NULL;
     spin_unlock(&d->lock);
     kfree(alias);
+    net_altnames_free(names);
     mutex_unlock(&d->config);
     netdev_put(dev);
 }

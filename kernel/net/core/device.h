@@ -61,6 +61,16 @@ u8 net_device_state(const struct netdev *dev);
 #define NET_ALIAS 256 /* with the NUL */
 int net_device_set_alias(struct netdev *dev, const char *text, u32 n) __must_check;
 void net_device_alias(struct netdev *dev, char out[NET_ALIAS]);
+/* Further names by which a device is found in its namespace, at most NET_ALTNAMES of it. add:
+ * -EEXIST: some device has it; -ENOBUFS, -EINVAL, -ENODEV (it goes), -ENOMEM; remove: -ENOENT,
+ * -EINVAL: it is no further name of this device. The i-th; false: there are fewer. */
+#define NET_ALTNAME 128 /* with the NUL */
+#define NET_ALTNAMES 12U
+int net_device_altname_add(struct netdev *dev, const char *name) __must_check;
+int net_device_altname_remove(struct netdev *dev, const char *name) __must_check;
+bool net_device_altname(struct netdev *dev, u32 i, char out[NET_ALTNAME]);
+/* Tells that dev has changed, unless it is going. May sleep, no lock held. */
+void net_device_told(struct netdev *dev);
 
 /* The device receives frames for that group's link address, or no longer: counted. May sleep. */
 void net_device_group(struct netdev *dev, const u8 *link, bool join);

@@ -55,6 +55,14 @@ u8 net_device_state(const struct netdev *dev)
     return dev->depth ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
 }
 
+void net_device_told(struct netdev *dev)
+{
+    net_config_lock(dev->ns);
+    if (!(READ_ONCE(dev->flags) & NETDEV_GONE))
+        net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+    net_config_unlock(dev->ns);
+}
+
 /* The flags' own wish for all frames, or all groups': NETDEV_PROMISC, NETDEV_ALLMULTI. */
 static void net_device_ask(struct netdev *dev, u32 flag, bool on)
 {

@@ -28,6 +28,7 @@ enum net_event_kind {
     NET_EVENT_REMOVED, /* the same, before it is taken off */
     NET_EVENT_RENAMED, /* const struct net_rename * */
     NET_EVENT_ASKED,   /* const struct net_uevent *: a program asks for a uevent */
+    NET_EVENT_CONF,    /* const struct net_conf_change *: of core/conf.h */
 };
 #define NET_EVENT_OBJECTS NET_EVENT_ADDED /* below: what rtnetlink tells */
 
@@ -41,6 +42,12 @@ struct net_uevent {
     const char *action; /* "add", "change" and so on */
     const char *more;   /* lines of a message, each with a NUL behind it ... */
     u32 n;              /* ... bytes of them */
+};
+/* A number of a device, of `all` or of `default` was set. */
+struct net_conf_change {
+    struct netdev *dev; /* NULL: no device's */
+    bool first;         /* without a device: `default`, not `all` */
+    u32 conf;           /* enum net_conf */
 };
 struct net_event_listener {
     /* change: enum ip_change bits of the request, or 0. */

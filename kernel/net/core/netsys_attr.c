@@ -95,20 +95,27 @@ static int netsys_show_dormant(struct netdev *dev, const struct netsys_attr *a, 
     return netsys_is_up(dev) ? netsys_show_zero(dev, a, out) : -EINVAL;
 }
 
-/* No driver tells what its link agreed on. */
 static int netsys_show_speed(struct netdev *dev, const struct netsys_attr *a, struct seq *out)
 {
+    struct netdev_link l;
+
     if (!dev->parent || !netsys_is_up(dev))
         return -EINVAL;
-    seq_printf(out, "-1\n");
+    netdev_link(dev, &l);
+    seq_printf(out, "%d\n", l.speed ? (s32)l.speed : -1);
     return 0;
 }
 
 static int netsys_show_duplex(struct netdev *dev, const struct netsys_attr *a, struct seq *out)
 {
+    static const char *const names[] = {
+        [NETDEV_DUPLEX_UNKNOWN] = "unknown", [NETDEV_HALF] = "half", [NETDEV_FULL] = "full"};
+    struct netdev_link l;
+
     if (!dev->parent || !netsys_is_up(dev))
         return -EINVAL;
-    seq_printf(out, "unknown\n");
+    netdev_link(dev, &l);
+    seq_printf(out, "%s\n", names[l.duplex]);
     return 0;
 }
 

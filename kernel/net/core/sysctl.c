@@ -6,6 +6,7 @@
 #include "net/core/sysctl.h"
 #include "lib/format.h"
 #include "lib/log.h"
+#include "net/core/event.h"
 #include "vfs/pseudo.h"
 
 static u32 sysctl_count(const struct net_sysctl *row)
@@ -120,5 +121,8 @@ int net_sysctl_store(const struct net_sysctl *row, const struct net_sysctl_at *a
         sysctl_set(row, at, (u32)i, v[i]);
     if (!err && row->changed)
         row->changed(row, at);
+    if (!err && row->kind == SYSCTL_CONF)
+        net_event(at->ns, NET_EVENT_CONF,
+                  &(struct net_conf_change){at->dev, at->first, row->offset}, 0);
     return err;
 }

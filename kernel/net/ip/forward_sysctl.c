@@ -6,6 +6,7 @@
  */
 #include "lib/format.h"
 #include "lib/log.h"
+#include "net/core/event.h"
 #include "net/core/sysctl.h"
 #include "net/ip/forward.h"
 #include "vfs/pseudo.h"
@@ -21,9 +22,11 @@ static void forward_changed(const struct net_sysctl *row, const struct net_sysct
         return;
     net_config_lock(at->ns);
     WRITE_ONCE(c->first[row->offset], v);
+    net_event(at->ns, NET_EVENT_CONF, &(struct net_conf_change){NULL, true, row->offset}, 0);
     while ((dev = net_device_next(at->ns, last))) {
         last = dev->index;
         WRITE_ONCE(dev->conf[row->offset], v);
+        net_event(at->ns, NET_EVENT_CONF, &(struct net_conf_change){dev, false, row->offset}, 0);
         netdev_put(dev);
         cond_yield();
     }

@@ -30,7 +30,6 @@ enum {
     SIOCGIFHWADDR = 0x8927,
     SIOCGIFINDEX = 0x8933,
     SIOCGIFTXQLEN = 0x8942,
-    SIOCETHTOOL = 0x8946,
     SIOCGIFMAP = 0x8970,
 };
 enum {
@@ -189,8 +188,6 @@ static int ioctl_get(struct netdev *dev, unsigned cmd, struct ifreq_user *r)
     case SIOCGIFTXQLEN:
         r->number = NETDEV_BACKLOG;
         return 0;
-    case SIOCETHTOOL:
-        return -EOPNOTSUPP;
     case SIOCGIFMTU:
         r->number = (s32)READ_ONCE(dev->mtu);
         return 0;

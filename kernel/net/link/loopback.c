@@ -231,8 +231,8 @@ static int loopback_setup(struct net_ns *ns, void *at)
     netdev_init(dev, &loopback_ops, &lo->queue, 1);
     dev->type = ARPHRD_LOOPBACK;
     dev->header = ETHERNET_HEADER;
-    dev->features =
-        NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_USO | NETDEV_FRAGS | NETDEV_LRO;
+    dev->features = NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_USO | NETDEV_FRAGS |
+                    NETDEV_LRO | NETDEV_RX_SUMS;
     dev->flags = NETDEV_LOOPBACK | NETDEV_CARRIER;
     dev->mtu = dev->max_mtu = LOOPBACK_MTU;
     dev->min_mtu = NETDEV_MTU_LEAST;

@@ -358,7 +358,7 @@ static int tun_set_offload(struct tun *t, u64 arg)
         features |= arg & TUN_F_TSO6 ? NETDEV_TSO6 : 0;
         features |= (arg & TUN_F_USO) == TUN_F_USO ? NETDEV_USO : 0;
     }
-    WRITE_ONCE(t->dev.features, features);
+    netdev_features_offer(&t->dev, features);
     return 0;
 }
 

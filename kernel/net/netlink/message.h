@@ -14,7 +14,8 @@
 
 #define NL_HEADER 16U
 #define NL_ALIGN(n) (((u32)(n) + 3) & ~3U)
-#define NL_ATTR 4U /* bytes of an attribute's header */
+#define NL_ATTR 4U       /* bytes of an attribute's header */
+#define NL_NESTED 0x8000 /* of an attribute's type: it is a list, as newer programs expect */
 
 enum {
     NLM_F_REQUEST = 1,

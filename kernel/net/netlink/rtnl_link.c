@@ -86,6 +86,8 @@ static void link_fill_addr(struct nl_builder *b, const struct netdev *dev)
     memset(all, dev->type == ARPHRD_ETHER ? 0xff : 0, sizeof(all));
     nl_put(b, IFLA_ADDRESS, dev->addr, NETDEV_ADDR);
     nl_put(b, IFLA_BROADCAST, all, sizeof(all));
+    if (dev->parent)
+        nl_put(b, IFLA_PERM_ADDRESS, dev->own_addr, NETDEV_ADDR);
 }
 
 static void link_fill_numbers(struct nl_builder *b, const struct netdev *dev)
@@ -116,6 +118,20 @@ static void link_fill_alias(struct nl_builder *b, struct netdev *dev)
         nl_put_text(b, IFLA_IFALIAS, alias);
 }
 
+static void link_fill_names(struct nl_builder *b, struct netdev *dev)
+{
+    char name[NET_ALTNAME];
+    u32 list = 0;
+
+    for (u32 i = 0; net_device_altname(dev, i, name); i++) {
+        if (!i)
+            list = nl_nest(b, IFLA_PROP_LIST | NL_NESTED);
+        nl_put_text(b, IFLA_ALT_IFNAME, name);
+    }
+    if (list)
+        nl_nest_end(b, list);
+}
+
 bool rtnl_fill_link(const struct rtnl_out *o, u16 type, struct netdev *dev)
 {
     struct ifinfo *i = rtnl_begin(o, type, sizeof(*i));
@@ -130,6 +146,7 @@ bool rtnl_fill_link(const struct rtnl_out *o, u16 type, struct netdev *dev)
     name[sizeof(name) - 1] = 0;
     nl_put_text(o->b, IFLA_IFNAME, name);
     link_fill_alias(o->b, dev);
+    link_fill_names(o->b, dev);
     link_fill_numbers(o->b, dev);
     link_fill_addr(o->b, dev);
     link_fill_stats(o->b, dev);
@@ -144,13 +161,14 @@ static const struct nl_rule link_rules[IFLA_RULES] = {
     [IFLA_LINKINFO] = {NL_NEST, 0, 0},
     [IFLA_MASTER] = {NL_U32, 0, 0},
     [IFLA_EXT_MASK] = {NL_U32, 0, 0},
-    [IFLA_ALT_IFNAME] = {NL_TEXT, 1, 127},
+    [IFLA_ALT_IFNAME] = {NL_TEXT, 1, NET_ALTNAME - 1},
 };
 
-struct netdev *rtnl_link_find(struct nl_request *r, const struct ifinfo *i,
-                              const struct nl_attr *name, int *err)
+struct netdev *rtnl_link_find(struct nl_request *r, const struct ifinfo *i, const struct nl_attr *a,
+                              int *err)
 {
-    char text[NETDEV_NAME];
+    const struct nl_attr *name = nl_has(&a[IFLA_IFNAME]) ? &a[IFLA_IFNAME] : &a[IFLA_ALT_IFNAME];
+    char text[NET_ALTNAME];
     struct netdev *dev = NULL;
 
     *err = -ENODEV;
@@ -159,7 +177,7 @@ struct netdev *rtnl_link_find(struct nl_request *r, const struct ifinfo *i,
     } else if (i->index < 0) {
         *err = -EINVAL;
     } else if (nl_has(name)) {
-        if (name->len <= NETDEV_NAME && nl_text(name, text, sizeof(text)))
+        if (nl_text(name, text, sizeof(text)))
             dev = net_device_by_name(r->ns, text);
     } else {
         *err = -EINVAL;
@@ -180,8 +198,7 @@ static int link_get(struct nl_request *r)
         err = rtnl_attrs(r, sizeof(i), link_rules, IFLA_RULES, a);
     if (err)
         return err;
-    dev = rtnl_link_find(r, &i, nl_has(&a[IFLA_IFNAME]) ? &a[IFLA_IFNAME] : &a[IFLA_ALT_IFNAME],
-                         &err);
+    dev = rtnl_link_find(r, &i, a, &err);
     if (!dev)
         return err;
     err = nl_answer_begin(&b);

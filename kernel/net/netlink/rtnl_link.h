@@ -48,6 +48,7 @@ enum {
     IFLA_MAX_MTU = 51,
     IFLA_PROP_LIST = 52,
     IFLA_ALT_IFNAME = 53,
+    IFLA_PERM_ADDRESS = 54,
     IFLA_RULES,
 };
 enum { IFLA_INFO_KIND = 1, IFLA_INFO_DATA = 2 };
@@ -55,10 +56,10 @@ enum { IFLA_INFO_KIND = 1, IFLA_INFO_DATA = 2 };
 /* NULL: hardware's, or lo. */
 const struct rtnl_kind *rtnl_kind_of(const struct netdev *dev);
 const struct rtnl_kind *rtnl_kind_named(const char *name);
-/* The device of an index, else of a name: a reference. NULL with *err: -ENODEV, -EINVAL (neither).
- */
-struct netdev *rtnl_link_find(struct nl_request *r, const struct ifinfo *i,
-                              const struct nl_attr *name, int *err);
+/* The device of an index, else of IFLA_IFNAME, else of IFLA_ALT_IFNAME: a reference. NULL with
+ * *err: -ENODEV, -EINVAL (none of them). a: a request's attributes. */
+struct netdev *rtnl_link_find(struct nl_request *r, const struct ifinfo *i, const struct nl_attr *a,
+                              int *err);
 /* rtnl_link_ns.c: the namespace that IFLA_NET_NS_PID or _FD names, in which the caller must have
  * CAP_NET_ADMIN as well: a reference; NULL: neither is there, or it is the request's own. 0,
  * -EPERM, -EBADF, -EINVAL, -ESRCH. */

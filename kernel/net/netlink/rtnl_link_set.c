@@ -24,8 +24,8 @@ static const struct nl_rule set_rules[IFLA_RULES] = {
     [IFLA_IFALIAS] = {NL_BYTES, 0, NET_ALIAS - 1},
     [IFLA_GROUP] = {NL_U32, 0, 0},
     [IFLA_CARRIER] = {NL_REFUSED, 0, 0},
-    [IFLA_PROP_LIST] = {NL_REFUSED, 0, 0},
-    [IFLA_ALT_IFNAME] = {NL_TEXT, 1, 127},
+    [IFLA_PROP_LIST] = {NL_NEST, 0, 0},
+    [IFLA_ALT_IFNAME] = {NL_TEXT, 1, NET_ALTNAME - 1},
 };
 static const struct nl_rule info_rules[] = {
     [IFLA_INFO_KIND] = {NL_TEXT, 1, 15},
@@ -143,7 +143,7 @@ static int link_set(struct nl_request *r)
 
     if (err)
         return err;
-    dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    dev = rtnl_link_find(r, &q.i, q.a, &err);
     if (!dev)
         return err;
     err = link_change(r, dev, &q);
@@ -207,8 +207,8 @@ static int link_new(struct nl_request *r)
 
     if (err)
         return err;
-    if (q.i.index > 0 || q.name[0])
-        dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    if (q.i.index > 0 || q.name[0] || nl_has(&q.a[IFLA_ALT_IFNAME]))
+        dev = rtnl_link_find(r, &q.i, q.a, &err);
     if (!dev)
         return r->h.flags & NLM_F_CREATE ? link_create(r, &q) : -ENODEV;
     if (r->h.flags & NLM_F_EXCL)
@@ -230,7 +230,7 @@ static int link_del(struct nl_request *r)
 
     if (err)
         return err;
-    dev = rtnl_link_find(r, &q.i, &q.a[IFLA_IFNAME], &err);
+    dev = rtnl_link_find(r, &q.i, q.a, &err);
     if (!dev)
         return err;
     err = rtnl_kind_of(dev) ? net_device_delete(dev) : -EOPNOTSUPP;
@@ -238,3 +238,47 @@ static int link_del(struct nl_request *r)
     return err;
 }
 RTNL_HANDLER(dellink) = {RTM_DELLINK, link_del, NULL};
+
+/* ---- further names ---- */
+
+/* One of the list; as on Linux what came before stays done. */
+static int link_prop(struct nl_request *r, struct netdev *dev, u16 type, const struct nl_attr *a)
+{
+    char name[NET_ALTNAME];
+
+    if (type != IFLA_ALT_IFNAME)
+        return rtnl_refuse(r, NULL, "Links have no such property", -EOPNOTSUPP);
+    if (!a->len || a->len > NET_ALTNAME || !nl_text(a, name, sizeof(name)))
+        return -EINVAL;
+    return r->h.type == RTM_NEWLINKPROP ? net_device_altname_add(dev, name)
+                                        : net_device_altname_remove(dev, name);
+}
+
+static int link_props(struct nl_request *r)
+{
+    struct nl_attr one;
+    struct netdev *dev;
+    struct link_set q;
+    bool changed = false;
+    int err = link_set_parse(r, &q);
+    u32 at = 0;
+    u16 type;
+
+    if (err)
+        return err;
+    dev = rtnl_link_find(r, &q.i, q.a, &err);
+    if (!dev)
+        return err;
+    err = 0;
+    while (!err && nl_has(&q.a[IFLA_PROP_LIST]) &&
+           nl_attr_next(q.a[IFLA_PROP_LIST].data, q.a[IFLA_PROP_LIST].len, &at, &type, &one)) {
+        err = link_prop(r, dev, type, &one);
+        changed |= !err;
+    }
+    if (changed)
+        net_device_told(dev);
+    netdev_put(dev);
+    return err;
+}
+RTNL_HANDLER(newlinkprop) = {RTM_NEWLINKPROP, link_props, NULL};
+RTNL_HANDLER(dellinkprop) = {RTM_DELLINKPROP, link_props, NULL};
