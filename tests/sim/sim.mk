@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Pure cores over simulated wires, under ASan and UBSan (tests/sim/README.md).
 
-SIM_CORE := $(addprefix kernel/net/tcp/,segment.c congestion.c cubic.c record.c recovery.c conn.c conn_input.c \
+SIM_CORE := $(addprefix kernel/net/tcp/,segment.c congestion.c cubic.c record.c recovery.c hystart.c conn.c conn_input.c \
             conn_ack.c conn_receive.c conn_output.c conn_timer.c conn_info.c conn_config.c timewait.c listen.c cookie.c) \
             $(addprefix kernel/lib/,rbtree.c list.c hash.c checksum.c)
 SIM_SRC := $(SIM_CORE) $(sort $(wildcard tests/sim/*.c))

@@ -155,6 +155,14 @@ enum tcp_timer {
     TCP_TIMERS
 };
 
+/* The first slow start (hystart.c): a round's shortest trip, and the one's before; ns. */
+struct tcp_hystart {
+    u32 end; /* of this round */
+    u64 now, last, baseline;
+    u8 samples, rounds;
+    bool careful; /* it grows by a quarter: rounds of it so far */
+};
+
 #define TCP_MERGED_SACKS 4 /* of ours to the peer */
 
 /* What is not named in the rules above is the core's; others read only. */
@@ -241,6 +249,7 @@ struct tcp_conn {
     u32 tail_end;
     bool tail_sent, tail_again;
     u8 phase; /* enum tcp_phase */
+    u8 frto;  /* enum tcp_frto: was the time-out none? */
     u8 dup_acks;
     u32 recover; /* recovery ends there */
     u32 prr_delivered, prr_out, prr_flight;
@@ -248,6 +257,7 @@ struct tcp_conn {
     bool undo_valid, undo_timed;
     u32 undo_time; /* TSval of the first retransmission */
     struct tcp_congestion congestion;
+    struct tcp_hystart hystart;
     bool ecn_echo, ecn_cwr; /* to be sent */
     u64 pace_at;
 

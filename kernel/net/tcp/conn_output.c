@@ -211,7 +211,7 @@ static bool output_lost(struct tcp_conn *c, u64 now, struct tcp_out *out)
     struct tcp_record *r = list_first(&c->lost, struct tcp_record, link);
     u32 allowed = output_allowed(c);
 
-    if (!r || output_paced(c, now))
+    if (!r || c->frto == TCP_FRTO_SECOND || output_paced(c, now))
         return false;
     if (allowed < output_min(r->end - r->seq, c->mss) && c->pipe)
         return false;

@@ -24,6 +24,9 @@ enum tcp_record_flags { RECORD_AGAIN = 1 }; /* it was sent more than once */
 
 enum tcp_phase { TCP_PHASE_OPEN, TCP_PHASE_CWR, TCP_PHASE_RECOVERY, TCP_PHASE_LOSS };
 
+/* F-RTO (RFC 5682 2): what is awaited. SECOND: two new segments went, nothing that is lost goes. */
+enum tcp_frto { TCP_FRTO_NONE, TCP_FRTO_FIRST, TCP_FRTO_SECOND };
+
 /* What one ACK said. */
 struct tcp_ack {
     u64 now;
@@ -111,5 +114,9 @@ void tcp_recovery_reorder_timer(struct tcp_conn *c, u64 now);
 void tcp_recovery_ecn(struct tcp_conn *c, const struct tcp_ack *a);
 void tcp_recovery_resent(struct tcp_conn *c, u32 bytes, u64 now);
 void tcp_recovery_idle(struct tcp_conn *c, u64 now);
+/* hystart.c: an ACK came; how many of n bytes acknowledged count for slow start. */
+void tcp_hystart_init(struct tcp_conn *c);
+void tcp_hystart_ack(struct tcp_conn *c, const struct tcp_ack *a);
+u32 tcp_hystart_growth(const struct tcp_conn *c, u32 n);
 /* Bytes that are thought to be on their way. */
 u32 tcp_pipe(const struct tcp_conn *c);

@@ -2,8 +2,8 @@
  *
  * Noticing losses, and what follows: RACK (RFC 8985 6), NewReno's for peers without SACK (RFC
  * 6582), time-outs (RFC 5681, 6298), the rate of a recovery (PRR, RFC 6937), what turns out to have
- * been none (Eifel, RFC 3522 and 4015; DSACK, RFC 3708), ECN (RFC 3168 6.1.2), a window that was
- * not used (RFC 5681 4.1).
+ * been none (Eifel, RFC 3522 and 4015; F-RTO, RFC 5682; DSACK, RFC 3708), ECN (RFC 3168 6.1.2), a
+ * window that was not used (RFC 5681 4.1).
  */
 #include "net/tcp/conn_priv.h"
 
@@ -12,6 +12,7 @@ void tcp_recovery_init(struct tcp_conn *c)
     c->rack_windows = 1;
     c->rack_high = c->snd_una;
     tcp_congestion_init(&c->congestion, c->congestion.ops, c->mss);
+    tcp_hystart_init(c);
 }
 
 /* Without SACK each duplicate ACK says that a segment has left the network. */
@@ -139,6 +140,7 @@ static void recovery_leave(struct tcp_conn *c)
     if (c->phase >= TCP_PHASE_RECOVERY)
         rack_recovered(c);
     c->phase = TCP_PHASE_OPEN;
+    c->frto = TCP_FRTO_NONE;
     c->dup_acks = 0;
 }
 
@@ -153,6 +155,7 @@ static void recovery_undo(struct tcp_conn *c)
     tcp_records_find_all(c);
     c->undo_valid = false;
     c->phase = TCP_PHASE_OPEN;
+    c->frto = TCP_FRTO_NONE;
     c->dup_acks = 0;
     c->ecn_cwr = false;
 }
@@ -178,8 +181,35 @@ void tcp_recovery_resent(struct tcp_conn *c, u32 bytes, u64 now)
         c->prr_out += bytes;
 }
 
+/* Two segments that were never sent may go. */
+static bool frto_may_send(const struct tcp_conn *c)
+{
+    u32 edge = c->snd_una + c->snd_wnd;
+
+    return tcp_conn_unsent(c) >= 2 * c->mss && !tcp_before(edge, c->snd_nxt + 2 * c->mss);
+}
+
+/* RFC 5682 2.1: an ACK after a time-out without timestamps, which tell more. One that advances,
+ * twice, is of what had been sent before: the first lets two new segments go instead of what seems
+ * lost, the second says that nothing was. */
+static void recovery_frto(struct tcp_conn *c, const struct tcp_ack *a)
+{
+    if (!c->frto || (!a->advanced && (a->data || a->window_moved)))
+        return;
+    if (c->frto == TCP_FRTO_SECOND && a->advanced) {
+        recovery_undo(c);
+    } else if (c->frto == TCP_FRTO_FIRST && a->advanced && frto_may_send(c)) {
+        c->frto = TCP_FRTO_SECOND;
+    } else {
+        if (c->frto == TCP_FRTO_SECOND) /* step 3a */
+            c->congestion.window = MIN(c->congestion.window, 3 * c->mss);
+        c->frto = TCP_FRTO_NONE;
+    }
+}
+
 void tcp_recovery_timeout(struct tcp_conn *c, u64 now)
 {
+    c->frto = c->phase == TCP_PHASE_OPEN && !c->times_ok ? TCP_FRTO_FIRST : TCP_FRTO_NONE;
     if (c->phase != TCP_PHASE_LOSS)
         recovery_enter(c, TCP_PHASE_LOSS, recovery_flight(c), now);
     c->recover = c->snd_nxt;
@@ -258,9 +288,10 @@ static void recovery_grow(struct tcp_conn *c, const struct tcp_ack *a)
     struct tcp_congestion *g = &c->congestion;
     u64 used = a->pipe;
 
+    tcp_hystart_ack(c, a);
     used = g->window < g->ssthresh ? 2 * used : used + 3 * (u64)c->mss;
     if (a->acked && used >= g->window)
-        g->ops->acked(g, a->acked, c->rtt_last, a->now);
+        g->ops->acked(g, tcp_hystart_growth(c, a->acked), c->rtt_last, a->now);
 }
 
 void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
@@ -275,6 +306,7 @@ void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
         recovery_undo(c);
     if (c->phase != TCP_PHASE_OPEN && !tcp_before(c->snd_una, c->recover))
         recovery_leave(c);
+    recovery_frto(c, a);
     recovery_tail(c, a);
     a->newly_lost = c->sack_ok ? rack_detect(c, a->now) : recovery_reno(c, a);
     if (a->newly_lost && c->phase < TCP_PHASE_RECOVERY)
@@ -283,6 +315,8 @@ void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
         recovery_rate(c, a);
     else if (!reduced) /* the ACK that ends a reduction does not grow what is left */
         recovery_grow(c, a);
+    if (c->frto == TCP_FRTO_SECOND)
+        c->congestion.window = 2 * c->mss;
 }
 
 void tcp_recovery_reorder_timer(struct tcp_conn *c, u64 now)
