@@ -6,6 +6,7 @@
 #include <linux/ethtool.h>
 #include <linux/netconf.h>
 #include <linux/sockios.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "abi.h"
@@ -375,4 +376,37 @@ TEST(netconf_changes_are_told)
     EXPECT(conf_is(&got.h, NETCONFA_IFINDEX) == (int)if_nametoindex("d0"));
     EXPECT(conf_is(&got.h, NETCONFA_FORWARDING) == 1);
     EXPECT(!attr_find(&got.h, sizeof(struct netconfmsg), NETCONFA_RP_FILTER));
+}
+
+/* ---- listeners ---- */
+
+static int listener(void)
+{
+    struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+    int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+    EXPECT(s >= 0);
+    return bind(s, (void *)&a, sizeof(a)) ? -errno : s;
+}
+
+/* Each change tells all of them. Here a namespace has so many; Linux counts none. */
+TEST(a_namespace_has_a_thousand_listeners_at_most)
+{
+    struct rlimit many = {4096, 4096};
+    int n = 0, s = 0, last = -1;
+
+    EXPECT(setrlimit(RLIMIT_NOFILE, &many) == 0);
+    own_net();
+    while (n < 1200 && (s = listener()) >= 0) {
+        last = s;
+        n++;
+    }
+    if (access("/proc/bothy/console", F_OK) == 0)
+        EXPECT(n >= 512 && n <= 1024 && s == -ENOBUFS);
+    else
+        EXPECT(n == 1200);
+    close(last);
+    EXPECT(listener() >= 0);
+    EXPECT(unshare(CLONE_NEWNET) == 0);
+    EXPECT(listener() >= 0);
 }

@@ -8,6 +8,7 @@
 #include <netinet/udp.h>
 #include <sys/ioctl.h>
 #include <net/route.h>
+#include <pthread.h>
 
 #include "own_net.h"
 
@@ -485,4 +486,46 @@ TEST(a_filter_says_what_a_socket_receives)
     EXPECT(setsockopt(to, SOL_SOCKET, SO_DETACH_FILTER, &s, sizeof(s)) == 0 || errno == ENOENT);
     send_to(s, "before", 6, "127.0.0.1", 5000);
     EXPECT(recv(to, got, sizeof(got), 0) == 6);
+}
+
+/* Sends over lo and closes, again and again. */
+static void *sender_that_closes(void *arg)
+{
+    volatile bool *over = arg;
+
+    while (!*over) {
+        int s = raw(IPPROTO_UDP);
+
+        send_to(s, "unread", 6, "127.0.0.1", 0);
+        close(s);
+    }
+    return NULL;
+}
+
+/* What is on its way is told of sockets that live. */
+TEST(a_socket_that_ends_is_not_listed_with_others_bytes)
+{
+    static char text[1 << 16];
+    volatile bool over = false;
+    pthread_t senders[2];
+
+    own_net();
+    for (int i = 0; i < 2; i++)
+        EXPECT(pthread_create(&senders[i], NULL, sender_that_closes, (void *)&over) == 0);
+    for (int i = 0; i < 800; i++) {
+        int fd = open("/proc/thread-self/net/raw", O_RDONLY);
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+        char *line = text;
+
+        EXPECT(n > 0 && close(fd) == 0);
+        text[n] = 0;
+        while ((line = strchr(line, '\n')) && *++line) {
+            unsigned tx = 0, rx = 0;
+
+            EXPECT(sscanf(line, "%*d: %*s %*s %*x %x:%x", &tx, &rx) == 2 && tx < 1 << 20);
+        }
+    }
+    over = true;
+    for (int i = 0; i < 2; i++)
+        EXPECT(pthread_join(senders[i], NULL) == 0);
 }

@@ -72,11 +72,11 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
 
 void socket_fini(struct socket *s)
 {
-    sock_flight_end(s);
     spin_lock(&s->list->lock);
     list_del(&s->node);
     socket_list_count(s, -1UL);
     spin_unlock(&s->list->lock);
+    sock_flight_end(s); /* who lists sockets no longer asks for it */
     socket_filter_free(s);
     net_ns_put(s->ns);
 }

@@ -243,6 +243,8 @@ static ssize_t tun_read(struct file *f, struct iov_iter *to, loff_t *pos)
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
         n = wait_event_exclusive(&t->wait, tun_has_frames(t) || tun_gone(t), 0);
+        if (n && tun_has_frames(t))
+            waitq_wake_one(&t->wait); /* the wake may have been for this one */
         if (n)
             return n;
     }

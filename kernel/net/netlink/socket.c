@@ -29,6 +29,7 @@ enum {
 };
 #define PORT_CHOSEN_LAST 0xfffff000U /* ports that are no process's number go down from here */
 #define SEND_OVERHEAD 32             /* bytes of sndbuf that a message needs beside its own */
+#define LISTENERS_MOST 1024U         /* of a namespace, of rtnetlink and of the others each */
 
 struct nl_addr {
     u16 family, pad;
@@ -175,22 +176,39 @@ static int nl_groups_allowed(const struct nl_sock *s, u64 groups)
     return 0;
 }
 
-static void nl_set_groups(struct nl_sock *s, u64 add, u64 drop)
+/* Whoever changes anything tells all listeners of the namespace: they are not as many as programs
+ * like, and some places are kept for those that configure it. */
+static u32 nl_listeners_most(const struct nl_sock *s)
+{
+    bool admin = cred_capable(current_cred(), s->sock.ns->user_ns, CAP_NET_ADMIN);
+
+    return admin ? LISTENERS_MOST : LISTENERS_MOST / 4 * 3;
+}
+
+/* -ENOBUFS: the namespace has its listeners. Dropping never fails. */
+static int nl_set_groups(struct nl_sock *s, u64 add, u64 drop)
 {
     struct nl_ns *nn = nl_ns_of(s->sock.ns);
     u32 *nr = &nn->nr_listeners[s->protocol->protocol != NETLINK_ROUTE];
+    u64 groups;
 
     mutex_lock(&nn->listeners_lock);
-    if (!s->groups && add) {
+    if (!s->groups && add && *nr >= nl_listeners_most(s)) {
+        mutex_unlock(&nn->listeners_lock);
+        return -ENOBUFS;
+    }
+    groups = (s->groups & ~drop) | add;
+    if (!s->groups && groups) {
         list_add_tail(&nn->listeners, &s->listening);
         WRITE_ONCE(*nr, *nr + 1);
     }
-    if (s->groups && !((s->groups & ~drop) | add)) {
+    if (s->groups && !groups) {
         list_del(&s->listening);
         WRITE_ONCE(*nr, *nr - 1);
     }
-    WRITE_ONCE(s->groups, (s->groups & ~drop) | add);
+    WRITE_ONCE(s->groups, groups);
     mutex_unlock(&nn->listeners_lock);
+    return 0;
 }
 
 bool nl_listened(struct net_ns *ns, u8 protocol, u32 group)
@@ -256,9 +274,7 @@ static int nl_bind(struct socket *sock, const struct sock_addr *sa, u32 len,
         err = a.port == s->port ? 0 : -EINVAL;
     else
         err = a.port ? nl_port_take(s, a.port) : nl_autobind(s);
-    if (!err)
-        nl_set_groups(s, a.groups, U32_MAX);
-    return err;
+    return err ?: nl_set_groups(s, a.groups, U32_MAX);
 }
 
 static int nl_connect(struct socket *sock, const struct sock_addr *sa, u32 len,
@@ -470,10 +486,10 @@ static int nl_set_option(struct socket *sock, int level, int name, const void *v
     if (!v || v > s->protocol->groups)
         return -EINVAL;
     err = nl_groups_allowed(s, 1ULL << (v - 1));
-    if (!err)
-        nl_set_groups(s, name == NETLINK_ADD_MEMBERSHIP ? 1ULL << (v - 1) : 0,
-                      name == NETLINK_DROP_MEMBERSHIP ? 1ULL << (v - 1) : 0);
-    return err;
+    if (err)
+        return err;
+    return nl_set_groups(s, name == NETLINK_ADD_MEMBERSHIP ? 1ULL << (v - 1) : 0,
+                         name == NETLINK_DROP_MEMBERSHIP ? 1ULL << (v - 1) : 0);
 }
 
 static int nl_get_option(struct socket *sock, int level, int name, void *val, u32 *n)
@@ -506,7 +522,7 @@ static void nl_release(struct socket *sock)
     struct list_node lost;
 
     list_init(&lost);
-    nl_set_groups(s, 0, ~0ULL);
+    (void)nl_set_groups(s, 0, ~0ULL);
     nl_port_drop(s);
     spin_lock(&sock->lock);
     WRITE_ONCE(sock->dead, true);

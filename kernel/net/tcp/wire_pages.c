@@ -9,7 +9,7 @@
 #include "vm/iov.h"
 #include "vm/object.h"
 
-#define COPIED_BELOW 1024U /* bytes */
+#define COPIED_BELOW 3072U /* bytes: a page that stays counts as hardly less than it is */
 
 /* What is left of some parts. */
 struct tcp_pages {
@@ -17,8 +17,8 @@ struct tcp_pages {
     u32 done; /* bytes of the first */
 };
 
-/* How many of n bytes are staged. A piece that is not worth a chunk of its own, and a page that
- * stays for it, is copied. */
+/* How many of n bytes are staged. A piece that is not worth that its page stays, which another may
+ * have paid for, is copied. */
 static u32 tcp_pages_stage_part(struct tcp_stage *g, struct page *page, u32 offset, u32 n)
 {
     struct iov_iter from;
