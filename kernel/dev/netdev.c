@@ -27,7 +27,6 @@ void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev
     mutex_init(&dev->config, RANK_DRIVER, NETDEV_CONFIG_ORDER, "netdev config");
     refcount_init(&dev->ref, 1);
     dev->tx_queue_len = NETDEV_BACKLOG;
-    list_init(&dev->node);
     netdev_config_init(dev);
     for (unsigned i = 0; i < nr_queues; i++)
         netdev_queue_init(&queues[i], dev, i);

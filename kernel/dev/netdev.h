@@ -51,6 +51,7 @@
 
 #include "dev/join.h"
 #include "dev/packet.h"
+#include "lib/rbtree.h"
 #include "sched/mutex.h"
 #include "sched/timer.h"
 #include "sched/work.h"
@@ -207,7 +208,7 @@ struct netdev {
     char name[NETDEV_NAME]; /* n */
     u32 index;              /* n */
     struct net_ns *ns;      /* n  NULL: not registered */
-    struct list_node node;  /* n  of its namespace */
+    struct rb_node node;    /* n  of its namespace, by index */
     /* What net/core and net/netlink keep: c unless said otherwise. */
     u32 group;
     char *alias;                        /* n  or NULL */

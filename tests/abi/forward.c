@@ -7,6 +7,7 @@
 #include "netlink.h"
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
+#include <linux/fib_rules.h>
 #include <linux/if_tun.h>
 #include <linux/neighbour.h>
 #include <linux/virtio_net.h>
@@ -575,6 +576,33 @@ TEST(forward_ipv6_goes_on_or_is_answered)
     EXPECT(answered6(&r, &q, 2, 0) == 1280);
     q.n = 1232;
     passed6(&r, &q);
+}
+
+/* Of UDP, all is prohibited. */
+static void prohibit_udp6(int n)
+{
+    struct message m;
+    struct fib_rule_hdr *h = message_body(&m);
+    uint8_t protocol = IPPROTO_UDP;
+    uint32_t priority = 100;
+
+    message_begin(&m, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*h));
+    h->family = AF_INET6;
+    h->action = FR_ACT_PROHIBIT;
+    message_put(&m, FRA_PRIORITY, &priority, sizeof(priority));
+    message_put(&m, FRA_IP_PROTO, &protocol, sizeof(protocol));
+    EXPECT(!netlink_ask(n, &m));
+}
+
+TEST(forward_ipv6_obeys_rules_of_a_protocol)
+{
+    struct packet6 q = ON6;
+    struct router r;
+
+    router_begin(&r, true, 0);
+    passed6(&r, &q);
+    prohibit_udp6(r.netlink);
+    answered6(&r, &q, 1, 1);
 }
 
 TEST(forward_ipv6_drops_what_has_a_scope_and_all_when_it_is_off)

@@ -40,8 +40,18 @@ static int devices_setup(struct net_ns *ns, void *part)
 
     mutex_init(&d->config, RANK_DRIVER, 25, "net devices' config");
     spinlock_init(&d->lock, RANK_NET, 9, "net devices");
-    list_init(&d->devs);
+    d->devs = RB_ROOT;
     return 0;
+}
+
+static struct netdev *devices_of_node(struct rb_node *n)
+{
+    return n ? rb_entry(n, struct netdev, node) : NULL;
+}
+
+static bool devices_before(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct netdev, node)->index < rb_entry(b, struct netdev, node)->index;
 }
 
 static void devices_remove(struct netdev *dev);
@@ -51,7 +61,7 @@ static void devices_teardown(struct net_ns *ns, void *part)
     struct net_devices *d = part;
     struct netdev *dev;
 
-    while ((dev = list_first(&d->devs, struct netdev, node)))
+    while ((dev = devices_of_node(rb_first(&d->devs))))
         devices_remove(dev);
 }
 NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_setup,
@@ -62,12 +72,12 @@ static u32 devices_first_offset;
 
 static struct netdev *devices_not_lo(struct net_devices *d)
 {
-    struct netdev *dev;
+    struct rb_node *n;
 
-    list_for_each (dev, &d->devs, node)
-        if (!(dev->flags & NETDEV_LOOPBACK))
-            return dev;
-    return NULL;
+    rb_for_each (n, &d->devs)
+        if (!(devices_of_node(n)->flags & NETDEV_LOOPBACK))
+            break;
+    return devices_of_node(n);
 }
 
 /* What stands on a device goes with it. */
@@ -83,28 +93,34 @@ NET_PART("99", devices_first) = {0, &devices_first_offset, NULL, devices_first_t
 
 struct netdev *net_devices_named_locked(struct net_devices *d, const char *name)
 {
-    struct netdev *dev;
+    struct rb_node *n;
 
     ASSERT_HELD(&d->lock);
-    list_for_each (dev, &d->devs, node)
+    rb_for_each (n, &d->devs) {
+        struct netdev *dev = devices_of_node(n);
+
         if (!strncmp(dev->name, name, NETDEV_NAME) || net_altname_find(dev, name))
             return dev;
+    }
     return NULL;
 }
 
 struct netdev *net_device_next(struct net_ns *ns, u32 after)
 {
     struct net_devices *d = devices_of(ns);
-    struct netdev *dev, *found = NULL;
+    struct netdev *found = NULL;
+    struct rb_node *n;
 
     spin_lock(&d->lock);
-    list_for_each (dev, &d->devs, node) {
-        if (dev->index <= after)
-            continue;
-        netdev_get(dev);
-        found = dev;
-        break;
+    for (n = d->devs.node; n;) {
+        struct netdev *dev = devices_of_node(n);
+        bool behind = dev->index > after;
+
+        found = behind ? dev : found;
+        n = behind ? n->left : n->right;
     }
+    if (found)
+        netdev_get(found);
     spin_unlock(&d->lock);
     return found;
 }
@@ -164,7 +180,7 @@ static int devices_choose(struct net_devices *d, const char *form, char name[NET
     const char *percent = strchr(form, '%');
     u32 mark = percent ? (u32)(percent - form) : 0, n = 0;
     char front[NETDEV_NAME] = {0};
-    struct netdev *dev;
+    struct rb_node *at;
 
     ASSERT_HELD(&d->lock);
     if (d->nr >= DEVICES_MOST)
@@ -175,8 +191,8 @@ static int devices_choose(struct net_devices *d, const char *form, char name[NET
     }
     if (percent[1] != 'd' || strchr(percent + 1, '%') || mark >= NETDEV_NAME - 1)
         return -EINVAL;
-    list_for_each (dev, &d->devs, node) {
-        u32 number = devices_number(dev->name, form, mark);
+    rb_for_each (at, &d->devs) {
+        u32 number = devices_number(devices_of_node(at)->name, form, mark);
 
         if (number < DEVICES_MOST)
             used[number / 64] |= 1ULL << number % 64;
@@ -188,7 +204,7 @@ static int devices_choose(struct net_devices *d, const char *form, char name[NET
     return net_devices_named_locked(d, name) ? -EEXIST : 0;
 }
 
-int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
+int net_device_add_held(struct net_ns *ns, struct netdev *dev, const char *name)
 {
     struct net_devices *d = devices_of(ns);
     char chosen[NETDEV_NAME] = {0};
@@ -204,7 +220,7 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         dev->ns = ns;
         net_confs_begin(ns, dev);
         netdev_get(dev);
-        list_add_tail(&d->devs, &dev->node);
+        rb_insert(&d->devs, &dev->node, devices_before);
         d->nr++;
     }
     spin_unlock(&d->lock);
@@ -213,6 +229,16 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         net_event(ns, NET_EVENT_LINK, dev, 0);
         net_event(ns, NET_EVENT_ADDED, dev, 0);
     }
+    return err;
+}
+
+int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
+{
+    int err;
+
+    net_config_lock(ns);
+    err = net_device_add_held(ns, dev, name);
+    net_config_unlock(ns);
     return err;
 }
 
@@ -321,7 +347,7 @@ static void devices_remove(struct netdev *dev)
     net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
     net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
     spin_lock(&d->lock);
-    list_del(&dev->node);
+    rb_erase(&d->devs, &dev->node);
     d->nr--;
     alias = dev->alias;
     dev->alias = NULL;

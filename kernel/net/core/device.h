@@ -21,8 +21,10 @@ struct netdev *net_device_by_name(struct net_ns *ns, const char *name) __must_ch
 struct netdev *net_device_next(struct net_ns *ns, u32 after) __must_check;
 bool net_device_exists(struct net_ns *ns, u32 index);
 
-/* A device of ns, which ns's teardown takes away again. 0, -EEXIST, -ENFILE. */
+/* A device of ns, which ns's teardown takes away again. 0, -EEXIST, -ENFILE. May sleep; _held: the
+ * namespace's config is held. */
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
+int net_device_add_held(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
 /* The same for a device of a name that is in use or not. -EEXIST. */
 int net_device_set_name(struct netdev *dev, const char *name) __must_check;
 /* The name at this moment, with a NUL behind it. */

@@ -9,8 +9,8 @@
 struct net_devices {
     struct mutex config;
     struct spinlock lock;
-    struct list_node devs; /* lock  each with a reference */
-    u32 last_index, nr;    /* lock */
+    struct rb_root devs; /* lock  by index, each with a reference */
+    u32 last_index, nr;  /* lock */
 };
 struct net_devices *net_devices_of(struct net_ns *ns);
 /* By its name or another one of its. */

@@ -112,11 +112,17 @@ static bool forward_fits(struct packet *p, u32 header, u32 mtu, bool may_cut)
 
 /* ---- IPv4 ---- */
 
+/* Bytes of a fragment. */
+static u32 forward_part(const struct ipv4 *h, const struct forward_way *way)
+{
+    return (way->mtu - h->header) & ~7U;
+}
+
 /* Cuts p, which begins behind its header of h->header bytes. Takes it. */
 static void forward_parts(struct packet *p, const struct ipv4 *h, const struct forward_way *way)
 {
     const u8 *head = p->head + p->network;
-    u32 each = (way->mtu - h->header) & ~7U, n;
+    u32 each = forward_part(h, way), n;
     bool whole = !(p->flags & PACKET_CSUM_PARTIAL) || packet_finish_sum(p);
 
     for (u32 at = 0; whole && at < p->len; at += n) {
@@ -184,7 +190,8 @@ static void forward_on_v4(struct packet *p, const struct ipv4 *h, const struct i
 {
     bool fits = forward_fits(p, h->header, way->mtu, !h->whole_only);
 
-    if (!fits && (h->whole_only || p->gso || way->mtu < 68)) {
+    if (!fits && (h->whole_only || p->gso || way->mtu < 68 ||
+                  p->len > IP_PARTS_MOST * forward_part(h, way))) {
         COUNT(net_ip_forward_too_big);
         forward_refuse(p, h, info, ICMP_UNREACHABLE, UNREACHABLE_FRAGMENT, way->mtu & 0xffff);
         return;
@@ -284,6 +291,7 @@ void forward_v6(struct packet *p, const struct ipv6 *h, struct ip_info *info)
         forward_refuse6(p, info, ICMP6_UNREACHABLE, UNREACHABLE_BEYOND_SCOPE, 0);
         return;
     }
+    info->protocol = h->next; /* for rules, as Linux has it: extension headers are not passed */
     rcu_read_lock();
     forward_find(p, info, &way);
     if (way.dev) {
@@ -334,11 +342,13 @@ bool forward_source_ok(const struct packet *p, const struct ip_info *info)
 
 void forward_log_martian(const struct packet *p, const struct ip_info *info)
 {
+    static u64 limits[2]; /* the machine's own; all other namespaces', which cannot silence it */
     u32 from = ip_v4(&info->from), to = ip_v4(&info->to);
 
     COUNT(net_ip_martians);
-    if (net_conf_most(p->dev, CONF4_LOG_MARTIANS))
-        log_limited(LOG_WARN, "martian from %u.%u.%u.%u to %u.%u.%u.%u, on %.16s", from >> 24,
-                    from >> 16 & 255, from >> 8 & 255, from & 255, to >> 24, to >> 16 & 255,
-                    to >> 8 & 255, to & 255, p->dev->name);
+    if (net_conf_most(p->dev, CONF4_LOG_MARTIANS) &&
+        log_allowed(&limits[p->dev->ns != net_ns_init]))
+        log_write(LOG_WARN, "martian from %u.%u.%u.%u to %u.%u.%u.%u, on %.16s", from >> 24,
+                  from >> 16 & 255, from >> 8 & 255, from & 255, to >> 24, to >> 16 & 255,
+                  to >> 8 & 255, to & 255, p->dev->name);
 }

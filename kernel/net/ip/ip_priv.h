@@ -17,6 +17,8 @@
 #include "net/ip/report.h"
 
 #define IP_LIMIT_SLOTS 8
+/* That a packet is cut into where it passes, at one go: the longest one at an MTU of 280. */
+#define IP_PARTS_MOST 256U
 
 struct ip_config;
 struct pmtu_table;

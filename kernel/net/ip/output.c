@@ -155,8 +155,10 @@ static int output_parts(struct net_ns *ns, struct packet *p, const struct ip_pat
     u32 header = ip_is_v4(&h->to) ? IPV4_HEADER : IPV6_HEADER + IPV6_FRAGMENT_HEADER;
     u32 each = (path->mtu - header) & ~7U;
     struct output_part part = {.id = ip_is_v4(&h->to) ? ip_id() : (u32)random_u64()};
-    int err = (p->flags & PACKET_CSUM_PARTIAL) && !packet_finish_sum(p) ? -EINVAL : 0;
+    int err = p->len > IP_PARTS_MOST * each ? -EMSGSIZE : 0;
 
+    if (!err && (p->flags & PACKET_CSUM_PARTIAL) && !packet_finish_sum(p))
+        err = -EINVAL;
     for (; !err && part.offset < p->len; part.offset += each) {
         u32 n = MIN(each, p->len - part.offset);
         struct packet *q = output_slice(p, part.offset, n);

@@ -44,9 +44,11 @@ static enum ip_path_kind path_kind(const struct ip_route *r)
 /* What an address is by the local routes of a namespace. */
 struct path_look {
     struct ip_addr addr;
-    u64 generation; /* when that was so: of this namespace alone, see ip_priv.h */
-    u32 device;     /* that has it, or 0 */
-    u8 kind;        /* enum ip_path_kind */
+    const struct ip_config *config; /* whose, also once it is gone */
+    u64 generation;                 /* when that was so; of two namespaces one after the other
+                                       in the same place it differs, see ip_priv.h */
+    u32 device;                     /* that has it, or 0 */
+    u8 kind;                        /* enum ip_path_kind */
 };
 #define PATH_LOOKS 16U
 /* The last ones of this CPU: packets come in trains. */
@@ -59,6 +61,7 @@ static __noinline void path_look_up(struct ip_config *c, const struct ip_addr *a
     struct fib_result r;
 
     look->addr = *a;
+    look->config = c;
     look->generation = load_acquire(&ip_ns_of(c->ns)->generation);
     look->kind = IP_UNICAST;
     look->device = 0;
@@ -76,7 +79,8 @@ static const struct path_look *path_look(struct ip_config *c, const struct ip_ad
     u32 hash = (a->w[0] ^ a->w[1] ^ a->w[2] ^ a->w[3]) * 0x9e3779b1U;
     struct path_look *look = &(*this_cpu_ptr(path_looks))[hash / (~0U / PATH_LOOKS + 1)];
 
-    if (unlikely(look->generation != load_acquire(&ip_ns_of(c->ns)->generation) ||
+    if (unlikely(look->config != c ||
+                 look->generation != load_acquire(&ip_ns_of(c->ns)->generation) ||
                  !ip_equal(&look->addr, a)))
         path_look_up(c, a, look);
     return look;

@@ -270,7 +270,7 @@ static int vlan_add(struct net_ns *ns, struct vlan *v, const char *name)
         return -ENOMEM;
     if (*slot)
         return -EEXIST;
-    err = net_device_add(ns, &v->dev, name);
+    err = net_device_add_held(ns, &v->dev, name);
     if (!err)
         store_release(slot, v);
     return err;

@@ -2,7 +2,8 @@
  *
  * A packet socket's ring, which its program maps: slots of one size in blocks of pages, in the
  * formats TPACKET_V1 and V2 (linux/if_packet.h). A slot whose first word is TP_STATUS_KERNEL is
- * free; the kernel fills it and sets TP_STATUS_USER, the program gives it back.
+ * free; the kernel fills it and sets TP_STATUS_USER, the program gives it back. A slot that one
+ * processor fills is busy, for others may have come round to it meanwhile.
  *
  * The pages are a shared object's, all there from the start, and stay mapped and kept by the ring
  * until the socket is closed. The program may write anything anywhere at any time: the kernel reads
@@ -47,6 +48,7 @@ struct packet_ring {
     u32 version, reserve;      /* I */
     u32 head;                  /* l  the slot to be filled next */
     bool losing;               /* l  a packet was lost since the last one */
+    u64 *busy;                 /* l  a bit for each slot that is being filled */
     u64 nr_pages;              /* I */
     struct page *pages[];      /* I  references */
 };
@@ -92,6 +94,7 @@ static void ring_free(struct packet_ring *r)
             page_put(r->pages[i]);
     if (r->object)
         mem_object_put(r->object);
+    kfree(r->busy);
     kfree(r);
 }
 
@@ -136,7 +139,8 @@ static int ring_make(struct packet_sock *ps, const struct tpacket_req *q, struct
     r->in_block = q->block_size / q->frame_size;
     r->version = ps->version;
     r->reserve = ps->reserve;
-    err = ring_fill(r, bytes);
+    r->busy = kzalloc((q->nr_frames + 63) / 64 * sizeof(r->busy[0]));
+    err = r->busy ? ring_fill(r, bytes) : -ENOMEM;
     if (err) {
         ring_free(r);
         return err;
@@ -202,14 +206,29 @@ void packet_ring_free(struct packet_sock *ps)
 
 /* ---- a packet ---- */
 
+static bool ring_is_free(const struct packet_ring *r, u32 slot)
+{
+    return !(r->busy[slot / 64] >> slot % 64 & 1) &&
+           __atomic_load_n(ring_status(r, slot), __ATOMIC_ACQUIRE) == TP_STATUS_KERNEL;
+}
+
+/* The slot has its status, or had it and the program has given it back already. */
+static void ring_filled(struct packet_ring *r, struct packet_sock *ps, u32 slot)
+{
+    spin_lock(&ps->sock.lock);
+    r->busy[slot / 64] &= ~(1ULL << slot % 64);
+    spin_unlock(&ps->sock.lock);
+}
+
 /* The next slot, which is the caller's to fill; -1: none is free. */
 static s64 ring_take(struct packet_ring *r, struct packet_sock *ps, bool *losing)
 {
     s64 slot = -1;
 
     spin_lock(&ps->sock.lock);
-    if (__atomic_load_n(ring_status(r, r->head), __ATOMIC_ACQUIRE) == TP_STATUS_KERNEL) {
+    if (ring_is_free(r, r->head)) {
         slot = r->head;
+        r->busy[slot / 64] |= 1ULL << slot % 64;
         r->head = r->head + 1 == r->nr_frames ? 0 : r->head + 1;
         *losing = r->losing;
         r->losing = false;
@@ -265,6 +284,7 @@ bool packet_ring_put(struct packet_ring *r, struct packet_sock *ps, const struct
     }
     __atomic_store_n(ring_status(r, (u32)slot), about->status | (losing ? TP_STATUS_LOSING : 0),
                      __ATOMIC_RELEASE);
+    ring_filled(r, ps, (u32)slot);
     socket_wake(&ps->sock, POLLIN | POLLRDNORM);
     return true;
 }

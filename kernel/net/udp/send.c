@@ -283,7 +283,8 @@ static int udp_route(struct udp_sock *u, const struct socket_message *m, struct 
         err = udp_target(u, m, &w->to);
     else if (!w->to.port)
         err = -EDESTADDRREQ;
-    if (unlikely(READ_ONCE(u->path.dev)) && !udp_has_wishes(u, m) && udp_path_get(u, &w->way))
+    if (unlikely(READ_ONCE(u->path.dev)) && !udp_has_wishes(u, m) &&
+        udp_path_get(u, &w->to.addr, &w->way))
         return 0;
     if (!err)
         err = inet_route(&u->inet, &local, &w->to, m, &w->way);

@@ -40,9 +40,10 @@ struct udp_sock {
     struct udp_pending *pending; /* l  a datagram that is not complete (MSG_MORE) */
     /* The way to another host that a socket is connected with, while ip_path_is_valid. dev NULL:
      * none is kept. */
-    struct ip_path path; /* l, a */
-    u32 path_device;     /* l  what it was bound to then */
-    s32 path_mark;       /* l */
+    struct ip_path path;    /* l, a */
+    struct ip_addr path_to; /* l  whom it leads to */
+    u32 path_device;        /* l  what it was bound to then */
+    s32 path_mark;          /* l */
 };
 
 /* A namespace's part. */
@@ -69,8 +70,8 @@ int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, s
 int udp_flush(struct udp_sock *u);
 void udp_drop_pending(struct udp_sock *u);
 
-/* wire.c: the kept way, with a reference to it. False: there is none. */
-bool udp_path_get(struct udp_sock *u, struct inet_way *way);
+/* wire.c: the kept way, with a reference to it. False: there is none to that address. */
+bool udp_path_get(struct udp_sock *u, const struct ip_addr *to, struct inet_way *way);
 /* Keeps way's path, if it is still that to the peer `to`. */
 void udp_path_keep(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way);
 void udp_path_drop(struct udp_sock *u);

@@ -12,14 +12,14 @@
 #include "net/udp/udp.h"
 #include "vm/iov.h"
 
-bool udp_path_get(struct udp_sock *u, struct inet_way *way)
+bool udp_path_get(struct udp_sock *u, const struct ip_addr *to, struct inet_way *way)
 {
     struct socket *s = &u->inet.sock;
     bool good;
 
     spin_lock(&s->lock);
-    good = u->path.dev && ip_path_is_valid(s->ns, &u->path) && u->path_device == s->bound_device &&
-           u->path_mark == s->mark;
+    good = u->path.dev && ip_equal(&u->path_to, to) && ip_path_is_valid(s->ns, &u->path) &&
+           u->path_device == s->bound_device && u->path_mark == s->mark;
     if (good) {
         way->path = u->path;
         netdev_get(way->path.dev);
@@ -40,6 +40,7 @@ void udp_path_keep(struct udp_sock *u, const struct ip_end *to, const struct ine
         !(READ_ONCE(way->path.dev->flags) & NETDEV_GONE)) { /* else nothing would drop it */
         old = u->path;
         u->path = way->path;
+        u->path_to = to->addr;
         netdev_get(u->path.dev);
         u->path_device = s->bound_device;
         u->path_mark = s->mark;
