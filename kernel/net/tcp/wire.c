@@ -459,7 +459,7 @@ static void tcp_wire_events_locked(struct tcp_wire *w, struct tcp_after *a)
         a->wake |= POLLIN | POLLRDNORM;
     if (unlikely(events & TCP_EVENT_URGENT))
         tcp_wire_mark_locked(w, a);
-    if (unlikely(s->urgent.there) && sock_urgent_came_locked(s))
+    if (unlikely(s->urgent.there) && sock_urgent_came_locked(&w->sock->inet.sock))
         a->wake |= POLLPRI;
     if (events & TCP_EVENT_FIN) {
         WRITE_ONCE(s->shut, s->shut | SOCK_SHUT_RD);

@@ -421,7 +421,8 @@ u32 tcp_wire_poll(struct tcp_wire *w)
     shut = s->shut;
     state = w->conn.state;
     if (state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
-        if ((sock_urgent_more_locked(s) && !tcp_below_low_water_locked(&w->sock->inet.sock)) ||
+        if ((sock_urgent_more_locked(&w->sock->inet.sock) &&
+             !tcp_below_low_water_locked(&w->sock->inet.sock)) ||
             (shut & SOCK_SHUT_RD))
             mask |= POLLIN | POLLRDNORM;
         if (tcp_wire_writable(w))
