@@ -4,6 +4,7 @@
  * kept as what it is, not as a number: each caller is told the number of its own pid namespace.
  */
 #include "linux/sys.h"
+#include "net/core/up.h"
 #include "vfs/up.h"
 
 /* struct f_owner_ex */
@@ -118,7 +119,8 @@ s64 file_set_lease(struct file *f, s32 fd, s32 type)
 /* What one signal is about. */
 struct owner_signal {
     struct siginfo info;
-    u32 sig; /* F_SETSIG's, or 0 */
+    u32 sig;   /* F_SETSIG's, or 0 */
+    int plain; /* where that is not named, or finds no space */
     kuid_t uid, euid;
 };
 
@@ -133,7 +135,7 @@ static bool owner_may_signal(const struct owner_signal *s, struct task *t)
     return may;
 }
 
-/* signal_member_fn. SIGIO stands in where F_SETSIG's finds no space. */
+/* signal_member_fn */
 static int owner_signal_member(struct process *p, u64 shared, const void *arg)
 {
     const struct owner_signal *s = arg;
@@ -142,7 +144,7 @@ static int owner_signal_member(struct process *p, u64 shared, const void *arg)
         return -EPERM;
     if (s->sig && !signal_send_shared(p, (int)s->sig, &s->info, shared))
         return 0;
-    return signal_send_shared(p, SIGIO, NULL, shared);
+    return signal_send_shared(p, s->plain, NULL, shared);
 }
 
 static void owner_signal_thread(struct pid *pid, const struct owner_signal *s)
@@ -152,7 +154,7 @@ static void owner_signal_thread(struct pid *pid, const struct owner_signal *s)
     if (!t)
         return;
     if (owner_may_signal(s, t) && (!s->sig || signal_send_task(t, (int)s->sig, &s->info)))
-        (void)signal_send_task(t, SIGIO, NULL);
+        (void)signal_send_task(t, s->plain, NULL);
     task_put(t);
 }
 
@@ -162,35 +164,42 @@ static void owner_signal_leader(struct pid *pid, const struct owner_signal *s)
     struct task *t = p ? process_leader(p) : NULL;
 
     if (t && owner_may_signal(s, t) && (!s->sig || signal_send_process(p, (int)s->sig, &s->info)))
-        (void)signal_send_process(p, SIGIO, NULL);
+        (void)signal_send_process(p, s->plain, NULL);
     if (t)
         task_put(t);
     if (p)
         process_put(p);
 }
 
+/* Takes the owner's reference. */
+static void owner_signal_send(struct file_owner_ref *owner, struct owner_signal *s)
+{
+    s->uid = owner->uid;
+    s->euid = owner->euid;
+    if (owner->type == FILE_OWNER_THREAD)
+        owner_signal_thread(owner->pid, s);
+    else if (owner->type == FILE_OWNER_PROCESS)
+        owner_signal_leader(owner->pid, s);
+    else
+        (void)signal_group_members(owner->pid, signal_shared_number(), owner_signal_member, s);
+    pid_put(owner->pid);
+}
+
 void up_file_signal(struct file *f, s32 fd, s32 code, s64 band)
 {
-    struct owner_signal s = {.info = {.code = code, .poll = {.band = band, .fd = fd}}};
-    struct pid *owner;
-    u32 type;
+    struct owner_signal s = {.info = {.code = code, .poll = {.band = band, .fd = fd}},
+                             .plain = SIGIO};
+    struct file_owner_ref owner;
 
-    spin_lock(&f->watch_lock);
-    owner = f->owner;
-    if (owner)
-        pid_get(owner);
-    type = f->owner_type;
-    s.uid = f->owner_uid;
-    s.euid = f->owner_euid;
-    spin_unlock(&f->watch_lock);
-    s.sig = READ_ONCE(f->owner_sig);
-    if (!owner)
+    if (!file_owner_hold(f, &owner))
         return;
-    if (type == FILE_OWNER_THREAD)
-        owner_signal_thread(owner, &s);
-    else if (type == FILE_OWNER_PROCESS)
-        owner_signal_leader(owner, &s);
-    else
-        (void)signal_group_members(owner, signal_shared_number(), owner_signal_member, &s);
-    pid_put(owner);
+    s.sig = READ_ONCE(f->owner_sig);
+    owner_signal_send(&owner, &s);
+}
+
+void up_owner_urgent(struct file_owner_ref *owner)
+{
+    struct owner_signal s = {.plain = SIGURG};
+
+    owner_signal_send(owner, &s);
 }

@@ -102,6 +102,16 @@ void file_put(struct file *f)
         file_destroy_in_turn(f);
 }
 
+bool file_owner_hold(struct file *f, struct file_owner_ref *out)
+{
+    spin_lock(&f->watch_lock);
+    *out = (struct file_owner_ref){f->owner, f->owner_type, f->owner_uid, f->owner_euid};
+    if (out->pid)
+        pid_get(out->pid);
+    spin_unlock(&f->watch_lock);
+    return out->pid;
+}
+
 u64 file_open_count(void)
 {
     unsigned cpu;

@@ -122,6 +122,15 @@ struct file {
     kuid_t owner_uid, owner_euid; /* watch_lock  who named the owner, and signals in that right */
 };
 
+/* Whom a file's signals are for, and in whose right. */
+struct file_owner_ref {
+    struct pid *pid; /* a reference */
+    u32 type;        /* enum file_owner */
+    kuid_t uid, euid;
+};
+/* False: no owner was named. */
+bool file_owner_hold(struct file *f, struct file_owner_ref *out);
+
 /* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory.
  */
 struct file *file_create(const struct file_ops *ops, u32 flags, void *priv) __must_check;

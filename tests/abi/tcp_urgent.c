@@ -5,6 +5,8 @@
  */
 #include "peer.h"
 #include <linux/neighbour.h>
+#include <linux/sockios.h>
+#include <signal.h>
 
 #include "netlink.h"
 
@@ -77,4 +79,185 @@ TEST(acknowledged_bytes_say_that_the_neighbour_is_reached)
         bytes_arrive(&p, s);
         usleep(1000);
     }
+}
+
+/* ---- urgent data ---- */
+
+static void urgent_pair(int s[2])
+{
+    int l;
+
+    own_net();
+    l = socket(AF_INET, SOCK_STREAM, 0);
+    s[0] = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(!bind_at(l, "127.0.0.1", 4000) && !listen(l, 1) && !connect_at(s[0], "127.0.0.1", 4000));
+    s[1] = accept(l, NULL, NULL);
+    EXPECT(s[1] >= 0 && close(l) == 0);
+}
+
+static bool at_mark(int s)
+{
+    int v = -1;
+
+    EXPECT(ioctl(s, SIOCATMARK, &v) == 0);
+    return v;
+}
+
+static int to_read(int s)
+{
+    int v = -1;
+
+    EXPECT(ioctl(s, FIONREAD, &v) == 0);
+    return v;
+}
+
+/* Until the urgent byte is there. */
+static void urgent_comes(int s)
+{
+    struct pollfd p = {.fd = s, .events = POLLPRI};
+
+    EXPECT(poll(&p, 1, -1) == 1 && p.revents == POLLPRI);
+}
+
+static bool readable_soon(int s)
+{
+    struct pollfd p = {.fd = s, .events = POLLIN};
+
+    return poll(&p, 1, -1) == 1;
+}
+
+static bool reads(int s, const char *text, int flags)
+{
+    char buf[64];
+    size_t n = strlen(text);
+
+    return recv(s, buf, sizeof(buf), flags) == (ssize_t)n && !memcmp(buf, text, n);
+}
+
+/* "ab" with b urgent, then "cd", have been sent to s. */
+static void urgent_is_beside_the_stream(int s)
+{
+    urgent_comes(s);
+    EXPECT(to_read(s) == 1 && !at_mark(s));
+    EXPECT(reads(s, "b", MSG_OOB | MSG_PEEK) && reads(s, "b", MSG_OOB));
+    EXPECT_ERR(recv(s, (char[1]){0}, 1, MSG_OOB), EINVAL);
+    EXPECT(reads(s, "a", MSG_PEEK) && reads(s, "a", 0));
+    EXPECT(at_mark(s) && to_read(s) == 0);
+    EXPECT(readable_soon(s) && reads(s, "cd", MSG_PEEK));
+    EXPECT(at_mark(s) && reads(s, "cd", 0) && !at_mark(s));
+    EXPECT_ERR(recv(s, (char[1]){0}, 1, MSG_DONTWAIT), EAGAIN);
+    EXPECT_ERR(recv(s, (char[1]){0}, 1, MSG_OOB), EINVAL);
+}
+
+TEST(urgent_byte_is_beside_the_stream)
+{
+    int s[2];
+
+    urgent_pair(s);
+    EXPECT_ERR(recv(s[1], (char[1]){0}, 1, MSG_OOB), EINVAL);
+    EXPECT(send(s[0], "ab", 2, MSG_OOB) == 2 && send(s[0], "cd", 2, 0) == 2);
+    urgent_is_beside_the_stream(s[1]);
+}
+
+TEST(urgent_byte_is_in_the_stream_where_that_is_asked_for)
+{
+    int s[2];
+
+    urgent_pair(s);
+    set(s[1], SOL_SOCKET, SO_OOBINLINE, 1);
+    EXPECT(send(s[0], "ab", 2, MSG_OOB) == 2 && send(s[0], "cd", 2, 0) == 2);
+    urgent_comes(s[1]);
+    EXPECT(to_read(s[1]) == 4 && reads(s[1], "a", 0) && at_mark(s[1]));
+    EXPECT_ERR(recv(s[1], (char[1]){0}, 1, MSG_OOB), EINVAL);
+    EXPECT(reads(s[1], "bcd", 0) && !at_mark(s[1]));
+}
+
+TEST(urgent_byte_alone_is_nothing_to_read)
+{
+    struct pollfd p = {.events = POLLIN};
+    int s[2];
+
+    urgent_pair(s);
+    EXPECT(send(s[0], "x", 1, MSG_OOB) == 1);
+    urgent_comes(s[1]);
+    p.fd = s[1];
+    EXPECT(poll(&p, 1, 0) == 0 && at_mark(s[1]));
+    EXPECT_ERR(recv(s[1], (char[1]){0}, 1, MSG_DONTWAIT), EAGAIN);
+    EXPECT(send(s[0], "y", 1, 0) == 1 && readable_soon(s[1]) && reads(s[1], "y", 0));
+}
+
+TEST(urgent_data_is_a_signal_to_the_owner)
+{
+    sigset_t set;
+    int s[2], sig;
+
+    urgent_pair(s);
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    EXPECT(sigprocmask(SIG_BLOCK, &set, NULL) == 0 && fcntl(s[1], F_SETOWN, getpid()) == 0);
+    EXPECT(send(s[0], "x", 1, MSG_OOB) == 1);
+    EXPECT(sigwait(&set, &sig) == 0 && sig == SIGURG);
+}
+
+/* RFC 6093 3.1: the pointer names what follows the urgent byte. */
+TEST(rfc6093_urgent_data_is_sent_with_a_pointer_behind_it)
+{
+    struct peer p;
+    struct seg g;
+    int s = (peer_open(&p), socket(AF_INET, SOCK_STREAM, 0));
+
+    peer_connected(&p, s);
+    EXPECT(send(s, "ab", 2, MSG_OOB) == 2);
+    peer_take(&p, &g);
+    EXPECT((g.flags & URG) && g.urgent == 2 && g.len == 2 && g.seq == p.rcv);
+    p.rcv += 2;
+    peer_send(&p, ACK, NULL, 0);
+    EXPECT(send(s, "cd", 2, 0) == 2);
+    peer_take(&p, &g);
+    EXPECT(!(g.flags & URG) && g.len == 2);
+}
+
+static void peer_urgent(struct peer *p, const char *text, unsigned short urgent)
+{
+    struct seg g = {.seq = p->snd,
+                    .ack = p->rcv,
+                    .from = p->port,
+                    .to = p->there,
+                    .flags = PSH | ACK | URG,
+                    .window = p->window,
+                    .urgent = urgent,
+                    .len = (int)strlen(text)};
+
+    memcpy(g.data, text, strlen(text));
+    peer_put(p, &g);
+    p->snd += (unsigned)g.len;
+}
+
+TEST(urgent_byte_of_the_wire_is_beside_the_stream)
+{
+    struct peer p;
+    int s = (peer_open(&p), socket(AF_INET, SOCK_STREAM, 0));
+
+    peer_connected(&p, s);
+    peer_urgent(&p, "abcd", 2);
+    urgent_is_beside_the_stream(s);
+}
+
+TEST(urgent_byte_that_is_on_its_way_is_awaited)
+{
+    sigset_t set;
+    struct peer p;
+    int s = (peer_open(&p), socket(AF_INET, SOCK_STREAM, 0)), sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    EXPECT(sigprocmask(SIG_BLOCK, &set, NULL) == 0 && fcntl(s, F_SETOWN, getpid()) == 0);
+    peer_connected(&p, s);
+    peer_urgent(&p, "ab", 4);
+    EXPECT(sigwait(&set, &sig) == 0 && sig == SIGURG);
+    EXPECT_ERR(recv(s, (char[1]){0}, 1, MSG_OOB), EAGAIN);
+    EXPECT(readable_soon(s) && reads(s, "ab", 0));
+    peer_urgent(&p, "cdef", 2);
+    urgent_comes(s);
+    EXPECT(reads(s, "d", MSG_OOB) && reads(s, "c", 0) && at_mark(s) && reads(s, "ef", 0));
 }

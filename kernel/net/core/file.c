@@ -25,6 +25,9 @@ void socket_file_settle(struct file *f, struct socket *s)
 {
     f->ops = &socket_file_ops;
     f->priv = s;
+    spin_lock(&s->lock);
+    s->file = f;
+    spin_unlock(&s->lock);
     f->anon_ino = s->ino;
     file_born(f);
 }
@@ -34,7 +37,7 @@ static ssize_t socket_do_send(struct file *f, struct socket *s, struct socket_me
 {
     ssize_t n;
 
-    if (flags & MSG_OOB)
+    if ((flags & MSG_OOB) && !s->ops->recv_urgent)
         return -EOPNOTSUPP;
     if (f->flags & O_NONBLOCK)
         flags |= MSG_DONTWAIT;
@@ -71,6 +74,8 @@ ssize_t socket_send_pages(struct file *f, const struct page_part *parts, unsigne
 /* MSG_OOB and MSG_ERRQUEUE. */
 static ssize_t socket_recv_special(struct socket *s, struct socket_message *m, unsigned flags)
 {
+    if ((flags & MSG_OOB) && s->ops->recv_urgent)
+        return s->ops->recv_urgent(s, m, flags);
     if ((flags & MSG_OOB) && !s->ops->ignores_oob)
         return s->type == SOCK_STREAM ? -EINVAL : -EOPNOTSUPP;
     return s->ops->recv_error ? s->ops->recv_error(s, m) : -EAGAIN;
@@ -149,6 +154,9 @@ static void socket_file_release(struct file *f)
 {
     struct socket *s = f->priv;
 
+    spin_lock(&s->lock);
+    s->file = NULL;
+    spin_unlock(&s->lock);
     s->ops->release(s);
 }
 

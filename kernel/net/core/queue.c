@@ -7,6 +7,7 @@
 #include "arch/x86/uaccess.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/urgent.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "vm/iov.h"
@@ -31,7 +32,7 @@ struct sock_msg *sock_msg_create(u32 head, struct iov_iter *from, u64 n, bool st
     msg->off = 0;
     msg->head = head;
     msg->overhead = SOCK_MSG_COST;
-    msg->packet = false;
+    msg->packet = msg->urgent = false;
     msg->time = 0;
     if (iov_copy_from(from, sock_msg_data(msg), n) != n) {
         *err = -EFAULT;
@@ -190,6 +191,7 @@ void sock_queue_take_all_locked(struct socket *s, struct list_node *out)
     ASSERT_HELD(&s->lock);
     list_splice_tail(out, &s->queue);
     s->queued = s->unread = 0;
+    s->urgent.there = false;
 }
 
 void sock_queue_free(struct socket *s, struct list_node *messages)
@@ -214,6 +216,7 @@ struct sock_read {
     unsigned flags;
     u64 deadline;
     u64 done;    /* bytes of a stream taken */
+    u32 seen;    /* by a peek */
     u64 missing; /* bytes of the caller's memory that are not there: the call goes on from there */
     bool slept;
 };
@@ -277,6 +280,8 @@ static __always_inline bool sock_take(struct socket *s, struct sock_msg *msg, u3
     msg->off += n;
     s->queued -= n + (gone ? msg->overhead : 0);
     s->unread -= n;
+    if (unlikely(s->urgent.there))
+        sock_urgent_passed_locked(s, n);
     if (gone)
         list_del(&msg->node);
     if (was_full && s->queued < s->rcvbuf && s->peer) {
@@ -341,6 +346,18 @@ static int sock_give(struct socket *s, struct sock_msg *msg, struct sock_read *r
     return s->ops->msg_give ? s->ops->msg_give(s, msg, r->m, r->flags, last) : 0;
 }
 
+/* At the urgent byte, which is not read in the stream: it is passed. A peek only looks behind it.
+ */
+static void sock_skip_urgent(struct socket *s, struct sock_read *r, struct sock_msg *msg, u32 *off)
+{
+    if (r->flags & MSG_PEEK) {
+        r->seen++;
+        ++*off;
+    } else {
+        sock_consume(s, msg, 1);
+    }
+}
+
 static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->reading)
 {
     struct socket_message *m = r->m;
@@ -350,19 +367,34 @@ static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->r
 
     ASSERT_HELD(&s->reading);
     while (m->data->count && !last && !err) {
+        bool skip = false;
+        u32 off;
         u64 n;
 
+        if (unlikely(READ_ONCE(s->urgent.there)) && r->done && sock_urgent_is_at(s, r->seen))
+            break; /* a read ends at the mark */
         msg = sock_next(s, r, msg, &err);
         if (!msg || (r->done && s->ops->msg_joins && !s->ops->msg_joins(s, msg, m)))
             break;
-        n = MIN(m->data->count, (u64)(msg->len - msg->off));
-        if (!sock_msg_put(msg, msg->off, m->data, n)) {
+        off = msg->off;
+        n = MIN(m->data->count, (u64)(msg->len - off));
+        if (unlikely(READ_ONCE(s->urgent.there)))
+            n = sock_urgent_limit(s, r->seen, (u32)n, &skip);
+        if (unlikely(skip)) {
+            sock_skip_urgent(s, r, msg, &off);
+            if (!(r->flags & MSG_PEEK) || off == msg->len)
+                continue;
+            n = MIN(m->data->count, (u64)(msg->len - off));
+        }
+        if (!sock_msg_put(msg, off, m->data, n)) {
             r->missing = n;
             break;
         }
         err = sock_give(s, msg, r, &last);
         r->done += n;
-        if (!(r->flags & MSG_PEEK))
+        if (r->flags & MSG_PEEK)
+            r->seen += (u32)n;
+        else
             sock_consume(s, msg, (u32)n);
         cond_yield(); /* while the other end sends, this one never waits */
         if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
@@ -436,7 +468,7 @@ static int sock_recv_fault(struct sock_read *r, const struct iov_iter *start)
     if (err || !(r->flags & MSG_PEEK))
         return err;
     *r->m->data = *start;
-    r->done = 0;
+    r->done = r->seen = 0;
     socket_message_drop(r->m);
     r->m->has_cred = false;
     if (r->m->notes)
@@ -491,7 +523,7 @@ s64 sock_queue_ioctl(struct socket *s, unsigned cmd, u64 arg)
     if (s->listening)
         return -EINVAL;
     if (cmd == FIONREAD) {
-        n = sock_unread(s);
+        n = s->type == SOCK_STREAM ? sock_urgent_unread(s) : sock_unread(s);
     } else if ((peer = socket_peer(s))) {
         n = READ_ONCE(peer->queued);
         socket_put(peer);

@@ -33,6 +33,7 @@ struct sock_msg {
     u32 head;
     u32 overhead; /* what it costs beside its bytes */
     bool packet;  /* it lies in a packet's control */
+    bool urgent;  /* the last byte is (urgent.h) */
     u64 time;     /* when it was sent, ns of the wall clock; 0: not asked for */
 };
 static_assert(sizeof(struct sock_msg) <= PACKET_CONTROL, "a message in a packet");

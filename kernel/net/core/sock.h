@@ -110,6 +110,7 @@ struct socket_message {
     struct pid *pid;
     u32 uid, gid; /* as sent, kernel ids */
     bool has_cred;
+    bool urgent; /* send: the last byte is urgent */
     /* send, IP datagrams: the address and interface they are to come from; ::, 0: any */
     struct ip_addr source;
     s32 source_interface;
@@ -125,7 +126,7 @@ static inline void socket_message_init(struct socket_message *m, struct iov_iter
     m->files = NULL;
     m->pid = NULL;
     m->uid = m->gid = 0;
-    m->has_cred = false;
+    m->has_cred = m->urgent = false;
     m->source = (struct ip_addr){0};
     m->source_interface = 0;
     m->header = (struct socket_header){-1, -1, -1, 0};
@@ -134,6 +135,14 @@ static inline void socket_message_init(struct socket_message *m, struct iov_iter
 void socket_message_drop(struct socket_message *m);
 /* Adds a note of n <= 48 bytes, if they are wanted. */
 void socket_note(struct socket_message *m, s32 level, s32 type, const void *data, u32 n);
+
+/* core/urgent.h. l the socket's lock */
+struct sock_urgent {
+    u32 before; /* l  bytes to read before the mark */
+    u8 state;   /* l */
+    u8 byte;    /* l  the one behind it */
+    bool there; /* l  a mark that no reader has passed */
+};
 
 struct socket;
 struct socket_ops {
@@ -173,6 +182,8 @@ struct socket_ops {
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
 
+    /* MSG_OOB, and send takes that flag. NULL: there is no urgent data. */
+    ssize_t (*recv_urgent)(struct socket *s, struct socket_message *m, unsigned flags);
     bool ignores_oob; /* recv(2) with MSG_OOB is as without */
 
     /* What core/queue.h asks. u32 refuses: SOCK_SHUT_* that together mean: takes nothing more. */
@@ -243,6 +254,8 @@ struct socket {
     u32 queued;                   /* l  what they cost: bytes and overheads */
     u32 unread;                   /* l  bytes in them */
     u32 shut;                     /* l  SOCK_SHUT_* */
+    struct sock_urgent urgent;    /* l */
+    struct file *file;            /* l  while it is open: borrowed */
     u32 lost;                     /* a  datagrams that found no space */
     struct sock_flight *flight;   /* a  packets under way (sending.h); NULL: there was none yet */
     struct socket *peer;          /* l  the other end on this host, or NULL; a reference */

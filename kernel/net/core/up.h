@@ -6,6 +6,7 @@
 
 #include "lib/types.h"
 
+struct file_owner_ref;
 struct net_ns;
 struct pid;
 struct pid_ns;
@@ -15,6 +16,9 @@ struct pid *up_current_pid(void);
 struct pid_ns *up_current_pid_ns(void);
 /* kernel/proc: the current process's net namespace; borrowed. */
 struct net_ns *up_current_net_ns(void);
+/* kernel/linux: SIGURG to the owner of a file, whose reference it takes. Any context that may wait
+ * for no lock of net's. */
+void up_owner_urgent(struct file_owner_ref *owner);
 /* kernel/proc: the net namespace that the current process's descriptor names, or that process
  * `pid` lives in, as the current one numbers it: a reference. ERR_PTR: -EBADF, -EINVAL (it names
  * none), -ESRCH. */

@@ -149,6 +149,8 @@ static u32 output_most(const struct tcp_conn *c)
 {
     u64 gap = output_gap(c, c->mss);
 
+    if (c->urg_sending)
+        return c->mss; /* each segment says how far it is */
     if (!gap)
         return TCP_PAYLOAD_MOST;
     return (u32)MIN(MAX(c->mss * TCP_MS / gap, 2ULL * c->mss), (u64)TCP_PAYLOAD_MOST);

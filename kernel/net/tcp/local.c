@@ -7,6 +7,7 @@
  * thread holds both locks.
  */
 #include "lib/log.h"
+#include "net/core/urgent.h"
 #include "net/tcp/wire.h"
 #include "sched/timer.h"
 
@@ -103,12 +104,17 @@ int tcp_join(struct tcp_sock *t, struct tcp_sock *l, const struct ip_end *from,
 struct sock_msg *tcp_msg_make(struct socket *s, struct socket *to, struct socket_message *m, u64 n,
                               int *err)
 {
-    return sock_msg_create(sizeof(struct sock_msg), m->data, n, to->timestamp, err);
+    bool urgent = m->urgent && n == m->data->count;
+    struct sock_msg *msg = sock_msg_create(sizeof(struct sock_msg), m->data, n, to->timestamp, err);
+
+    if (msg)
+        msg->urgent = urgent;
+    return msg;
 }
 
 int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *msg)
 {
-    bool wake = false;
+    bool wake = false, urgent = msg->urgent;
     int err = 0;
 
     spin_lock(&to->lock);
@@ -118,9 +124,17 @@ int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *msg)
         err = -EAGAIN;
     else
         wake = sock_queue_add_locked(to, msg);
+    if (unlikely(urgent) && !err) {
+        sock_urgent_mark_locked(to, to->unread - 1);
+        (void)sock_urgent_came_locked(to);
+    }
     spin_unlock(&to->lock);
     if (wake)
         sock_queue_wake(to);
+    if (unlikely(urgent) && !err) {
+        sock_urgent_tell(to);
+        socket_wake(to, POLLPRI);
+    }
     return err;
 }
 

@@ -6,12 +6,14 @@
 #include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "net/core/urgent.h"
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 #include "net/tcp/wire.h"
 
 #define SIOCOUTQ 0x5411
 #define SIOCOUTQNSD 0x894b
+#define SIOCATMARK 0x8905
 #define HALVES_LEAST 128
 #define RCVBUF_MOST (6 << 20) /* Linux's */
 #define SNDBUF_MOST (4 << 20)
@@ -223,6 +225,7 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
         if (err && err != -EINPROGRESS)
             return err;
     }
+    m->urgent = flags & MSG_OOB;
     peer = socket_peer(s);
     if (!peer) {
         struct tcp_wire *w = load_acquire(&tcp_of(inet_of(s))->wire);
@@ -280,8 +283,10 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     shut = s->shut;
     peer = s->peer;
     space = peer && sock_has_space(peer);
-    if ((!list_empty(&s->queue) || (shut & SOCK_SHUT_RD)) && !tcp_below_low_water_locked(s))
+    if ((sock_urgent_more_locked(s) || (shut & SOCK_SHUT_RD)) && !tcp_below_low_water_locked(s))
         mask |= POLLIN | POLLRDNORM;
+    if (sock_urgent_is_held(s))
+        mask |= POLLPRI;
     spin_unlock(&s->lock);
     if (s->error)
         mask |= POLLERR | POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP;
@@ -301,6 +306,10 @@ static s64 tcp_ioctl(struct socket *s, unsigned cmd, u64 arg)
     struct tcp_wire *w = tcp_of(inet_of(s))->wire;
     u32 n;
 
+    if (cmd == SIOCATMARK && !s->listening) {
+        n = sock_urgent_is_at(s, 0);
+        return copy_out((void __user *)arg, &n, sizeof(n));
+    }
     if (!w || s->listening || (cmd != SIOCOUTQ && cmd != SIOCOUTQNSD))
         return sock_queue_ioctl(s, cmd, arg);
     spin_lock(&s->lock);
@@ -318,6 +327,7 @@ static const struct socket_ops tcp_ops = {
     .send = tcp_send,
     .send_pages = tcp_send_pages,
     .recv = tcp_recv,
+    .recv_urgent = sock_recv_urgent,
     .control = inet_control,
     .shutdown = tcp_shutdown,
     .poll = tcp_poll,

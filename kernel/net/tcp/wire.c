@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/random.h"
 #include "mm/slab.h"
+#include "net/core/urgent.h"
 #include "net/core/worker.h"
 #include "sched/thread.h"
 
@@ -317,7 +318,7 @@ void tcp_after_init(struct tcp_after *a)
     list_init(&a->chunks);
     list_init(&a->records);
     a->wake = 0;
-    a->ended = a->closed = a->timed = false;
+    a->urgent = a->ended = a->closed = a->timed = false;
 }
 
 void tcp_after_free(struct tcp_after *a)
@@ -431,6 +432,20 @@ void tcp_wire_end_locked(struct tcp_wire *w, struct tcp_after *a)
     }
 }
 
+/* The core's mark is one of the queue's, where what was in order is by now. */
+static void tcp_wire_mark_locked(struct tcp_wire *w, struct tcp_after *a)
+    REQUIRES(w->sock->inet.sock.lock)
+{
+    struct socket *s = &w->sock->inet.sock;
+    u32 next = w->conn.rcv_nxt - w->conn.fin_got, before = w->conn.urg_seq - (next - s->unread);
+
+    ASSERT_HELD(&s->lock);
+    if (s->dead || before > TCP_WINDOW_MOST)
+        return;
+    sock_urgent_mark_locked(s, before);
+    a->urgent = true;
+}
+
 static void tcp_wire_events_locked(struct tcp_wire *w, struct tcp_after *a)
     REQUIRES(w->sock->inet.sock.lock)
 {
@@ -442,7 +457,9 @@ static void tcp_wire_events_locked(struct tcp_wire *w, struct tcp_after *a)
         a->wake |= POLLOUT | POLLWRNORM;
     if (events & TCP_EVENT_READABLE)
         a->wake |= POLLIN | POLLRDNORM;
-    if (events & TCP_EVENT_URGENT)
+    if (unlikely(events & TCP_EVENT_URGENT))
+        tcp_wire_mark_locked(w, a);
+    if (unlikely(s->urgent.there) && sock_urgent_came_locked(&w->sock->inet.sock))
         a->wake |= POLLPRI;
     if (events & TCP_EVENT_FIN) {
         WRITE_ONCE(s->shut, s->shut | SOCK_SHUT_RD);
@@ -605,6 +622,8 @@ void tcp_wire_unlock(struct tcp_wire *w, struct tcp_after *a)
     tcp_wire_time_locked(w, now);
     tcp_wire_flush(w);
     tcp_after_free(a);
+    if (unlikely(a->urgent))
+        sock_urgent_tell(s);
     if (a->wake)
         socket_wake(s, a->wake);
     if (a->timed)

@@ -72,6 +72,7 @@ struct tcp_after {
     struct tcp_result result;
     struct list_node packets, chunks, records; /* to be freed */
     u32 wake;                                  /* POLL* events that happened */
+    bool urgent;                               /* a mark came */
     bool ended;  /* the connection is over: tcp_wire_unlock takes it apart */
     bool closed; /* the entry is out of the table: its reference is to be dropped */
     bool timed;  /* the timer's is */

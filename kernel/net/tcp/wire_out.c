@@ -4,6 +4,7 @@
  */
 #include "lib/log.h"
 #include "lib/random.h"
+#include "net/core/urgent.h"
 #include "net/tcp/wire.h"
 #include "vm/iov.h"
 
@@ -289,7 +290,7 @@ static ssize_t tcp_wire_send_some(struct tcp_wire *w, struct socket_message *m, 
     tcp_stage_init(&g, &w->out);
     spin_unlock(&w->sock->inet.sock.lock);
     got = tcp_stage_copy(&g, m->data, n, &err);
-    failed = tcp_wire_write(w, &g, got < n ? how & ~(u32)TCP_WRITE_MORE : how);
+    failed = tcp_wire_write(w, &g, got < n ? 0 : how);
     tcp_stage_fini(&g);
     if (failed)
         return failed;
@@ -313,7 +314,11 @@ ssize_t tcp_wire_send(struct tcp_wire *w, struct socket_message *m, unsigned fla
         if (err || !left)
             break;
         most = (u32)MIN(left, MIN((u64)tcp_wire_space(w), (u64)SEND_CHUNK));
-        n = tcp_wire_send_some(w, m, most, most < left || (flags & MSG_MORE) ? TCP_WRITE_MORE : 0);
+        n = tcp_wire_send_some(w, m, most,
+                               most < left        ? TCP_WRITE_MORE
+                               : flags & MSG_OOB  ? TCP_WRITE_URGENT
+                               : flags & MSG_MORE ? TCP_WRITE_MORE
+                                                  : 0);
         if (n < 0) {
             err = (int)n;
             break;
@@ -416,14 +421,15 @@ u32 tcp_wire_poll(struct tcp_wire *w)
     shut = s->shut;
     state = w->conn.state;
     if (state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
-        if ((!list_empty(&s->queue) && !tcp_below_low_water_locked(&w->sock->inet.sock)) ||
+        if ((sock_urgent_more_locked(&w->sock->inet.sock) &&
+             !tcp_below_low_water_locked(&w->sock->inet.sock)) ||
             (shut & SOCK_SHUT_RD))
             mask |= POLLIN | POLLRDNORM;
         if (tcp_wire_writable(w))
             mask |= POLLOUT | POLLWRNORM;
         else
             w->full = true;
-        if (w->conn.urg_valid)
+        if (sock_urgent_is_held(s))
             mask |= POLLPRI;
     }
     spin_unlock(&w->sock->inet.sock.lock);
