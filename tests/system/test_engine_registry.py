@@ -612,6 +612,16 @@ def processes_below(pid):
     return {p: found[p] for p in below - {pid}}
 
 
+def expect_confined(pid, status):
+    expect((status["Uid"].split(), int(status["CapEff"], 16), int(status["CapPrm"], 16), status["NoNewPrivs"]), (["102"] * 4, 0, 0, "1"))
+    expect(status["Seccomp"] == "2" or "asan" in USER, True)
+    root, here = os.stat(f"/proc/{pid}/root"), f"/proc/{pid}/fd"
+    for fd in os.listdir(here):
+        st = os.stat(f"{here}/{fd}")
+        if stat.S_ISDIR(st.st_mode):
+            expect((st.st_dev, st.st_ino), (root.st_dev, root.st_ino), os.readlink(f"{here}/{fd}"))
+
+
 def test_what_talks_to_a_registry_may_do_nothing_else(engine):
     """A user of its own, no capability, a filter, and no descriptor of a directory outside of its root."""
     held = Held(2)
@@ -622,14 +632,7 @@ def test_what_talks_to_a_registry_may_do_nothing_else(engine):
         return {p: s for p, s in processes_below(engine.process.pid).items() if s["Uid"].split()[0] == "102"}
     until(lambda: len(talkers()) == 3, "one asks, two fetch", 30)
     for pid, status in talkers().items():
-        expect((status["Uid"].split(), int(status["CapEff"], 16), int(status["CapPrm"], 16), status["NoNewPrivs"]),
-               (["102"] * 4, 0, 0, "1"))
-        expect(status["Seccomp"] == "2" or "asan" in USER, True)
-        root, here = os.stat(f"/proc/{pid}/root"), f"/proc/{pid}/fd"
-        for fd in os.listdir(here):
-            st = os.stat(f"{here}/{fd}")
-            if stat.S_ISDIR(st.st_mode):
-                expect((st.st_dev, st.st_ino), (root.st_dev, root.st_ino), os.readlink(f"{here}/{fd}"))
+        expect_confined(pid, status)
     held.go.set()
     expect_in("Downloaded newer image", c.getresponse().read().decode())
     expect(talkers(), {})
@@ -690,6 +693,12 @@ def test_a_client_that_leaves_ends_its_push(engine):
     answer, sock = c.getresponse(), c.sock
     expect_in("The push refers to repository", answer.readline().decode())
     asked.wait()
+    below = processes_below(engine.process.pid)
+    talks = [(p, s) for p, s in below.items() if s["Uid"].split()[0] == "102"]
+    expect(len(talks), 1)
+    expect_confined(*talks[0])
+    reads = [s for s in below.values() if s["PPid"] == str(talks[0][0])]
+    expect([(s["Uid"].split(), int(s["CapEff"], 16)) for s in reads], [(["0"] * 4, 1 << 2)], "CAP_DAC_READ_SEARCH")
     answer.close()  # which holds the socket as well
     sock.close()
     until(lambda: not engine.idle(), "nothing is left of the push")

@@ -171,8 +171,14 @@ def server(kind="good"):
             shutil.copy(os.path.join(TMP.name, name + ".pem"), TMP.name + "/cas")
         SERVERS["proxy"] = subprocess.Popen([PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), SOCKET, TMP.name + "/cas"],
                                             stdout=subprocess.DEVNULL)
-        until(lambda: os.path.exists(SOCKET), "the proxy is up", 20)
+        until(lambda: is_up(SOCKET), "the proxy is up", 20)
     return SERVERS[kind]
+
+
+def is_up(path):
+    """It listens: its socket has a name a moment before that. No connection is made, which would take a place."""
+    with open("/proc/net/unix") as table:
+        return any(row[3] == "00010000" and row[-1] == path for row in map(str.split, table))
 
 
 def hasty(**times):
@@ -182,7 +188,7 @@ def hasty(**times):
     code = "import sys, https_proxy as p; vars(p).update(%r); p.main()" % times
     SERVERS[path] = subprocess.Popen([PYTHON, "-B", "-c", code, path, TMP.name + "/cas"], stdout=subprocess.DEVNULL,
                                      env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "tools/images")})
-    until(lambda: os.path.exists(path), "the proxy is up", 20)
+    until(lambda: is_up(path), "the proxy is up", 20)
     return path
 
 
@@ -284,6 +290,29 @@ def test_failures_are_one_line():
             expect((head.split()[1], b"Content-Type: text/plain" in head, body.count(b"\n")), (b"%d" % status, True, 1), url)
             expect_in(why, body)
             expect(s.recv(100), b"", "it is closed then")
+
+
+def test_all_addresses_of_a_name_share_the_time_to_connect():
+    sys.path.insert(0, os.path.join(ROOT, "tools/images"))
+    import https_proxy
+    good, asked = socket.create_server(("127.0.0.1", 0)), https_proxy.socket.getaddrinfo
+    port = good.getsockname()[1]
+
+    def named(addresses, seconds):
+        https_proxy.CONNECT_S = seconds
+        https_proxy.socket.getaddrinfo = lambda host, port, **how: [x for a in addresses for x in asked(a, port, **how)]
+        try:
+            with https_proxy.connect("name", port) as s:
+                return s.getpeername()[0]
+        except OSError as e:
+            return type(e).__name__
+        finally:
+            https_proxy.socket.getaddrinfo = asked
+    expect(named(["127.0.0.2", "127.0.0.3", "127.0.0.1"], 60), "127.0.0.1", "the first that answers")
+    expect(named(["127.0.0.2", "127.0.0.3"], 60), "ConnectionRefusedError")
+    expect(named(["127.0.0.1"], 0), "TimeoutError", "no time, no try")
+    expect(named(["127.0.0.2"] * 16 + ["127.0.0.1"], 60), "ConnectionRefusedError", "so many and no more")
+    good.close()
 
 
 def test_an_answer_that_is_cut_off_has_no_end():

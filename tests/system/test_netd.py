@@ -94,6 +94,42 @@ def test_routes_of_a_server_take_no_container_s_traffic():
         n.await_(lambda: len([line for line in n.routes() if "10.7.0.9" in line]) == 3, "they are back")
 
 
+def test_a_lease_s_own_network_takes_no_container_s_traffic():
+    with Net() as n:
+        def towards():
+            return n.box.ip("route", "get", "10.7.0.77").split()[2]
+        bridge(n, "10.7.0.200/16")
+        n.dnsmasq(RANGE)
+        n.netd("eth0 dhcp nora")
+        n.await_(bound(n), "a lease")
+        expect((towards(), [line.split()[2] for line in n.routes() if line.startswith("10.7.0.0/24")]), ("br0", []))
+        n.await_(lambda: any("default" in line and "eth0" in line for line in n.routes()), "the router is reached all the same")
+        n.box.ip("link", "del", "br0")
+        n.await_(lambda: towards() == "eth0", "it has its network back")
+        bridge(n, "10.7.0.200/24")
+        n.await_(lambda: towards() == "br0", "it stands aside for one that comes later")
+
+
+def test_what_goes_with_a_link_that_is_put_down_is_made_again():
+    """By command, in the machine: the kernel forgets routes then, and IPv6's addresses."""
+    with Net(2) as n:
+        n.dnsmasq(RANGE)
+        n.netd("eth0 dhcp ra\neth1 10.8.0.5/24 fd00:8::5/64 gw=10.8.0.1 gw=fd00:8::1")
+        six_ready(n)
+
+        def all_there():
+            advertise(n, router=1800)
+            routes = "\n".join(n.routes() + n.routes("-6"))
+            return all(part in routes for part in ("default via 10.7.0.1 dev eth0", "default via 10.8.0.1 dev eth1", "default via fd00:8::1 dev eth1",
+                                                   "default via fe80", "fd00:9::/64 dev eth0")) and \
+                "fd00:8::5/64" in n.addresses("eth1") and any(a.startswith("fd00:9:") for a in n.addresses("eth0"))
+        n.await_(all_there, "all is there")
+        for device in ("eth0", "eth1"):
+            n.box.ip("link", "set", device, "down")
+            n.box.ip("link", "set", device, "up")
+        n.await_(all_there, "all is there again")
+
+
 def test_two_cards_have_metrics_and_names_in_their_order():
     with Net(cards=2) as n:
         n.dnsmasq(RANGE, "--dhcp-range=10.8.0.50,10.8.0.60,255.255.255.0,300")

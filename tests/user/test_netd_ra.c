@@ -262,6 +262,54 @@ TEST(ra_routers_that_fall_silent_make_way)
            r.server[0].address[15] == 99);
 }
 
+TEST(ra_prefixes_of_which_nothing_is_heard_make_way)
+{
+    struct ra r;
+    struct ra_out out;
+    struct advert a;
+
+    ra_ready(&r, 1000);
+    for (uint8_t i = 0; i < RA_PREFIXES; i++) {
+        advert_begin(&a, 9000);
+        advert_prefix(&a, 0xc0, UINT32_MAX, UINT32_MAX);
+        a.bytes[16 + 16 + 7] = i;
+        advert_hear(&r, &a, 1000, &out);
+    }
+    a.bytes[16 + 16 + 7] = 3; /* one is heard of later */
+    advert_hear(&r, &a, 2000, &out);
+    a.bytes[16 + 16 + 7] = 99;
+    advert_hear(&r, &a, 1000 + RA_STALE_MS - 1, &out);
+    EXPECT(!out.prefixes && !r.prefix[0].e.gone && !r.on_link[0].e.gone);
+    advert_hear(&r, &a, 1000 + RA_STALE_MS, &out);
+    EXPECT(out.prefixes && r.prefix[0].e.gone && r.on_link[0].e.gone && r.prefix[0].e.changed);
+    EXPECT(!r.prefix[3].e.gone && !r.on_link[3].e.gone);
+    advert_hear(&r, &a, 2000 + RA_STALE_MS, &out);
+    EXPECT(out.prefixes && r.prefix[0].bytes[7] == 99 && r.on_link[0].bytes[7] == 99);
+}
+
+TEST(ra_of_a_link_that_was_down_is_told_again_but_for_its_words)
+{
+    struct ra r;
+    struct ra_out out;
+    struct advert a;
+
+    ra_ready(&r, 1000);
+    advert_begin(&a, 1);
+    advert_prefix(&a, 0xc0, 7200, 7200);
+    advert_hear(&r, &a, 1000, &out);
+    advert_hear(&r, &a, 1001, &out);
+    EXPECT(!out.routers && !r.router[0].e.changed && r.hop_limit == 61);
+    ra_stop(&r);
+    ra_start(&r, 1002, &out);
+    EXPECT(out.routers && r.router[0].e.changed && !r.router[0].e.gone && !r.router[1].e.changed);
+    EXPECT(out.prefixes && r.prefix[0].e.changed && r.on_link[0].e.changed);
+    EXPECT(out.link && r.hop_limit == 0);
+    advert_hear(&r, &a, 1003, &out);
+    EXPECT(out.link && r.hop_limit == 61);
+    ra_wake(&r, 9000, &out); /* the last router has gone */
+    EXPECT(out.routers && out.link && r.hop_limit == 0);
+}
+
 TEST(ra_lowers_no_hop_limit_to_where_nothing_is_reached)
 {
     struct ra r;

@@ -34,6 +34,7 @@ FLOOR, FLOOR_S = 512, 60  # bytes a second, over so many seconds of waiting
 MARK = 64 << 10  # bytes that count as progress
 IDLE_SPARED_S, SLOW_SPARED_S = 1, 20  # who is younger keeps its place
 INTERIM_MAX = 16
+ADDRESSES_MAX = 16  # of a name, that are tried
 CA_FOLDER_MAX = 1000
 HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "proxy-authorization"}
 
@@ -204,6 +205,26 @@ def sender(sock, framing):
     return put, end
 
 
+def connect(host, port):
+    """A connection with one of a name's addresses, all of which share the time there is: OSError."""
+    until, why = time.monotonic() + CONNECT_S, TimeoutError("timed out")
+    places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:ADDRESSES_MAX]
+    for i, (family, kind, protocol, _, address) in enumerate(places):
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(left / (len(places) - i))
+            sock.connect(address)
+            sock.settimeout(CONNECT_S)
+            return sock
+        except OSError as e:
+            why = e
+            sock.close()
+    raise why
+
+
 class Client:
     """A connection of a program that asks; its requests go one after the other."""
 
@@ -330,7 +351,7 @@ class Client:
                 pass
         self.leave()
         try:
-            plain = socket.create_connection((host, port), CONNECT_S)
+            plain = connect(host, port)
         except OSError as e:
             raise Bad(502, f"{host}:{port}: {e.strerror or e}") from None
         try:

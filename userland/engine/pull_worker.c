@@ -306,6 +306,8 @@ static void pull_hear(struct pull_child *c, void (*line)(struct pull_child *, co
         registry_fail(500, "the image's description is too long");
     if (n <= 0 && c == &pull.unpacker && c->in.len)
         line(c, c->in.data); /* a failure's line has no end */
+    if (n <= 0 && c != &pull.unpacker && pull.layers[c->layer].state == PULL_COMES)
+        registry_fail(500, "a process of the pull has ended before its layer was there");
     if (n <= 0 && !(c == &pull.unpacker && pull.report.len))
         pull_child_end(c);
     else if (n <= 0)
@@ -350,7 +352,10 @@ static void pull_report_image(struct json *image)
 static void pull_keep_manifest(const char *id)
 {
     char *path = str_fmt("/images/%s.manifest", id);
-    int err = file_write(path, pull.manifest.text.data, pull.manifest.text.len, 0644);
+    int err;
+
+    load_take(pull.manifest.text.len, "manifest");
+    err = file_write(path, pull.manifest.text.data, pull.manifest.text.len, 0644);
 
     if (err)
         registry_fail(500, "cannot store the image's manifest: %s", str_error(-err));

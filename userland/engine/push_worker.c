@@ -8,20 +8,18 @@
 // registry has is never sent again. Nothing is compressed, since what this machine's compressor
 // makes of a layer would be one more name for the same bytes in every registry.
 //
+// The worker itself talks, and so has no rights (registry_forgo): push_read.c reads for it.
+//
 // The order has "Images": [{"Id","Tag","Layers":[{"DiffId","Dir"}],"Sources":[PATH]}]. The report:
 // statuses, and {"pushed":{"Image","Tag","Digest","Size"}} for each.
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/job.h"
-#include "engine/load.h"
-#include "engine/registry.h"
+#include "engine/push.h"
 #include "lib/str.h"
 
 #define PUSH_CONFIG_MAX (16u * 1024 * 1024)
@@ -36,12 +34,12 @@
 
 static struct {
     struct registry r;
-    int layers, tars, images; /* the store's directories */
 } push;
 
 /* One image on its way. */
 struct push_image {
     const struct json *order;
+    size_t number; /* in the order */
     const char *id;
     struct buf config;
     const struct json *layer[LAYERS_MAX];
@@ -72,6 +70,11 @@ static void push_say(const char *id, const char *status, uint64_t current, uint6
 _Noreturn static void push_refused(void)
 {
     registry_fail(500, "%s", push.r.why);
+}
+
+static const char *push_diff(const struct push_image *p, size_t i)
+{
+    return json_str(p->layer[i], "DiffId");
 }
 
 /* ---- blobs ----------------------------------------------------------------------------------- */
@@ -129,16 +132,17 @@ static int push_end_url(struct url *where, const char *digest)
 
 /* The content of an upload: 0, or -1 with r.why. What is not what its digest says is never whole.
  */
-static int push_content(struct source *from, const char *digest, const char *id, uint64_t size)
+static int push_content(const char *digest, uint64_t size)
 {
     static char data[65536];
     char hex[SHA256_HEX];
     struct sha256 sum;
     uint64_t sent = 0, told = 0;
+    const char *why = "its length is another";
     ssize_t n;
 
     sha256_init(&sum);
-    while ((n = from->read(from, data, sizeof(data))) > 0) {
+    while ((n = push_read_more(data, sizeof(data), &why)) > 0) {
         sha256_add(&sum, data, (size_t)n);
         sent += (uint64_t)n;
         if (sent == size) {
@@ -150,38 +154,34 @@ static int push_content(struct source *from, const char *digest, const char *id,
             snprintf(push.r.why, sizeof(push.r.why), "%s", push.r.f.why);
             return -1;
         }
-        if (id && time_now_ms() >= told + PUSH_TELL_MS) {
+        if (time_now_ms() >= told + PUSH_TELL_MS) {
             told = time_now_ms();
-            push_say(id, "Pushing", sent, size);
+            push_say(digest, "Pushing", sent, size);
         }
     }
     if (n < 0 || sent != size)
-        registry_fail(500, "layer %.12s: %s", digest, from->why ? from->why : "read error");
+        registry_fail(500, "layer %.12s: %s", digest, why);
     return 0;
 }
 
 static const char push_octets[] = "Content-Type: application/octet-stream\r\n";
 
 /* The layer's tar, in one request: 0, or -1 with r.why. */
-static int push_upload_layer(const struct json *layer, uint64_t size, struct url *where)
+static int push_upload_layer(const struct push_image *p, size_t i, uint64_t size, struct url *where)
 {
-    const char *digest = json_str(layer, "DiffId"), *dir = json_str(layer, "Dir");
-    int tar = openat(push.tars, dir, O_RDONLY | O_CLOEXEC);
-    int top = openat(push.layers, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct skeleton_tar source;
+    const char *digest = push_diff(p, i);
     int err;
 
-    if (tar < 0 || top < 0 || skeleton_tar_open(&source, tar, top))
-        registry_fail(500, "layer %.12s: cannot read it", digest);
-    err = push_end_url(where, digest) ||
-          registry_send(&push.r, "PUT", where, push_octets, NULL, size) < 0 ||
-          push_content(&source.src, digest, digest, size) || registry_answer(&push.r) < 0;
-    if (!err)
-        fetch_done(&push.r.f);
-    skeleton_tar_close(&source);
-    close(tar);
-    close(top);
-    return err ? -1 : 0;
+    if (push_end_url(where, digest) ||
+        registry_send(&push.r, "PUT", where, push_octets, NULL, size) < 0)
+        return -1;
+    push_read_begin(PUSH_LAYER, p->number, i);
+    err = push_content(digest, size);
+    push_read_stop();
+    if (err || registry_answer(&push.r) < 0)
+        return -1;
+    fetch_done(&push.r.f);
+    return 0;
 }
 
 /* Whether it failed in a way that another try may mend; waits a little. */
@@ -194,15 +194,15 @@ static bool push_again(int tries)
     return tries + 1 < PUSH_TRIES;
 }
 
-static void push_layer_whole(const struct json *layer, uint64_t size)
+static void push_layer_whole(const struct push_image *p, size_t i, uint64_t size)
 {
     static struct url where;
-    const char *digest = json_str(layer, "DiffId");
+    const char *digest = push_diff(p, i);
 
     for (int tries = 0;; tries++) {
         int begun = push_begin(digest, NULL, &where);
 
-        if (begun > 0 || (begun == 0 && !push_upload_layer(layer, size, &where)))
+        if (begun > 0 || (begun == 0 && !push_upload_layer(p, i, size, &where)))
             return;
         if (!push_again(tries))
             push_refused();
@@ -248,11 +248,6 @@ static bool push_mounted(const struct push_image *p, const char *digest, const c
 
 /* ---- an image -------------------------------------------------------------------------------- */
 
-static const char *push_diff(const struct push_image *p, size_t i)
-{
-    return json_str(p->layer[i], "DiffId");
-}
-
 static bool push_have(const struct push_image *p, const char *digest, const char *id)
 {
     if (!push_there(digest))
@@ -274,7 +269,7 @@ static bool push_as_pulled(const struct push_image *p)
             continue;
         if (strcmp(digest, push_diff(p, i)))
             return false;
-        push_layer_whole(p->layer[i], p->m.layers[i].size);
+        push_layer_whole(p, i, p->m.layers[i].size);
         push_say(digest, "Pushed", 0, 0);
     }
     return true;
@@ -282,16 +277,18 @@ static bool push_as_pulled(const struct push_image *p)
 
 static void push_sizes(struct push_image *p)
 {
-    for (size_t i = 0; i < p->nlayers; i++) {
-        int fd = openat(push.tars, json_str(p->layer[i], "Dir"), O_RDONLY | O_CLOEXEC);
+    struct buf size = {0};
 
-        if (fd < 0 || !skeleton_tar_size(fd, &p->sizes[i]))
+    for (size_t i = 0; i < p->nlayers; i++) {
+        if (push_read_all(PUSH_SIZE, p->number, i, &size, sizeof(p->sizes[i])) ||
+            size.len != sizeof(p->sizes[i]))
             registry_fail(500,
                           "layer %.12s cannot be pushed: its archive cannot be made again, since "
                           "it names a file twice or was stored by an older engine",
                           push_diff(p, i));
-        close(fd);
+        memcpy(&p->sizes[i], size.data, sizeof(p->sizes[i]));
     }
+    buf_free(&size);
 }
 
 static void push_layers(const struct push_image *p)
@@ -299,7 +296,7 @@ static void push_layers(const struct push_image *p)
     for (size_t i = 0; i < p->nlayers; i++) {
         if (push_have(p, push_diff(p, i), push_diff(p, i)))
             continue;
-        push_layer_whole(p->layer[i], p->sizes[i]);
+        push_layer_whole(p, i, p->sizes[i]);
         push_say(push_diff(p, i), "Pushed", 0, 0);
     }
 }
@@ -376,33 +373,15 @@ static const char *push_kept_type(const struct push_image *p)
     return type ? type : "application/vnd.oci.image.manifest.v1+json";
 }
 
-static int push_read(const char *id, const char *suffix, struct buf *out, size_t max)
+static void push_image_open(struct push_image *p, const struct json *order, size_t number)
 {
-    char *name = str_fmt("%s%s", id, suffix);
-    int fd = openat(push.images, name, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-
-    free(name);
-    if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size > max)
-        return -ENOENT;
-    buf_reserve(out, (size_t)st.st_size);
-    if (read_at(fd, out->data, (size_t)st.st_size, 0) != st.st_size)
-        return -EIO;
-    out->len = (size_t)st.st_size;
-    out->data[out->len] = 0;
-    close(fd);
-    return 0;
-}
-
-static void push_image_open(struct push_image *p, const struct json *order)
-{
-    *p = (struct push_image){.order = order, .id = json_str(order, "Id")};
+    *p = (struct push_image){.order = order, .number = number, .id = json_str(order, "Id")};
     for (const struct json *l = json_list(order, "Layers"); l && p->nlayers < LAYERS_MAX;
          l = l->next)
         p->layer[p->nlayers++] = l;
-    if (push_read(p->id, ".json", &p->config, PUSH_CONFIG_MAX))
+    if (push_read_all(PUSH_CONFIG, number, 0, &p->config, PUSH_CONFIG_MAX))
         registry_fail(500, "cannot read the image's configuration");
-    if (push_read(p->id, ".manifest", &p->kept_text, REGISTRY_MANIFEST_MAX) == 0)
+    if (!push_read_all(PUSH_MANIFEST, number, 0, &p->kept_text, REGISTRY_MANIFEST_MAX))
         p->kept = json_parse(p->kept_text.data, p->kept_text.len, NULL);
     if (p->kept && (manifest_read(&p->m, p->kept) || p->m.list)) {
         json_free(p->kept);
@@ -410,12 +389,12 @@ static void push_image_open(struct push_image *p, const struct json *order)
     }
 }
 
-static void push_one(const struct json *order)
+static void push_one(const struct json *order, size_t number)
 {
     static struct push_image p;
     struct buf text = {0};
 
-    push_image_open(&p, order);
+    push_image_open(&p, order, number);
     for (size_t i = 0; i < p.nlayers; i++)
         push_say(push_diff(&p, i), "Preparing", 0, 0);
     if (push_as_pulled(&p)) {
@@ -438,36 +417,26 @@ static void push_one(const struct json *order)
 
 /* ---- the worker ------------------------------------------------------------------------------ */
 
-static int push_store(const char *dir, const char *what)
-{
-    char *path = str_fmt("%s/../../%s", dir, what);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        registry_fail(500, "cannot open the store: %s", str_error(errno));
-    free(path);
-    return fd;
-}
-
 int worker_push(char **argv)
 {
-    const struct json *images, *e;
+    const struct json *e;
+    size_t number = 0;
+    int keep;
 
     signal(SIGPIPE, SIG_IGN);
-    push.layers = push_store(argv[0], "layers");
-    push.tars = push_store(argv[0], "tars");
-    push.images = push_store(argv[0], "images");
-    registry_begin(argv[0], REGISTRY_READS);
+    push_read_open(argv[0]);
+    registry_begin(argv[0], REGISTRY_FORGOES);
+    keep = push_read_start();
+    registry_forgo(&keep, 1);
     e = registry_order_read.endpoints;
     while (e->next) /* the registry itself, no mirror */
         e = e->next;
-    images = json_list(registry_order_read.text, "Images");
     registry_open(&push.r, json_str(e, "Url"), "pull,push", true);
-    for (const struct json *i = images; i; i = i->next) {
+    for (const struct json *i = json_list(registry_order_read.text, "Images"); i; i = i->next) {
         const struct json *s = json_list(i, "Sources");
 
         push.r.from = s && strcmp(s->str, push.r.path) ? s->str : NULL;
-        push_one(i);
+        push_one(i, number++);
     }
     return 0;
 }

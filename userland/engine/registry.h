@@ -3,7 +3,7 @@
 //
 // The engine's side (registry.c, api_pull.c, api_push.c, api_auth.c) makes an order, a JSON text,
 // and a job of one of the roles `pull`, `push`, `registry`. The worker's side (registry_worker.c,
-// registry_client.c, pull_*.c, push_worker.c) is the only code that talks to the network: in a root
+// registry_client.c, pull_*.c, push_*.c) is the only code that talks to the network: in a root
 // of its own, with no more rights than unpacking takes, killed when no client waits for it.
 //
 // Plain HTTP is for registries at loopback addresses and for those that are named insecure; all
@@ -64,7 +64,7 @@ int worker_pull(char **argv);
 int worker_push(char **argv);
 int worker_registry(char **argv);
 /* Reads the order, and makes `dir` the worker's root, in which names can be resolved. What it may
- * do from then on: talk to a registry; that and read all files that it has a way to; or what
+ * do from then on: talk to a registry; all, until it calls registry_forgo(); or what
  * unpacking takes, and have processes that talk. */
 /* registry_rights.c. Of descriptors above 2 those in `keep` stay. Ends the process when it cannot
  * be done. */
@@ -74,7 +74,7 @@ int registry_filter(void); /* its filter of system calls alone: 0 or -errno */
 extern int registry_dialer; /* -1: there is none */
 void registry_dialer_start(void);
 int registry_dial(int timeout_ms);
-enum registry_rights { REGISTRY_ASKS, REGISTRY_READS, REGISTRY_UNPACKS };
+enum registry_rights { REGISTRY_ASKS, REGISTRY_FORGOES, REGISTRY_UNPACKS };
 void registry_begin(const char *dir, enum registry_rights rights);
 
 /* registry_client.c: one registry, with what it has been told of who asks. */

@@ -42,6 +42,22 @@ static int dial_send(int to, char byte, int fd)
     return sendmsg(to, &h, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
+/* The first descriptor of a message; there is space for another one, which is not wanted. */
+static void dial_take(struct msghdr *h, int *fd)
+{
+    struct cmsghdr *c = CMSG_FIRSTHDR(h);
+    int more;
+
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+        c->cmsg_len < CMSG_LEN(sizeof(*fd)))
+        return;
+    memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+    for (size_t at = sizeof(*fd); CMSG_LEN(at + sizeof(more)) <= c->cmsg_len; at += sizeof(more)) {
+        memcpy(&more, CMSG_DATA(c) + at, sizeof(more));
+        close(more);
+    }
+}
+
 /* 1 with *byte, and *fd or -1; 0 at the end; -errno. */
 static int dial_receive(int from, char *byte, int *fd)
 {
@@ -58,8 +74,8 @@ static int dial_receive(int from, char *byte, int *fd)
         n = recvmsg(from, &h, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     *fd = -1;
-    if (n == 1 && CMSG_FIRSTHDR(&h) && CMSG_FIRSTHDR(&h)->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof(*fd));
+    if (n >= 0)
+        dial_take(&h, fd);
     return n < 0 ? -errno : (int)n;
 }
 

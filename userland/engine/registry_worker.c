@@ -20,7 +20,6 @@
 #include "engine/registry.h"
 #include "lib/str.h"
 #include "runtime/caps.h"
-#include "runtime/child.h"
 
 #define ETC_MAX (256u * 1024)
 
@@ -125,7 +124,6 @@ static void registry_reach_by_dialer(void)
 
 void registry_begin(const char *dir, enum registry_rights rights)
 {
-    struct child ch = {.sync = 1};
     char *etc = str_fmt("%s/etc", dir);
 
     registry_read_order();
@@ -144,11 +142,6 @@ void registry_begin(const char *dir, enum registry_rights rights)
     if (chdir(dir) < 0 || chroot(".") < 0)
         registry_fail(500, "cannot enter %s: %s", dir, str_error(errno));
     registry_reach_by_dialer();
-    if (rights == REGISTRY_ASKS) {
+    if (rights == REGISTRY_ASKS)
         registry_forgo(NULL, 0);
-        return;
-    }
-    child_limit(&ch, 1ull << CAP_DAC_READ_SEARCH, 0);
-    if (registry_filter())
-        registry_fail(500, "cannot confine the worker");
 }

@@ -60,6 +60,11 @@ struct device *device_find(int index)
     return NULL;
 }
 
+bool device_is_led(const struct device *d)
+{
+    return d && !d->rule->off && (d->rule->dhcp || d->rule->ra) && !d->rule->addresses.n;
+}
+
 /* "eth0.5" is what the rule for VLAN 5 on a device of the name "eth0" is for. */
 static const struct config_rule *rule_of_vlan(const struct link *l)
 {
@@ -181,6 +186,7 @@ static void device_add(const struct link *l)
     v6_init(d);
     if (!(l->flags & IFF_UP))
         kernel_link_up(d);
+    d->up = true;
     v6_up(d);
     device_static(d);
     if (vlans)
@@ -204,6 +210,18 @@ static void device_del(int index)
     }
 }
 
+/* The kernel forgets routes, and addresses of IPv6, of a device that goes down. */
+static void device_set_up(struct device *d, bool up)
+{
+    bool again = up && !d->up;
+
+    d->up = up;
+    if (!again)
+        return;
+    v6_up(d);
+    device_static(d);
+}
+
 static void device_carrier(struct device *d, bool on)
 {
     if (d->carrier == on)
@@ -225,6 +243,8 @@ static void device_link(const struct nl_part *p)
     d = device_find(l.index);
     if (d)
         d->seen = true;
+    if (d && !memcmp(d->mac, l.mac, 6) && !strcmp(d->name, l.name))
+        device_set_up(d, l.flags & IFF_UP);
     if (d && (memcmp(d->mac, l.mac, 6) || strcmp(d->name, l.name))) {
         device_del(l.index); /* it is another one now: its rule may be as well */
         d = NULL;
@@ -266,7 +286,7 @@ static void device_address(const struct nl_part *p, bool there)
         return;
     memcpy(&head, p->data, sizeof(head));
     d = device_find((int)head.ifa_index);
-    if ((!d || d->rule->off) && head.ifa_scope != RT_SCOPE_LINK)
+    if (!device_is_led(d) && head.ifa_scope != RT_SCOPE_LINK)
         device_other();
     if (!d || head.ifa_family != AF_INET6 || a[IFA_ADDRESS].len != 16 || head.ifa_prefixlen > 128)
         return;

@@ -161,16 +161,14 @@ static void others_one(const struct nl_part *p, void *arg)
     struct nl_span a[IFA_FLAGS + 1];
     struct ifaddrmsg head;
     struct address network = {0};
-    struct device *d;
 
     if (p->type != RTM_NEWADDR || !nl_index(p->data, p->len, sizeof(head), a, IFA_FLAGS + 1))
         return;
     memcpy(&head, p->data, sizeof(head));
-    d = device_find((int)head.ifa_index);
     network.family = head.ifa_family;
     network.prefix = head.ifa_prefixlen;
-    if ((d && !d->rule->off) || network.prefix > 8 * address_size(&network) ||
-        a[IFA_ADDRESS].len != address_size(&network))
+    if (device_is_led(device_find((int)head.ifa_index)) ||
+        network.prefix > 8 * address_size(&network) || a[IFA_ADDRESS].len != address_size(&network))
         return;
     memcpy(network.bytes, a[IFA_ADDRESS].data, address_size(&network));
     buf_add(arg, &network, sizeof(network));

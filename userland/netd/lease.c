@@ -74,10 +74,40 @@ static void lease_own_routes(struct device *d, const struct dhcp4_lease *l, bool
     buf_free(&others);
 }
 
+/* Whether another device has its own network, or one around it. */
+static bool lease_is_in_others(const struct dhcp4_lease *l)
+{
+    struct address a = lease_address(l);
+    struct buf others = {0};
+    bool have;
+
+    kernel_others(AF_INET, &others);
+    have = kernel_others_have(&others, &a);
+    buf_free(&others);
+    return have;
+}
+
+/* The route that the kernel has made of its address: it stands aside likewise. What is not this
+ * machine is reached by the router then. */
+static void lease_stand_aside(struct device *d, const struct dhcp4_lease *l, bool aside)
+{
+    uint32_t mask = l->prefix ? UINT32_MAX << (32 - l->prefix) : 0;
+    struct route r = {.to = address_v4(l->address & mask, l->prefix),
+                      .from = address_v4(l->address, 32),
+                      .protocol = RTPROT_KERNEL};
+
+    if (aside == d->aside || l->prefix >= 32)
+        return;
+    d->aside = aside;
+    kernel_route(d, &r, !aside);
+}
+
 void lease_others_changed(struct device *d)
 {
-    if (d->is_set)
-        lease_own_routes(d, &d->set, true);
+    if (!d->is_set)
+        return;
+    lease_stand_aside(d, &d->set, lease_is_in_others(&d->set));
+    lease_own_routes(d, &d->set, true);
 }
 
 static void lease_routes(struct device *d, const struct dhcp4_lease *l, bool add)
@@ -155,14 +185,17 @@ static void lease_set(struct device *d)
 {
     const struct dhcp4_lease *l = &d->dhcp4.lease;
     struct address a = lease_address(l), server = address_v4(l->server, 32);
-    bool fresh = !d->is_set;
+    bool fresh = !d->is_set, aside = lease_is_in_others(l);
     char text[ADDRESS_TEXT], by[ADDRESS_TEXT];
     uint64_t now = time_now_ms(), ends = d->dhcp4.lease_ends;
     uint32_t left = ends ? (uint32_t)((ends > now ? ends - now : 0) / 1000 + 1) : UINT32_MAX;
 
     if (fresh) /* before the new one is there, which could go with an old one as its secondary */
         lease_sweep(d);
-    kernel_address(d, &a, left, left, true);
+    kernel_address(d, &a, left, left, !aside);
+    if (fresh)
+        d->aside = aside && a.prefix < 32;
+    lease_stand_aside(d, l, aside);
     if (!fresh && !routes_same(l, &d->set))
         lease_routes(d, &d->set, false);
     if (fresh || !routes_same(l, &d->set))
@@ -442,6 +475,10 @@ void lease_carrier(struct device *d, bool on)
 
     if (!d->rule->dhcp)
         return;
+    if (on && d->is_set) { /* they may have gone with the link */
+        d->routes = 0;
+        lease_routes(d, &d->set, true);
+    }
     if (on)
         dhcp4_start(&d->dhcp4, time_now_ms(), &out);
     else

@@ -31,6 +31,7 @@ struct device {
     const struct config_rule *rule;
     uint32_t metric;
     uint32_t mtu; /* as it was found, or as the rule has it */
+    bool up;      /* as the kernel has said last */
     bool carrier;
     bool seen;        /* in the list that is being read */
     const char *said; /* what failed last, for net_log_once() */
@@ -42,6 +43,7 @@ struct device {
     struct ev_source packet, arp, udp; /* fd -1 while closed */
     struct dhcp4_lease set;            /* what of it the kernel has */
     bool is_set;
+    bool aside;      /* there is no route to its own network */
     uint32_t routes; /* of set.route[], a bit each: those that are there */
 
     /* v6.c */
@@ -86,6 +88,8 @@ int filter_load(void); /* 0 or -errno */
 /* ---- device.c ---- */
 int devices_start(void); /* 0 or -errno; the list follows the kernel's from then on */
 struct device *device_find(int index);
+/* Whether what it has comes from servers and routers: others' networks go before. */
+bool device_is_led(const struct device *d);
 const struct config_rule *
 rule_of_machine(unsigned *at); /* the next one without a device, or NULL */
 
@@ -108,8 +112,9 @@ struct route {
     uint8_t protocol; /* RTPROT_... */
 };
 void kernel_route(const struct device *d, const struct route *r, bool add);
-/* Networks of the devices that no rule is for, containers' bridges among them: what a server or a
- * router on the wire says is never to take their traffic. `all` holds struct address. */
+/* Networks of the devices that no rule is for, containers' bridges among them, or one with
+ * addresses of its own: what a server or a router on the wire says is never to take their traffic.
+ * `all` holds struct address. */
 void kernel_others(uint8_t family, struct buf *all);
 bool kernel_others_have(const struct buf *all, const struct address *network);
 /* Gives each message of a dump to fn, which may make requests itself. 0 or -errno. */

@@ -154,8 +154,9 @@ static uint64_t ra_valid(uint64_t old, uint64_t ends, uint64_t now)
     return old <= floor ? old : floor;
 }
 
+/* `make`: for one that is not there yet, when there is a place. */
 static struct ra_prefix *ra_prefix_find(struct ra_prefix *table, const uint8_t *bytes, uint8_t bits,
-                                        bool make)
+                                        bool make, uint64_t now, struct ra_out *out)
 {
     struct ra_prefix *unused = NULL;
 
@@ -167,6 +168,8 @@ static struct ra_prefix *ra_prefix_find(struct ra_prefix *table, const uint8_t *
         if (!x->e.used && !unused)
             unused = x;
     }
+    for (int i = 0; i < RA_PREFIXES && make && !unused; i++)
+        ra_give_way(&table[i].e, now, &out->prefixes);
     if (!make || !unused)
         return NULL;
     memset(unused, 0, sizeof(*unused));
@@ -198,10 +201,11 @@ static void ra_prefix(struct ra *r, const uint8_t *o, uint64_t now, struct ra_ou
         bytes[bits / 8] = o[16 + bits / 8] & (uint8_t)(0xff << (8 - bits % 8));
     if (bytes[0] == 0xff || (bytes[0] == 0xfe && bytes[1] >> 6 == 2) || !bits)
         return;
-    x = o[3] & 0x80 ? ra_prefix_find(r->on_link, bytes, bits, valid > 0) : NULL;
+    x = o[3] & 0x80 ? ra_prefix_find(r->on_link, bytes, bits, valid > 0, now, out) : NULL;
     if (x)
         ra_prefix_set(x, ends, ends, now, out);
-    x = o[3] & 0x40 && bits == 64 ? ra_prefix_find(r->prefix, bytes, bits, valid > 0) : NULL;
+    x = o[3] & 0x40 && bits == 64 ? ra_prefix_find(r->prefix, bytes, bits, valid > 0, now, out)
+                                  : NULL;
     if (x)
         ra_prefix_set(x, ra_valid(x->e.ends, ends, now), until, now, out);
 }
@@ -335,9 +339,31 @@ void ra_init(struct ra *r, uint64_t seed)
     r->seed = seed;
 }
 
+/* What the owner had made of it may have gone with the link. */
+static void ra_tell_again(struct ra_entry *e, bool *changed)
+{
+    e->changed = e->used;
+    *changed |= e->used;
+}
+
+/* The link's words were those of routers that are not heard any more. */
+static void ra_forget_link(struct ra *r, struct ra_out *out)
+{
+    out->link = r->mtu || r->hop_limit;
+    r->mtu = 0;
+    r->hop_limit = 0;
+}
+
 void ra_start(struct ra *r, uint64_t now, struct ra_out *out)
 {
     ra_begin(r, out);
+    for (int i = 0; i < RA_ROUTERS; i++)
+        ra_tell_again(&r->router[i].e, &out->routers);
+    for (int i = 0; i < RA_PREFIXES; i++) {
+        ra_tell_again(&r->prefix[i].e, &out->prefixes);
+        ra_tell_again(&r->on_link[i].e, &out->prefixes);
+    }
+    ra_forget_link(r, out); /* this may be another one */
     r->running = true;
     r->heard = r->other = false;
     r->tries = 0;
@@ -389,6 +415,7 @@ void ra_wake(struct ra *r, uint64_t now, struct ra_out *out)
         r->heard = false;
         r->tries = 0;
         r->solicit_at = now;
+        ra_forget_link(r, out);
     }
     if (r->running && r->solicit_at && r->solicit_at <= now)
         ra_ask(r, now, out);

@@ -10,10 +10,14 @@
 // A prefix with the flag L and one with the flag A are two things with a time each: an option that
 // lacks a flag says nothing of what that flag is for (RFC 4861 6.3.4, RFC 4862 5.5.3).
 //
+// ra_start() marks all routers and prefixes that it knows: the kernel forgets routes and addresses
+// of a link that goes down. The link's MTU and hop limit go with the last router, and with the
+// carrier.
+//
 // Bounds: so many routers, prefixes, name servers; what comes when a table is full is left out, so
-// that a flood takes nothing away from what there is. A router, a server or a domain of which
-// nothing was heard for half an hour, which is the longest time between two advertisements, makes
-// way then: who was first holds a place only as long as it goes on advertising.
+// that a flood takes nothing away from what there is. A router, a prefix, a server or a domain of
+// which nothing was heard for half an hour, which is the longest time between two advertisements,
+// makes way then: who was first holds a place only as long as it goes on advertising.
 #pragma once
 
 #include <stdbool.h>

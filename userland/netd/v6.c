@@ -17,6 +17,7 @@
 
 #define V6_READ_MAX 2048
 #define ADVERTISEMENT 134
+#define HOPS_USUAL 64
 
 static struct ev_source v6_raw = {.fd = -1};
 static bool v6_none; /* the kernel has no such sockets */
@@ -321,12 +322,11 @@ static void v6_routers(struct device *d)
     }
 }
 
+/* What no router says is as it was before. */
 static void v6_link(const struct device *d)
 {
-    if (d->ra.mtu && d->ra.mtu <= d->mtu)
-        kernel_sysctl(d, "ipv6", "mtu", d->ra.mtu);
-    if (d->ra.hop_limit)
-        kernel_sysctl(d, "ipv6", "hop_limit", d->ra.hop_limit);
+    kernel_sysctl(d, "ipv6", "mtu", d->ra.mtu && d->ra.mtu <= d->mtu ? d->ra.mtu : d->mtu);
+    kernel_sysctl(d, "ipv6", "hop_limit", d->ra.hop_limit ? d->ra.hop_limit : HOPS_USUAL);
 }
 
 static void v6_apply(struct device *d, const struct ra_out *out)
