@@ -10,6 +10,8 @@
 #include "proc/task.h"
 
 #define OPTION_MAX 4096
+#define OPTION_WORDS 178  /* the longest is struct group_filter with ten sources */
+#define OPTION_USUAL 256U /* bytes of the longest of all others */
 
 int net_addr_in(struct sock_addr *a, u64 uaddr, u64 len)
 {
@@ -194,7 +196,7 @@ s64 sys_shutdown(s32 fd, s32 how)
 
 s64 sys_setsockopt(s32 fd, s32 level, s32 name, u64 uval, u32 len)
 {
-    u64 val[33]; /* the longest is struct group_source_req */
+    u64 val[OPTION_WORDS];
     struct fd_hold h;
     int err;
 
@@ -211,7 +213,7 @@ s64 sys_setsockopt(s32 fd, s32 level, s32 name, u64 uval, u32 len)
 
 s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
 {
-    u64 val[32]; /* the longest is struct tcp_info */
+    u64 val[OPTION_WORDS];
     struct fd_hold h;
     s32 space;
     u32 n;
@@ -222,9 +224,9 @@ s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
     if (space < 0)
         return -EINVAL;
     n = MIN((u32)space, (u32)sizeof(val));
-    memset(val, 0, sizeof(val));
+    memset(val, 0, MAX(n, OPTION_USUAL));
     if (copy_in(val, (const void __user *)uval, n)) /* some options are asked by a value */
-        memset(val, 0, sizeof(val));
+        memset(val, 0, MAX(n, OPTION_USUAL));
     h = fd_hold((int)fd);
     err = h.file ? socket_get_option(h.file, (int)level, (int)name, val, &n) : -EBADF;
     fd_release(h);

@@ -250,6 +250,88 @@ TEST(packet_ring_is_filled_and_given_back)
     EXPECT(h->tp_len == 60 && !munmap(ring, 16384));
 }
 
+/* The packets of a block, each of n bytes and whole: how many. */
+static unsigned block_packets(char *block, unsigned n)
+{
+    struct tpacket_hdr_v1 *b = &((struct tpacket_block_desc *)(void *)block)->hdr.bh1;
+    char *at = block + b->offset_to_first_pkt;
+
+    for (unsigned i = 0; i < b->num_pkts; i++) {
+        struct tpacket3_hdr *h = (void *)at;
+        struct sockaddr_ll *a = (void *)(at + TPACKET_ALIGN(sizeof(*h)));
+
+        EXPECT(h->tp_len == n && h->tp_snaplen == n && h->tp_net == h->tp_mac + 14);
+        EXPECT(!memcmp(at + h->tp_mac, somebody, 6) && (at + h->tp_mac)[59] == 59);
+        EXPECT(a->sll_pkttype == PACKET_OUTGOING && (h->tp_next_offset || i + 1 == b->num_pkts));
+        at += h->tp_next_offset;
+    }
+    return b->num_pkts;
+}
+
+TEST(packet_ring_of_blocks_is_filled_and_given_back)
+{
+    int index = device(), s = packet_open(SOCK_RAW, ETH_P_ALL, index), v = TPACKET_V3;
+    int out = packet_open(SOCK_RAW, 0x88b5, index);
+    struct tpacket_req3 q = {.tp_block_size = 8192,
+                             .tp_block_nr = 2,
+                             .tp_frame_size = 2048,
+                             .tp_frame_nr = 8,
+                             .tp_retire_blk_tov = 60000,
+                             .tp_sizeof_priv = 8192};
+    struct pollfd p = {.fd = s, .events = POLLIN};
+    struct tpacket_stats_v3 stats;
+    socklen_t len = sizeof(v);
+    struct tpacket_block_desc *one, *two;
+    unsigned n, m;
+
+    EXPECT(!getsockopt(s, SOL_PACKET, PACKET_HDRLEN, &v, &len) && v == 48);
+    v = TPACKET_V3;
+    EXPECT(!setsockopt(s, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)));
+    EXPECT_ERR(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &q, sizeof(q)), EINVAL);
+    q.tp_sizeof_priv = 0;
+    EXPECT_ERR(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &q, 16), EINVAL);
+    EXPECT(!setsockopt(s, SOL_PACKET, PACKET_RX_RING, &q, sizeof(q)));
+    one = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, s, 0);
+    two = (void *)((char *)one + 8192);
+    EXPECT(one != MAP_FAILED && poll(&p, 1, 0) == 0);
+    for (int i = 0; i < 100; i++) /* more than there is space for */
+        frame_send(out, 0x88b5, 200);
+    EXPECT(poll(&p, 1, 0) == 1 && one->hdr.bh1.block_status == TP_STATUS_USER);
+    EXPECT(two->hdr.bh1.block_status == TP_STATUS_USER &&
+           two->hdr.bh1.seq_num == one->hdr.bh1.seq_num + 1);
+    n = block_packets((void *)one, 200);
+    m = block_packets((void *)two, 200);
+    EXPECT(n >= 20 && n == m);
+    len = sizeof(stats);
+    EXPECT(!getsockopt(s, SOL_PACKET, PACKET_STATISTICS, &stats, &len) && len == sizeof(stats));
+    EXPECT(stats.tp_packets == 100 && stats.tp_drops == 100 - n - m);
+    one->hdr.bh1.block_status = two->hdr.bh1.block_status = TP_STATUS_KERNEL;
+    EXPECT(poll(&p, 1, 0) == 0);
+    close(s);
+}
+
+TEST(packet_ring_gives_a_block_that_is_not_full_after_a_while)
+{
+    int index = device(), s = packet_open(SOCK_RAW, ETH_P_ALL, index), v = TPACKET_V3;
+    int out = packet_open(SOCK_RAW, 0x88b5, index);
+    struct tpacket_req3 q = {.tp_block_size = 8192,
+                             .tp_block_nr = 2,
+                             .tp_frame_size = 2048,
+                             .tp_frame_nr = 8,
+                             .tp_retire_blk_tov = 5};
+    struct pollfd p = {.fd = s, .events = POLLIN};
+    struct tpacket_block_desc *one;
+
+    EXPECT(!setsockopt(s, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)));
+    EXPECT(!setsockopt(s, SOL_PACKET, PACKET_RX_RING, &q, sizeof(q)));
+    one = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, s, 0);
+    EXPECT(one != MAP_FAILED);
+    frame_send(out, 0x88b5, 100);
+    EXPECT(poll(&p, 1, -1) == 1 &&
+           one->hdr.bh1.block_status == (TP_STATUS_USER | TP_STATUS_BLK_TMO));
+    EXPECT(block_packets((void *)one, 100) == 1);
+}
+
 /* Two ends of a connection over lo, where a packet socket watches, so that it is packets. */
 static void watched_pair(int ends[2])
 {

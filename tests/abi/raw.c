@@ -529,3 +529,92 @@ TEST(a_socket_that_ends_is_not_listed_with_others_bytes)
     for (int i = 0; i < 2; i++)
         EXPECT(pthread_join(senders[i], NULL) == 0);
 }
+
+/* The whole list of a group at lo, by the older option. */
+static int filter_set(int s, unsigned mode, unsigned nr, const char *const *sources)
+{
+    char space[IP_MSFILTER_SIZE(12)] = {0};
+    struct ip_msfilter *f = (void *)space;
+
+    f->imsf_multiaddr.s_addr = inet_addr("239.0.0.2");
+    f->imsf_interface.s_addr = htonl(INADDR_LOOPBACK);
+    f->imsf_fmode = mode;
+    f->imsf_numsrc = nr;
+    for (unsigned i = 0; i < nr; i++)
+        f->imsf_slist[i].s_addr = inet_addr(sources[i]);
+    return setsockopt(s, IPPROTO_IP, IP_MSFILTER, f, IP_MSFILTER_SIZE(nr));
+}
+
+/* Reads it with space for as many sources; its length, or -1. */
+static int filter_get(int s, struct ip_msfilter *f, unsigned space)
+{
+    socklen_t n = (socklen_t)IP_MSFILTER_SIZE(space);
+
+    memset(f, 0, n);
+    f->imsf_multiaddr.s_addr = inet_addr("239.0.0.2");
+    f->imsf_interface.s_addr = htonl(INADDR_LOOPBACK);
+    f->imsf_numsrc = space;
+    return getsockopt(s, IPPROTO_IP, IP_MSFILTER, f, &n) ? -1 : (int)n;
+}
+
+TEST(a_group_s_sources_are_set_and_read_as_a_whole)
+{
+    static const char *const three[] = {"127.0.0.1", "10.0.0.1", "10.0.0.2"},
+                             *const many[12] = {"10.0.0.1", "10.0.0.2",  "10.0.0.3",  "10.0.0.4",
+                                                "10.0.0.5", "10.0.0.6",  "10.0.0.7",  "10.0.0.8",
+                                                "10.0.0.9", "10.0.0.10", "10.0.0.11", "10.0.0.12"};
+    char space[IP_MSFILTER_SIZE(10)], got[8];
+    struct ip_msfilter *f = (void *)space;
+    int a, s;
+
+    own_net();
+    a = group_receiver(5000);
+    s = group_sender();
+    EXPECT_ERR(filter_set(a, MCAST_EXCLUDE, 3, three), EINVAL); /* it has not joined */
+    EXPECT_ERR(filter_get(a, f, 3), EADDRNOTAVAIL);
+    EXPECT(join(a, IP_ADD_MEMBERSHIP, "239.0.0.2", "127.0.0.1") == 0);
+    EXPECT(filter_get(a, f, 3) == 16 && f->imsf_fmode == MCAST_EXCLUDE && !f->imsf_numsrc);
+    EXPECT(filter_set(a, MCAST_EXCLUDE, 3, three) == 0);
+    send_to(s, "x", 1, "239.0.0.2", 5000);
+    EXPECT_ERR(recv(a, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    EXPECT(filter_get(a, f, 2) == 24 && f->imsf_numsrc == 3 &&
+           f->imsf_slist[1].s_addr == inet_addr("10.0.0.1"));
+    EXPECT(filter_set(a, MCAST_INCLUDE, 2, three) == 0);
+    send_to(s, "y", 1, "239.0.0.2", 5000);
+    EXPECT(recv(a, got, sizeof(got), 0) == 1 && got[0] == 'y');
+    EXPECT(filter_get(a, f, 10) == 24 && f->imsf_fmode == MCAST_INCLUDE && f->imsf_numsrc == 2);
+    EXPECT_ERR(filter_set(a, MCAST_INCLUDE, 12, many), ENOBUFS);
+    EXPECT_ERR(filter_set(a, 2, 1, many), EINVAL);
+    EXPECT(filter_set(a, MCAST_INCLUDE, 0, NULL) == 0); /* which is to leave */
+    EXPECT_ERR(filter_get(a, f, 3), EADDRNOTAVAIL);
+    EXPECT_ERR(setsockopt(a, IPPROTO_IP, IP_MSFILTER, f, 12), EINVAL);
+}
+
+TEST(sources_of_groups_of_ipv6_are_set_and_read_as_a_whole)
+{
+    char space[GROUP_FILTER_SIZE(10)] = {0};
+    struct group_filter *f = (void *)space;
+    struct sockaddr_in6 *group = (void *)&f->gf_group, *source = (void *)&f->gf_slist[0];
+    int s = socket(AF_INET6, SOCK_DGRAM, 0);
+    struct group_req g = {.gr_interface = 1};
+    socklen_t n = GROUP_FILTER_SIZE(10);
+
+    own_net();
+    s = socket(AF_INET6, SOCK_DGRAM, 0);
+    *group = (struct sockaddr_in6){.sin6_family = AF_INET6};
+    EXPECT(inet_pton(AF_INET6, "ff15::7", &group->sin6_addr) == 1);
+    *source = (struct sockaddr_in6){.sin6_family = AF_INET6};
+    EXPECT(inet_pton(AF_INET6, "2001:db8::1", &source->sin6_addr) == 1);
+    memcpy(&g.gr_group, group, sizeof(*group));
+    EXPECT(setsockopt(s, IPPROTO_IPV6, MCAST_JOIN_GROUP, &g, sizeof(g)) == 0);
+    f->gf_interface = 1;
+    f->gf_fmode = MCAST_INCLUDE;
+    f->gf_numsrc = 1;
+    EXPECT(setsockopt(s, IPPROTO_IPV6, MCAST_MSFILTER, f, GROUP_FILTER_SIZE(1)) == 0);
+    f->gf_fmode = 7;
+    f->gf_numsrc = 10;
+    memset(source, 0, sizeof(*source));
+    EXPECT(getsockopt(s, IPPROTO_IPV6, MCAST_MSFILTER, f, &n) == 0 && n == GROUP_FILTER_SIZE(1));
+    EXPECT(f->gf_fmode == MCAST_INCLUDE && f->gf_numsrc == 1 && source->sin6_family == AF_INET6);
+    EXPECT(source->sin6_addr.s6_addr[0] == 0x20 && source->sin6_addr.s6_addr[15] == 1);
+}

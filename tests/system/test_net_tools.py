@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Debian's programs that configure the network and look at it, unmodified: iproute2, tcpdump, busybox, node."""
 import os
+import socket
 import sys
 import tarfile
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -267,6 +269,35 @@ echo forwards; ip netconf
     expect_in('Device "the-card-that-goes-up" does not exist.', named)
     expect_in("mtu 1400", named)
     expect_in("inet eth0 forwarding off rp_filter off", forwards)
+
+
+def swallow(listener):
+    """Whoever connects is read to the end, and closed."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            while connection.recv(1 << 16):
+                pass
+
+
+def test_tcpdump_sees_all_that_is_sent_by_a_card():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=swallow, args=(listener,), daemon=True).start()
+        port = listener.getsockname()[1]
+        out = outcome(f"""
+dd if=/dev/zero of=/tmp/much bs=1k count=300 2> /dev/null
+tcpdump -Z root -n -U -i eth0 -w /tmp/seen tcp port {port} 2> /tmp/said & t=$!
+until grep -q listening /tmp/said; do usleep 10000; done
+nc 10.0.2.2 {port} < /tmp/much
+until tcpdump -Z root -n -r /tmp/seen 2> /dev/null | grep -q "> 10.0.2.2.{port}: Flags .F"; do usleep 100000; done
+kill -INT $t; wait $t; cat /tmp/said
+tcpdump -Z root -n -r /tmp/seen dst port {port} 2> /dev/null | awk '{{n += $NF}} END {{print "bytes sent:", n}}'
+""", ("iproute2", "tcpdump"), ("bin/ip", "usr/bin/tcpdump"), options=("--net", "user"))
+    expect_in("bytes sent: 307200\n", out)
+    expect_in("0 packets dropped by kernel", out)
 
 
 def test_node_lists_the_interfaces():

@@ -250,6 +250,60 @@ static int group_do(struct inet_sock *s, int name, struct inet_group_ask *ask)
     }
 }
 
+/* ---- a group's whole list of sources (RFC 3678 4.1.3, 5.2.3) ---- */
+
+enum { FILTER_EXCLUDE = 0, FILTER_INCLUDE = 1 };
+
+/* A list as a program has it, after what says whose it is. */
+struct inet_group_list {
+    u32 mode, nr; /* FILTER_*; sources that there are, which may be more than there is space for */
+    struct ip_addr sources[SOURCES_MOST];
+};
+
+/* "Only these" without any is to leave. */
+static int group_list_set(struct inet_sock *s, struct inet_group_ask *ask,
+                          const struct inet_group_list *l)
+{
+    struct inet_group *g;
+    int err;
+
+    if (!ip_is_multicast(&ask->group) || l->mode > FILTER_INCLUDE)
+        return -EINVAL;
+    err = group_device(s, ask);
+    if (err)
+        return err;
+    if (l->mode == FILTER_INCLUDE && !l->nr)
+        return group_leave(s, ask);
+    spin_lock(&s->sock.lock);
+    g = group_find_locked(s, &ask->group, ask->device);
+    if (g) {
+        g->include = l->mode == FILTER_INCLUDE;
+        g->nr_sources = l->nr;
+        memcpy(g->sources, l->sources, l->nr * sizeof(l->sources[0]));
+    }
+    spin_unlock(&s->sock.lock);
+    return g ? 0 : -EINVAL;
+}
+
+static int group_list_get(struct inet_sock *s, struct inet_group_ask *ask,
+                          struct inet_group_list *l)
+{
+    const struct inet_group *g;
+    int err = ip_is_multicast(&ask->group) ? group_device(s, ask) : -EINVAL;
+
+    if (err)
+        return err;
+    spin_lock(&s->sock.lock);
+    g = group_find_locked(s, &ask->group, ask->device);
+    if (g) {
+        l->mode = g->include ? FILTER_INCLUDE : FILTER_EXCLUDE;
+        l->nr = g->nr_sources;
+        memcpy(l->sources, g->sources, sizeof(l->sources));
+    }
+    spin_unlock(&s->sock.lock);
+    return g ? 0 : -EADDRNOTAVAIL;
+}
+
 static struct ip_addr group_v4(const u8 *wire)
 {
     struct ip_addr a = {.w = {0, 0, IP_MAPPED_WORD}};
@@ -304,6 +358,95 @@ static int group_ask_any(int name, const u8 *val, u32 n, bool v4, struct inet_gr
     return err;
 }
 
+/* How both forms lie: struct ip_msfilter, and group_filter with a sockaddr_storage each. */
+static const struct group_form {
+    u32 mode, nr, head, each; /* places of the words; bytes before the sources, of a source */
+} group_forms[] = {{8, 12, 16, 4},
+                   {8 + SOCK_ADDR_MAX, 12 + SOCK_ADDR_MAX, 16 + SOCK_ADDR_MAX, SOCK_ADDR_MAX}};
+
+static const struct group_form *group_form_of(int name)
+{
+    return &group_forms[name == MCAST_MSFILTER];
+}
+
+static int group_filter_ask(int name, const u8 *val, u32 n, bool v4, struct inet_group_ask *ask)
+{
+    if (n < group_form_of(name)->head)
+        return -EINVAL;
+    if (name == IP_MSFILTER) {
+        ask->group = group_v4(val);
+        memcpy(&ask->interface, val + 4, 4);
+        return 0;
+    }
+    memcpy(&ask->device, val, 4);
+    return group_ask_addr(val + 8, v4, &ask->group) ? -EADDRNOTAVAIL : 0;
+}
+
+static int group_filter_set(struct inet_sock *s, int name, const u8 *val, u32 n, bool v4)
+{
+    const struct group_form *f = group_form_of(name);
+    struct inet_group_ask ask = {0};
+    struct inet_group_list l;
+    int err = group_filter_ask(name, val, n, v4, &ask);
+
+    if (n < f->head)
+        return -EINVAL;
+    memcpy(&l.mode, val + f->mode, 4);
+    memcpy(&l.nr, val + f->nr, 4);
+    if (l.nr > SOURCES_MOST)
+        return -ENOBUFS;
+    if (f->head + l.nr * f->each > n)
+        return -EINVAL;
+    for (u32 i = 0; i < l.nr && !err; i++) {
+        const u8 *at = val + f->head + i * f->each;
+
+        if (name == IP_MSFILTER)
+            l.sources[i] = group_v4(at);
+        else if (group_ask_addr(at, v4, &l.sources[i]))
+            err = -EADDRNOTAVAIL;
+    }
+    return err ? err : group_list_set(s, &ask, &l);
+}
+
+static void group_put_addr(u8 *at, const struct ip_addr *a, bool v4, u32 each)
+{
+    u16 family = v4 ? AF_INET : AF_INET6;
+
+    memset(at, 0, each);
+    if (each == 4) {
+        memcpy(at, a->b + 12, 4);
+        return;
+    }
+    memcpy(at, &family, sizeof(family));
+    if (v4)
+        memcpy(at + 4, a->b + 12, 4);
+    else
+        memcpy(at + 8, a, sizeof(*a));
+}
+
+/* As many sources as the program has space for; how many there are is told. */
+static int group_filter_get(struct inet_sock *s, int name, u8 *val, u32 *n, bool v4)
+{
+    const struct group_form *f = group_form_of(name);
+    struct inet_group_ask ask = {0};
+    struct inet_group_list l;
+    u32 space, told;
+    int err = group_filter_ask(name, val, *n, v4, &ask);
+
+    if (!err)
+        err = group_list_get(s, &ask, &l);
+    if (err)
+        return err;
+    memcpy(&space, val + f->nr, 4);
+    memcpy(val + f->mode, &l.mode, 4);
+    memcpy(val + f->nr, &l.nr, 4);
+    told = MIN(MIN(space, l.nr), (*n - f->head) / f->each);
+    for (u32 i = 0; i < told; i++)
+        group_put_addr(val + f->head + i * f->each, &l.sources[i], v4, f->each);
+    *n = f->head + told * f->each;
+    return 0;
+}
+
 static int group_ask6(const u8 *val, u32 n, struct inet_group_ask *ask)
 {
     if (n < 20) /* struct ipv6_mreq */
@@ -348,6 +491,11 @@ static int group_set_if6(struct inet_sock *s, const u8 *val, u32 n)
     return 0;
 }
 
+static bool group_is_filter(bool v4, int name)
+{
+    return name == MCAST_MSFILTER || (v4 && name == IP_MSFILTER);
+}
+
 int inet_group_set(struct inet_sock *s, int level, int name, const void *val, u32 n)
 {
     bool v4 = level == IPPROTO_IP,
@@ -364,10 +512,12 @@ int inet_group_set(struct inet_sock *s, int level, int name, const void *val, u3
         return s->sock.type == SOCK_STREAM ? -EINVAL : group_set_if4(s, val, n);
     if (!v4 && name == IPV6_MULTICAST_IF)
         return s->sock.type == SOCK_STREAM ? -ENOPROTOOPT : group_set_if6(s, val, n);
-    if (!any && !own4 && !own6)
+    if (!any && !own4 && !own6 && !group_is_filter(v4, name))
         return -ENOPROTOOPT;
     if (s->sock.type == SOCK_STREAM)
         return -EPROTO;
+    if (group_is_filter(v4, name))
+        return group_filter_set(s, name, val, n, v4);
     if (any)
         err = group_ask_any(name, val, n, v4, &ask);
     else
@@ -383,5 +533,8 @@ int inet_group_get(struct inet_sock *s, int level, int name, void *val, u32 *n)
         return socket_option_put(val, n, &s->group_source, sizeof(s->group_source));
     if (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_IF && s->sock.family == AF_INET6)
         return socket_option_put(val, n, &s->group_device[1], sizeof(s->group_device[1]));
+    if ((level == IPPROTO_IP || (level == IPPROTO_IPV6 && s->sock.family == AF_INET6)) &&
+        group_is_filter(level == IPPROTO_IP, name))
+        return group_filter_get(s, name, val, n, level == IPPROTO_IP);
     return -ENOPROTOOPT;
 }

@@ -259,17 +259,18 @@ int inet_get_option(struct socket *sock, int level, int name, void *val, u32 *n)
     const struct inet_option *o;
     u32 place;
     s32 v;
+    int err;
 
     if (level == SOL_SOCKET && name == SO_PEERCRED)
         return socket_option_put(val, n, no_cred, sizeof(no_cred));
     if (level == sock->protocol && s->proto->get) {
-        int err = s->proto->get(s, name, val, n);
-
+        err = s->proto->get(s, name, val, n);
         if (err != -ENOPROTOOPT)
             return err;
     }
-    if (inet_group_get(s, level, name, val, n) == 0)
-        return 0;
+    err = inet_group_get(s, level, name, val, n);
+    if (err != -ENOPROTOOPT)
+        return err;
     if ((level == IPPROTO_IP && name == IP_MTU) ||
         (level == IPPROTO_IPV6 && name == IPV6_MTU && sock->family == AF_INET6))
         return option_get_mtu(s, val, n);

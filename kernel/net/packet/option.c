@@ -193,14 +193,15 @@ int packet_set_option(struct socket *s, int level, int name, const void *val, u3
 /* They begin anew when they are read. */
 static int packet_statistics(struct packet_sock *ps, void *val, u32 *n)
 {
-    u32 stats[2];
+    u32 stats[3] = {0}, version = READ_ONCE(ps->version);
 
     spin_lock(&ps->sock.lock);
     stats[0] = ps->nr_packets;
     stats[1] = ps->nr_drops;
     ps->nr_packets = ps->nr_drops = 0;
     spin_unlock(&ps->sock.lock);
-    return socket_option_put(val, n, stats, sizeof(stats));
+    return socket_option_put(val, n, stats,
+                             version == PACKET_RING_BLOCKS ? sizeof(stats) : 2 * sizeof(stats[0]));
 }
 
 int packet_get_option(struct socket *s, int level, int name, void *val, u32 *n)
@@ -235,7 +236,7 @@ int packet_get_option(struct socket *s, int level, int name, void *val, u32 *n)
         memcpy(&v, val, sizeof(v));
         if (!packet_ring_header(v))
             return -EINVAL;
-        v = PACKET_RING_HEAD;
+        v = packet_ring_head(v);
         break;
     default:
         return -ENOPROTOOPT;

@@ -18,6 +18,7 @@
 #define ETH_P_ALL 3
 #define PACKET_OUTGOING 4
 #define PACKET_MEMBERSHIPS 20
+#define PACKET_RING_BLOCKS 2 /* TPACKET_V3 */
 enum { TP_STATUS_CSUM_VALID = 1 << 7 };
 
 struct sockaddr_ll {
@@ -96,6 +97,9 @@ bool packet_ring_put(struct packet_ring *r, struct packet_sock *ps, const struct
                      u32 skip, u32 keep, const struct packet_msg *about);
 bool packet_ring_readable(struct packet_sock *ps);
 int packet_ring_map(struct socket *s, struct map_request *req);
-/* Bytes of a slot's head, in both versions; with the address behind it (0: no such version). */
-#define PACKET_RING_HEAD 32U
+/* Bytes of a packet's head in the ring; with the address behind it (0: no such version). */
+static inline u32 packet_ring_head(u32 version)
+{
+    return version == PACKET_RING_BLOCKS ? 48 : 32;
+}
 u32 packet_ring_header(u32 version);

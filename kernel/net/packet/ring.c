@@ -3,7 +3,8 @@
  * A packet socket's ring, which its program maps: slots of one size in blocks of pages, in the
  * formats TPACKET_V1 and V2 (linux/if_packet.h). A slot whose first word is TP_STATUS_KERNEL is
  * free; the kernel fills it and sets TP_STATUS_USER, the program gives it back. A slot that one
- * processor fills is busy, for others may have come round to it meanwhile.
+ * processor fills is busy, for others may have come round to it meanwhile. TPACKET_V3, whose blocks
+ * are what is given back and forth, is ring_blocks.c's.
  *
  * The pages are a shared object's, all there from the start, and stay mapped and kept by the ring
  * until the socket is closed. The program may write anything anywhere at any time: the kernel reads
@@ -12,19 +13,11 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/packet/packet_sock.h"
+#include "net/packet/ring_priv.h"
 #include "sched/timer.h"
 #include "vm/aspace.h"
 #include "vm/object.h"
 
-#define RING_MOST (64UL << 20) /* bytes */
-#define TPACKET_ALIGN(n) (((n) + 15U) & ~15U)
-enum { TPACKET_V1, TPACKET_V2 };
-enum { TP_STATUS_KERNEL = 0, TP_STATUS_LOSING = 4 };
-
-struct tpacket_req {
-    u32 block_size, nr_blocks, frame_size, nr_frames;
-};
 struct tpacket2 {
     u32 status, len, snaplen;
     u16 mac, net;
@@ -38,25 +31,12 @@ struct tpacket1 {
     u16 mac, net;
     u32 sec, usec, pad;
 };
+static_assert(TPACKET_V3 == PACKET_RING_BLOCKS, "packet_sock.h");
 static_assert(sizeof(struct tpacket2) == 32 && sizeof(struct tpacket1) == 32, "linux/if_packet.h");
-
-/* I immutable · l the socket's lock */
-struct packet_ring {
-    struct mem_object *object; /* I  a reference */
-    u32 nr_frames, frame_size; /* I */
-    u32 block_size, in_block;  /* I  bytes, slots of a block */
-    u32 version, reserve;      /* I */
-    u32 head;                  /* l  the slot to be filled next */
-    bool losing;               /* l  a packet was lost since the last one */
-    u64 *busy;                 /* l  a bit for each slot that is being filled */
-    u64 nr_pages;              /* I */
-    struct page *pages[];      /* I  references */
-};
 
 u32 packet_ring_header(u32 version)
 {
-    return version <= TPACKET_V2 ? (u32)sizeof(struct tpacket2) + (u32)sizeof(struct sockaddr_ll)
-                                 : 0;
+    return version <= TPACKET_V3 ? packet_ring_head(version) + (u32)sizeof(struct sockaddr_ll) : 0;
 }
 
 static u64 ring_place(const struct packet_ring *r, u32 slot)
@@ -64,12 +44,12 @@ static u64 ring_place(const struct packet_ring *r, u32 slot)
     return (u64)(slot / r->in_block) * r->block_size + (u64)(slot % r->in_block) * r->frame_size;
 }
 
-static void *ring_at(const struct packet_ring *r, u64 at)
+void *ring_at(const struct packet_ring *r, u64 at)
 {
     return (u8 *)page_virt(r->pages[at >> PAGE_SHIFT]) + (at & (PAGE_SIZE - 1));
 }
 
-static void ring_write(const struct packet_ring *r, u64 at, const void *from, u32 n)
+void ring_write(const struct packet_ring *r, u64 at, const void *from, u32 n)
 {
     while (n) {
         u32 k = MIN(n, (u32)(PAGE_SIZE - (at & (PAGE_SIZE - 1))));
@@ -84,6 +64,8 @@ static void ring_write(const struct packet_ring *r, u64 at, const void *from, u3
 /* Slots are aligned, so a status lies in one page. */
 static u32 *ring_status(const struct packet_ring *r, u32 slot)
 {
+    if (r->version == TPACKET_V3)
+        return ring_block_status(r, slot);
     return ring_at(r, ring_place(r, slot));
 }
 
@@ -98,7 +80,7 @@ static void ring_free(struct packet_ring *r)
     kfree(r);
 }
 
-static int ring_judge(struct packet_sock *ps, const struct tpacket_req *q)
+static int ring_judge(struct packet_sock *ps, const struct tpacket_req3 *q)
 {
     u32 in_block;
 
@@ -124,11 +106,12 @@ static int ring_fill(struct packet_ring *r, u64 bytes)
     return err;
 }
 
-static int ring_make(struct packet_sock *ps, const struct tpacket_req *q, struct packet_ring **out)
+/* As the socket's version and reserve are at this moment, which ring_install looks at again. */
+static int ring_make(struct packet_sock *ps, const struct tpacket_req3 *q, struct packet_ring **out)
 {
     u64 bytes = (u64)q->block_size * q->nr_blocks, pages = bytes >> PAGE_SHIFT;
     struct packet_ring *r = kzalloc(sizeof(*r) + pages * sizeof(r->pages[0]));
-    int err;
+    int err = 0;
 
     if (!r)
         return -ENOMEM;
@@ -137,10 +120,16 @@ static int ring_make(struct packet_sock *ps, const struct tpacket_req *q, struct
     r->frame_size = q->frame_size;
     r->block_size = q->block_size;
     r->in_block = q->block_size / q->frame_size;
-    r->version = ps->version;
-    r->reserve = ps->reserve;
-    r->busy = kzalloc((q->nr_frames + 63) / 64 * sizeof(r->busy[0]));
-    err = r->busy ? ring_fill(r, bytes) : -ENOMEM;
+    r->version = READ_ONCE(ps->version);
+    r->reserve = READ_ONCE(ps->reserve);
+    if (r->version == TPACKET_V3)
+        err = ring_blocks_begin(r, ps, q);
+    else
+        r->busy = kzalloc(((u64)q->nr_frames + 63) / 64 * sizeof(r->busy[0]));
+    if (!err && r->version != TPACKET_V3 && !r->busy)
+        err = -ENOMEM;
+    if (!err)
+        err = ring_fill(r, bytes);
     if (err) {
         ring_free(r);
         return err;
@@ -167,12 +156,13 @@ static int ring_install(struct packet_sock *ps, struct packet_ring *r)
 int packet_ring_set(struct packet_sock *ps, const void *val, u32 n)
 {
     struct packet_ring *r;
-    struct tpacket_req q;
+    struct tpacket_req3 q = {0};
+    u32 size = READ_ONCE(ps->version) == TPACKET_V3 ? TPACKET_REQ3 : TPACKET_REQ;
     int err;
 
-    if (n < sizeof(q))
+    if (n < size)
         return -EINVAL;
-    memcpy(&q, val, sizeof(q));
+    memcpy(&q, val, size);
     if (!q.nr_blocks) {
         if (q.nr_frames)
             return -EINVAL;
@@ -201,6 +191,8 @@ void packet_ring_free(struct packet_sock *ps)
     if (!r)
         return;
     rcu_synchronize(); /* none fills it, nor looks at it any more */
+    if (r->version == TPACKET_V3)
+        ring_blocks_end(r);
     ring_free(r);
 }
 
@@ -257,8 +249,11 @@ bool packet_ring_put(struct packet_ring *r, struct packet_sock *ps, const struct
     u64 at, now = time_ns() + time_wall_offset();
     bool losing = false;
     struct tpacket2 h;
-    s64 slot = ring_take(r, ps, &losing);
+    s64 slot;
 
+    if (r->version == TPACKET_V3)
+        return ring_blocks_put(r, p, skip, keep, about);
+    slot = ring_take(r, ps, &losing);
     if (slot < 0)
         return false;
     at = ring_place(r, (u32)slot);
@@ -289,19 +284,19 @@ bool packet_ring_put(struct packet_ring *r, struct packet_sock *ps, const struct
     return true;
 }
 
-/* The slot that was filled last has not been given back. */
+/* The slot, or block, that was filled last has not been given back. */
 bool packet_ring_readable(struct packet_sock *ps)
 {
     const struct packet_ring *r;
     bool readable = false;
-    u32 head;
+    u32 head, slots;
 
     rcu_read_lock();
     r = rcu_dereference(ps->ring);
     if (r) {
         head = READ_ONCE(r->head);
-        readable =
-            READ_ONCE(*ring_status(r, head ? head - 1 : r->nr_frames - 1)) != TP_STATUS_KERNEL;
+        slots = r->version == TPACKET_V3 ? r->blocks.nr : r->nr_frames;
+        readable = READ_ONCE(*ring_status(r, (head ? head : slots) - 1)) != TP_STATUS_KERNEL;
     }
     rcu_read_unlock();
     return readable;
