@@ -137,8 +137,13 @@ static void filter_attach(struct chance *c, int s)
 static void ring_map(struct chance *c, int s)
 {
     int version = (int)chance_below(c, 4);
-    struct tpacket_req r = {4096U << chance_below(c, 3), (unsigned)chance_below(c, 6),
-                            1024U << chance_below(c, 3), (unsigned)chance_below(c, 24)};
+    struct tpacket_req3 r = {4096U << chance_below(c, 3),
+                             (unsigned)chance_below(c, 6),
+                             1024U << chance_below(c, 3),
+                             (unsigned)chance_below(c, 24),
+                             (unsigned)chance_below(c, 10),
+                             chance_of(c, 3) ? value_int(c) : 0,
+                             0};
     size_t n = (size_t)r.tp_block_size * r.tp_block_nr;
     volatile char *at;
 
@@ -291,6 +296,22 @@ static void ioctl_deed(struct chance *c)
     close(s);
 }
 
+/* ethtool's commands over a struct of nonsense. */
+static void ethtool_deed(struct chance *c)
+{
+    static uint32_t words[2048];
+    struct ifreq r = {.ifr_data = (void *)words};
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+    snprintf(r.ifr_name, sizeof(r.ifr_name), "%.15s", net_name(c));
+    words[0] = (uint32_t)chance_below(c, 0x54);
+    words[1] = chance_of(c, 2) ? (uint32_t)chance_below(c, 8) : value_int(c);
+    for (unsigned i = 2; i < 8; i++)
+        words[i] = value_int(c);
+    ioctl(s, 0x8946, &r);
+    close(s);
+}
+
 static void file_deed(struct chance *c)
 {
     static const char *const files[] = {"tcp",  "tcp6",     "udp",    "udp6",  "raw",       "raw6",
@@ -327,8 +348,8 @@ static void namespace_deed(struct chance *c)
 
 void socket_deed(struct chance *c)
 {
-    static void (*const deeds[])(struct chance * c) = {packet_deed, inet_deed,  inet_deed,
-                                                       inet_deed,   ioctl_deed, file_deed};
+    static void (*const deeds[])(struct chance * c) = {
+        packet_deed, inet_deed, inet_deed, inet_deed, ioctl_deed, ethtool_deed, file_deed};
 
     if (chance_of(c, 40))
         namespace_deed(c);
