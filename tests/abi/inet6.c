@@ -308,6 +308,25 @@ TEST(a_connected_datagram_socket_can_be_disconnected)
     EXPECT(is_named(s, AF_INET6, "::", false) && port_of(s) == port); /* asked for: it stays */
 }
 
+/* The C library asks so for the source address that each of a name's addresses would have. */
+TEST(a_datagram_socket_connects_to_port_0)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    union name a;
+    socklen_t n = sizeof(a);
+    int s = udp6();
+
+    EXPECT(connect_at(s, "::1", 0) == 0 && is_named(s, AF_INET6, "::1", false) && port_of(s));
+    EXPECT_ERR(getpeername(s, &a.sa, &n), ENOTCONN);
+    EXPECT(connect(s, &none, sizeof(none)) == 0 && is_named(s, AF_INET6, "::", false));
+    EXPECT(connect_at(s, "127.0.0.1", 0) == 0);
+    EXPECT(is_named(s, AF_INET6, "::ffff:127.0.0.1", false));
+    EXPECT(shutdown(s, SHUT_RD) == 0);
+    s = udp4();
+    EXPECT_ERR(sendto_at(s, "127.0.0.1", 0), EINVAL);
+    EXPECT(connect_at(s, "127.0.0.1", 0) == 0 && send(s, "x", 1, 0) == 1);
+}
+
 TEST(an_unheard_datagram_is_told_to_its_sender)
 {
     int s = udp6(), gone = udp6();

@@ -38,7 +38,7 @@ void inet_diag_look(struct inet_sock *s, struct inet_seen *out)
         tcp_diag_sock(tcp_of(s), &out->about);
         return;
     }
-    connected = sock->type == SOCK_RAW ? READ_ONCE(raw_of(sock)->connected) : out->peer.port;
+    connected = sock->type == SOCK_RAW ? READ_ONCE(raw_of(sock)->connected) : inet_has_peer(s);
     out->about.state = connected ? TCP_ESTABLISHED : TCP_CLOSE;
     out->about.rx = READ_ONCE(sock->queued);
     out->about.tx = out->about.sent = sock_in_flight(sock);

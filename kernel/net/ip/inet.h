@@ -82,7 +82,7 @@ struct inet_sock {
     struct socket sock;             /* first */
     const struct inet_proto *proto; /* I */
     struct ip_end local;            /* l  as a program is told; port 0: none */
-    struct ip_end peer;             /* l  port 0: not connected */
+    struct ip_end peer;             /* l  inet_has_peer says whether there is one */
     struct port_name name;          /* p */
     s32 *opt;                /* l  option values; NULL: all as at first; once there it stays */
     bool v6only;             /* a  stays once there is a name */
@@ -149,6 +149,12 @@ void inet_info(const struct inet_sock *s, const struct inet_way *way, const stru
 void inet_ends(struct inet_sock *s, struct ip_end *local, struct ip_end *peer);
 struct ip_end inet_local(struct inet_sock *s);
 struct ip_end inet_peer(struct inet_sock *s);
+/* A datagram socket may be connected to port 0: the C library does so to learn which address it
+ * would send from. Any context. */
+static inline bool inet_has_peer(const struct inet_sock *s)
+{
+    return READ_ONCE(s->peer.addr.q[0]) || READ_ONCE(s->peer.addr.q[1]);
+}
 int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 int inet_control(struct socket *s, struct socket_message *m, s32 level, s32 type, const void *data,
                  u64 n);

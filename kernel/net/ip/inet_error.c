@@ -109,7 +109,7 @@ void inet_error(struct inet_sock *s, const struct ip_error *e, const struct ip_e
 {
     bool told = inet_wants_errors(s, ip_is_v4(&to->addr));
 
-    if (!told && !(e->hard && READ_ONCE(s->peer.port)))
+    if (!told && !(e->hard && inet_has_peer(s)))
         return;
     if (told)
         inet_error_queue(s, e, to, data, n);

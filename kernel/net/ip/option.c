@@ -230,7 +230,7 @@ static int option_get_mtu(struct inet_sock *s, void *val, u32 *n)
     s32 v = MTU_LO;
 
     inet_ends(s, &local, &peer);
-    if (!peer.port || inet_route(s, &local, &peer, NULL, &way))
+    if (ip_is_any(&peer.addr) || inet_route(s, &local, &peer, NULL, &way))
         return -ENOTCONN;
     if (way.path.dev)
         v = (s32)way.path.mtu;

@@ -426,7 +426,7 @@ static int port_connect_locked(struct port_table *t, struct inet_sock *s,
     t->connected = true;
     old = s->name.found;
     key = s->name.bound->key;
-    if (peer->port) {
+    if (!ip_is_any(&peer->addr)) { /* its port may be 0 */
         key.kind = PORT_AT;
         key.peer_addr = peer->addr;
         key.peer_port = peer->port;

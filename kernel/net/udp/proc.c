@@ -8,7 +8,7 @@
 static void udp_line(struct seq *out, struct socket *s, unsigned line)
 {
     struct inet_line l = {.line = line,
-                          .state = READ_ONCE(inet_of(s)->peer.port) ? 1 : 7, /* TCP's numbers */
+                          .state = inet_has_peer(inet_of(s)) ? 1 : 7, /* TCP's numbers */
                           .rx_queue = READ_ONCE(s->queued)};
 
     inet_show(out, inet_of(s), &l);

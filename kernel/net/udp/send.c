@@ -281,7 +281,7 @@ static int udp_route(struct udp_sock *u, const struct socket_message *m, struct 
     inet_ends(&u->inet, &local, &w->to);
     if (udp_has_target(u, m))
         err = udp_target(u, m, &w->to);
-    else if (!w->to.port)
+    else if (ip_is_any(&w->to.addr))
         err = -EDESTADDRREQ;
     if (unlikely(READ_ONCE(u->path.dev)) && !udp_has_wishes(u, m) &&
         udp_path_get(u, &w->to.addr, &w->way))

@@ -132,7 +132,7 @@ static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_me
 static int udp_shutdown(struct socket *s, int how)
 {
     /* udp(7): only a connected one; it is done all the same, which Linux does, too. */
-    if (!READ_ONCE(inet_of(s)->peer.port))
+    if (!inet_has_peer(inet_of(s)))
         return -ENOTCONN;
     sock_set_shut(s, (u32)how + 1); /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
     return 0;
