@@ -213,7 +213,7 @@ romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 ata0-master: type=cdrom, path={iso}, status=inserted
 boot: cdrom
-com1: enabled=1, mode=socket-server, dev=localhost:{port}
+com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 clock: sync=none
 vga: extension=none
 log: {tmp}/bochs.log
@@ -222,6 +222,9 @@ error: action=report
 info: action=ignore
 debug: action=ignore
 """
+
+
+START_S = 120  # until Bochs has its serial line; a busy computer is slow
 
 
 class Bochs:
@@ -236,11 +239,10 @@ class Bochs:
             fail("--disk and --rng are for QEMU")
         self.tmp, self.cards = tmp, args.cards
         iso = make_iso(args, cmdline, archives, tmp, "--bios-only")
-        with socket.socket() as s:
-            s.bind(("localhost", 0))
-            self.port = s.getsockname()[1]
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server.settimeout(0.05)
         with open(os.path.join(tmp, "bochsrc"), "w") as f:
-            f.write(BOCHSRC.format(memory=args.memory, iso=iso, port=self.port, tmp=tmp) + args.cards.bochs(tmp))
+            f.write(BOCHSRC.format(memory=args.memory, iso=iso, port=self.server.getsockname()[1], tmp=tmp) + args.cards.bochs(tmp))
             f.writelines(line + "\n" for line in args.bochs)
         for p in args.cards.published:
             if not p.asked:
@@ -258,15 +260,16 @@ class Bochs:
         relay.begin(self.cards.api, self.process.pid)
         os.close(slave)
         self.line = None
-        for _ in range(300):
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
             self.drain()
             try:
-                self.line = socket.create_connection(("localhost", self.port))
+                self.line = self.server.accept()[0]
                 break
-            except OSError:
+            except TimeoutError:
                 if self.process.poll() is not None:
                     break
-                time.sleep(0.05)
+        self.server.close()
         if not self.line:
             fail(f"Bochs did not start: {self.log()}", DEAD)
         return self.line.fileno()

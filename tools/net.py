@@ -29,11 +29,17 @@ def port_of(text, spec, low=1):
     return int(text)
 
 
+HELD = []
+
+
 def free_port():
-    """One that nothing listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nothing listens on. It is ours to this process's end: no other is given it, and the emulator, which reuses
+    addresses as well, may listen there."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    HELD.append(s)
+    return s.getsockname()[1]
 
 
 class Publish:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-ANSWER_S = 10.0
+ANSWER_S = 60.0  # a busy computer is slow
 
 
 class Qmp:
@@ -16,7 +16,7 @@ class Qmp:
         self.path, self.socket, self.rest, self.events = path, None, b"", []
         self.lock = threading.Lock()
 
-    def connect(self, process, seconds=5.0):
+    def connect(self, process, seconds=60.0):
         """Waits for the socket; false when the process has ended or does not open it."""
         end = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < end:

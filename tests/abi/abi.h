@@ -28,6 +28,9 @@ struct test {
     const char *name;
     void (*run)(void);
 };
+/* Seconds that a test may take: for what hangs, a busy host is slow. */
+#define LIMIT_S 240
+
 #define TEST(id)                                                         \
     static void id(void);                                                \
     static const struct test test_##id                                   \
@@ -122,7 +125,7 @@ static void test_late(int sig)
 int main(int argc, char **argv)
 {
     struct sigaction late = {.sa_handler = test_late};
-    unsigned seconds = 60; /* for what hangs: a busy host is slow */
+    unsigned seconds = LIMIT_S;
     int failed = 0, found = 0;
 
     if (argc > 1 && strcmp(argv[1], "none") == 0) /* what a test runs that only has to be run */

@@ -456,9 +456,8 @@ TEST(cgroup_kill_reaches_children_in_groups_that_it_has_passed)
     __atomic_store_n(&go[0], 1, __ATOMIC_SEQ_CST);
     EXPECT(put(BOX "/cgroup.kill", "1") == 0);
     EXPECT(wait(NULL) > 0 && wait(NULL) > 0);
-    for (i = 0; figure(BOX "/cgroup.events", "populated") && i < 2000; i++)
+    while (figure(BOX "/cgroup.events", "populated"))
         usleep(1000);
-    EXPECT(figure(BOX "/cgroup.events", "populated") == 0);
     close(into);
     for (i = 0; i < 3; i++)
         EXPECT(rmdir(groups[i]) == 0);

@@ -131,7 +131,10 @@ TEST(vdso_gettimeofday_and_time)
     int64_t us = tv.tv_sec * 1000000LL + tv.tv_usec;
     EXPECT(before <= us && us <= after.tv_sec * 1000000LL + after.tv_usec);
     EXPECT(tod(NULL, NULL) == 0);
-    EXPECT(seconds(&t) == t && t >= tv.tv_sec && seconds(NULL) >= t);
+    /* Linux's is that of the last tick. */
+    int64_t coarse = kernel_ns(CLOCK_REALTIME_COARSE) / 1000000000;
+    EXPECT(seconds(&t) == t && t >= coarse && seconds(NULL) >= t);
+    EXPECT(t <= kernel_ns(CLOCK_REALTIME) / 1000000000);
 }
 
 TEST(vdso_tells_the_processor)
@@ -265,17 +268,17 @@ TEST(shifted_clocks_are_shifted_in_the_vdso_too)
         clock_fn *gettime = image_function("__vdso_clock_gettime");
         EXPECT(gettime(CLOCK_MONOTONIC, &t) == 0);
         EXPECT(as_ns(t) >= outside + HOUR * 1000000000 &&
-               t.tv_sec < outside / 1000000000 + HOUR + 60);
+               t.tv_sec < outside / 1000000000 + 2 * HOUR);
         EXPECT(as_ns(t) <= kernel_ns(CLOCK_MONOTONIC));
         EXPECT(gettime(CLOCK_BOOTTIME, &t) == 0 && t.tv_sec >= outside / 1000000000 + 2 * HOUR);
-        EXPECT(clock_gettime(CLOCK_REALTIME, &t) == 0 && t.tv_sec <= time(NULL));
+        EXPECT(clock_gettime(CLOCK_REALTIME, &t) == 0 && as_ns(t) <= kernel_ns(CLOCK_REALTIME));
         struct timespec until = {outside / 1000000000 + HOUR, 0}; /* long ago, in here */
         EXPECT(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == 0);
         execl("/proc/self/exe", "clock", "vdso_clocks_lie_between_two_system_calls", NULL);
         _exit(9);
     }
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
-    EXPECT(kernel_ns(CLOCK_MONOTONIC) < outside + 60 * 1000000000LL); /* we stayed outside */
+    EXPECT(kernel_ns(CLOCK_MONOTONIC) < outside + HOUR * 1000000000); /* we stayed outside */
     EXPECT(write_errno("/proc/self/timens_offsets", "monotonic 1 0") == EACCES);
 }
 

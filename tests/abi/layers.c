@@ -323,7 +323,7 @@ TEST(a_write_is_refused_only_where_there_is_no_space)
     EXPECT(write(fd, block, sizeof(block)) == sizeof(block) && pipe(begun) == 0);
     other = fork();
     if (other == 0) {
-        for (alarm(60);; write(begun[1], "", 1))
+        for (alarm(LIMIT_S);; write(begun[1], "", 1))
             EXPECT(pwrite(fd, block, sizeof(block), 0) == sizeof(block));
     }
     fd = open("new", O_CREAT | O_WRONLY, 0600);

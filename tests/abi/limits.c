@@ -25,10 +25,10 @@ static double seconds(clockid_t clock)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Burns CPU time, 5 s at most, until a signal has come. */
+/* Burns CPU time, a minute at most, until a signal has come. */
 static void burn_until_fired(void)
 {
-    double end = seconds(CLOCK_PROCESS_CPUTIME_ID) + 5;
+    double end = seconds(CLOCK_PROCESS_CPUTIME_ID) + 60;
 
     while (!fired && seconds(CLOCK_PROCESS_CPUTIME_ID) < end)
         for (volatile int i = 0; i < 100000; i++)
@@ -39,10 +39,12 @@ TEST(itimer_prof_counts_cpu_time)
 {
     struct itimerval it = {{0, 30000}, {0, 60000}}, now;
 
+    double begin = seconds(CLOCK_PROCESS_CPUTIME_ID);
+
     signal(SIGPROF, count);
     EXPECT(setitimer(ITIMER_PROF, &it, NULL) == 0);
-    usleep(150000); /* asleep, no time passes */
-    EXPECT(fired == 0);
+    usleep(150000); /* asleep, no time passes, but an emulator's pause counts while we run */
+    EXPECT(fired == 0 || seconds(CLOCK_PROCESS_CPUTIME_ID) - begin >= 0.06);
     EXPECT(getitimer(ITIMER_PROF, &now) == 0);
     EXPECT(now.it_value.tv_sec == 0 && now.it_value.tv_usec > 0 &&
            now.it_interval.tv_usec == 30000);

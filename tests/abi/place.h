@@ -39,7 +39,7 @@ static inline pid_t as_user(void (*act)(void))
     pid_t pid = fork();
 
     if (pid == 0) {
-        alarm(60);
+        alarm(LIMIT_S);
         EXPECT(setgroups(0, NULL) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
         act();
         _exit(0);

@@ -60,7 +60,7 @@ static void in_rounds(const char *point, void (*round)(void))
         int status;
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(60);
+            alarm(LIMIT_S);
             round();
         }
         EXPECT(waitpid(pid, &status, 0) == pid);

@@ -217,7 +217,8 @@ static void on_alarm(int sig)
 TEST(microseconds_of_a_wait_are_any_number)
 {
     struct timeval forever = {0, 1L << 61}; /* in nanoseconds no word holds them */
-    struct itimerval soon = {.it_value = {0, 20000}};
+    struct itimerval soon = {{0, 20000},
+                             {0, 20000}}; /* again, if the first comes before the wait */
 
     signal(SIGALRM, on_alarm);
     EXPECT(setitimer(ITIMER_REAL, &soon, NULL) == 0);

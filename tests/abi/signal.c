@@ -177,22 +177,31 @@ static void alarm_handler(int sig)
     count++;
 }
 
+static int told[2];
+
+static void tell_handler(int sig)
+{
+    count++;
+    EXPECT(write(told[1], "", 1) == 1);
+}
+
 TEST(read_restarts_with_sa_restart)
 {
     int p[2];
     char c = 0;
-    struct sigaction sa = {.sa_handler = alarm_handler, .sa_flags = SA_RESTART};
-    struct itimerval it = {.it_value = {0, 30000}};
+    struct sigaction sa = {.sa_handler = tell_handler, .sa_flags = SA_RESTART};
 
-    pipe(p);
+    EXPECT(pipe(p) == 0 && pipe(told) == 0);
     sigaction(SIGALRM, &sa, NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        usleep(150000);
+        until_process_asleep(getppid());
+        kill(getppid(), SIGALRM);
+        EXPECT(read(told[0], &c, 1) == 1);
+        until_process_asleep(getppid());
         write(p[1], "z", 1);
         _exit(0);
     }
-    setitimer(ITIMER_REAL, &it, NULL);
     EXPECT(read(p[0], &c, 1) == 1 && c == 'z' && count == 1);
     waitpid(pid, NULL, 0);
 }
@@ -202,7 +211,7 @@ TEST(read_without_sa_restart_is_eintr)
     int p[2];
     char c;
     struct sigaction sa = {.sa_handler = alarm_handler};
-    struct itimerval it = {.it_value = {0, 30000}};
+    struct itimerval it = {{0, 30000}, {0, 30000}}; /* again, if the first comes before the read */
 
     pipe(p);
     sigaction(SIGALRM, &sa, NULL);
@@ -373,7 +382,7 @@ TEST(epoll_outlives_the_process_that_added_a_signalfd)
     }
     EXPECT(epoll_ctl(ep, EPOLL_CTL_ADD, sfd, &ev) == 0);
     kill(getpid(), SIGUSR1);
-    EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1);
+    EXPECT(epoll_wait(ep, &ev, 1, -1) == 1);
 }
 
 #define CROWD 100
@@ -473,6 +482,22 @@ static void wait_for_the_other(int sig)
     EXPECT(read(crowd_pipe[0], &c, 1) == 1);
 }
 
+/* Returns when that process sleeps with no signal blocked. */
+static void until_asleep_and_open(pid_t pid)
+{
+    char path[64], text[4096] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    while (!strstr(text, "State:\tS") || !strstr(text, "SigBlk:\t0000000000000000")) {
+        int fd = open(path, O_RDONLY);
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+
+        EXPECT(n > 0 && close(fd) == 0);
+        text[n] = 0;
+        sched_yield();
+    }
+}
+
 /* The first thread is chosen for it, and then blocks it in another's handler before it has it. */
 TEST(a_signal_that_its_taker_blocks_goes_to_the_one_of_a_crowd_that_does_not)
 {
@@ -487,7 +512,7 @@ TEST(a_signal_that_its_taker_blocks_goes_to_the_one_of_a_crowd_that_does_not)
     crowd_begin();
     pid = fork();
     if (pid == 0) {
-        until_process_asleep(getppid());
+        until_asleep_and_open(getppid());
         kill(getppid(), SIGUSR1);
         kill(getppid(), SIGHUP);
         _exit(0);

@@ -102,7 +102,7 @@ static inline void try_once(const struct call *c, unsigned n)
     bool starved;
     int err;
 
-    alarm(60);
+    alarm(LIMIT_S);
     starve_at(n);
     err = make(c, true);
     starved = was_starved(n);

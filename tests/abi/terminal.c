@@ -269,7 +269,7 @@ TEST(flushing_the_output_lets_its_writer_go_on)
         _exit(write(slave, out, sizeof(out)) != sizeof(out));
     until_process_asleep(pid);
     EXPECT(tcflush(slave, TCOFLUSH) == 0);
-    alarm(60);
+    alarm(LIMIT_S);
     EXPECT(fcntl(master, F_SETFL, O_NONBLOCK) == 0);
     while (waitpid(pid, &status, WNOHANG) == 0)
         if (read(master, got, sizeof(got)) < 0)

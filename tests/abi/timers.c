@@ -121,15 +121,17 @@ static void timer_of(clockid_t clock)
     count = 0;
     signal(SIGUSR1, hear);
     EXPECT(create(clock, &ev, &id) == 0);
+    begin = cpu_us(clock);
     EXPECT(settime(id, 0, &each) == 0);
-    EXPECT(nanosleep(&while_asleep, NULL) == 0 && count == 0);
+    (void)nanosleep(&while_asleep, NULL);
+    /* An emulator's pause counts while we run. */
+    EXPECT(count == 0 || cpu_us(clock) - begin >= 19999);
     EXPECT(syscall(SYS_timer_gettime, id, &left) == 0);
     EXPECT(left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 20000000);
     EXPECT(left.it_interval.tv_nsec == 20000000);
-    begin = cpu_us(clock);
     while (count < 3)
         ;
-    EXPECT(cpu_us(clock) - begin >= 50000);
+    EXPECT(cpu_us(clock) - begin >= 59999);
     EXPECT(syscall(SYS_timer_delete, id) == 0);
 }
 TEST(timers_of_the_processs_cpu_time)
@@ -309,14 +311,18 @@ static void count_nothing(void)
 TEST(a_child_that_inherits_a_limit_of_cpu_time_counts_its_own)
 {
     struct rlimit cpu = {1000, 1000};
+    long long before;
     int status;
 
     while (ns_of(CLOCK_PROCESS_CPUTIME_ID) < 200000000)
         burn();
     EXPECT(setrlimit(RLIMIT_CPU, &cpu) == 0);
+    before = ns_of(CLOCK_MONOTONIC);
     pid_t pid = fork();
     if (pid == 0) {
-        EXPECT(ns_of(CLOCK_PROCESS_CPUTIME_ID) < 100000000); /* not what its parent had */
+        long long own = ns_of(CLOCK_PROCESS_CPUTIME_ID);
+
+        EXPECT(own <= ns_of(CLOCK_MONOTONIC) - before); /* not what its parent had */
         threads_come_run_and_go(count_nothing);
         _exit(0);
     }
@@ -429,7 +435,7 @@ TEST(waits_are_never_short_whatever_the_slack)
                 int64_t start = ns_of(CLOCK_MONOTONIC), took;
                 waits[w]((struct timespec){0, times[i]});
                 took = ns_of(CLOCK_MONOTONIC) - start;
-                EXPECT(took >= times[i] && took < 5000000000);
+                EXPECT(took >= times[i] && took < 60000000000);
             }
         }
     }
@@ -470,16 +476,16 @@ TEST(timers_have_no_slack)
     int64_t start = ns_of(CLOCK_MONOTONIC);
     uint64_t n;
 
-    EXPECT(prctl(PR_SET_TIMERSLACK, 4000000000L) == 0);
+    EXPECT(prctl(PR_SET_TIMERSLACK, 400000000000L) == 0);
     EXPECT(fd >= 0 && timerfd_settime(fd, 0, &at, NULL) == 0 && read(fd, &n, sizeof(n)) == 8);
-    EXPECT(n == 1 && ns_of(CLOCK_MONOTONIC) - start < 3000000000);
+    EXPECT(n == 1 && ns_of(CLOCK_MONOTONIC) - start < 100000000000);
     signal(SIGALRM, hear);
     count = 0;
     EXPECT(setitimer(ITIMER_REAL, &once, NULL) == 0);
     EXPECT(prctl(PR_SET_TIMERSLACK, 1) == 0); /* for the sleeps below */
     while (!count)
         usleep(1000);
-    EXPECT(ns_of(CLOCK_MONOTONIC) - start < 3500000000);
+    EXPECT(ns_of(CLOCK_MONOTONIC) - start < 100000000000);
 }
 
 /* A blocked signal of a periodic timer is one signal, and the rest are overruns; then it goes on.

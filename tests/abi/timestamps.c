@@ -113,7 +113,7 @@ TEST(datagrams_that_went_are_told_of_in_the_queue_of_errors)
         struct pollfd p = {from, 0, 0};
         struct heard h;
 
-        EXPECT(poll(&p, 1, 20000) == 1 && (p.revents & POLLERR));
+        EXPECT(poll(&p, 1, -1) == 1 && (p.revents & POLLERR));
         h = hear(from, MSG_ERRQUEUE);
         EXPECT(h.n == 0 && (h.flags & MSG_ERRQUEUE));
         EXPECT(h.error.ee_errno == ENOMSG && h.error.ee_origin == SO_EE_ORIGIN_TIMESTAMPING &&

@@ -36,7 +36,7 @@ enum {
 #define EDU_BUFFER 0x40000 /* 4096 bytes, by its own address */
 #define EDU_DMA_DONE 0x100 /* in its interrupt status */
 #define EDU_MASK DMA_MASK(28)
-#define LONG (10 * NSEC_PER_SEC)
+#define LONG (60 * NSEC_PER_SEC)
 
 struct edu {
     struct pci_device *p;

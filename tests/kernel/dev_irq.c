@@ -14,7 +14,7 @@
 #include "sched/timer.h"
 #include "sync/percpu.h"
 
-#define LONG (10 * NSEC_PER_SEC) /* only a broken kernel takes it */
+#define LONG (60 * NSEC_PER_SEC) /* only a broken kernel takes it */
 
 struct source {
     struct irq_handler handler;

@@ -23,7 +23,7 @@ static bool node_told(struct file *f, u32 mask, const char *name)
 {
     struct node_event e = {0};
 
-    for (u32 i = 0; i < 10000 && !file_poll(f, NULL); i++)
+    for (u32 i = 0; i < 60000 && !file_poll(f, NULL); i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     return file_read_kernel(f, &e, sizeof(e), 0) == sizeof(e) && e.mask == mask &&
            strcmp(e.name, name) == 0;

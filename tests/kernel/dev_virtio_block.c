@@ -51,7 +51,7 @@ static struct block_device *disk_start(struct fake *f)
     disk_config(f, 0, DISK_SECTORS, 8);
     if (!fake_start(f) || !f->queues[0])
         return NULL;
-    for (u32 i = 0; i < 10000 && disk_waiting(f) < 2; i++)
+    for (u32 i = 0; i < 60000 && disk_waiting(f) < 2; i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     if (disk_waiting(f) != 2)
         return NULL;

@@ -77,7 +77,7 @@ static bool card_give(struct fake *f, const struct head *h, u32 written, bool te
 static bool card_had(struct netdev *dev, u64 came, u64 dropped)
 {
     struct netdev_stats s;
-    u64 end = time_ns() + 10 * NSEC_PER_SEC;
+    u64 end = time_ns() + 60 * NSEC_PER_SEC;
 
     do {
         netdev_stats(dev, &s);
@@ -90,7 +90,7 @@ static bool card_had(struct netdev *dev, u64 came, u64 dropped)
 
 static bool card_breaks(struct fake *f)
 {
-    u64 end = time_ns() + 10 * NSEC_PER_SEC;
+    u64 end = time_ns() + 60 * NSEC_PER_SEC;
 
     while (!READ_ONCE(f->vdev.why) && time_ns() < end)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
@@ -245,7 +245,7 @@ FAKE_TEST(virtio_net_waits_a_second_for_a_control_queue_that_is_silent, VIRTIO_N
     EXPECT(dev);
     broke = card_breaks(f);
     netdev_put(dev);
-    EXPECT(broke && time_ns() - begun < 10 * NSEC_PER_SEC);
+    EXPECT(broke && time_ns() - begun < 60 * NSEC_PER_SEC);
     return NULL;
 }
 

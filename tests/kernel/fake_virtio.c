@@ -7,7 +7,7 @@
 #include "mm/slab.h"
 #include "sched/timer.h"
 
-#define SETTLE (10 * NSEC_PER_SEC)
+#define SETTLE (60 * NSEC_PER_SEC)
 
 struct fake_driver fake_driver;
 
@@ -305,7 +305,7 @@ void fake_end(struct fake *f)
 
 bool fake_wait(u32 *what, u32 n)
 {
-    for (u32 i = 0; i < 10000 && __atomic_load_n(what, __ATOMIC_SEQ_CST) < n; i++)
+    for (u32 i = 0; i < 60000 && __atomic_load_n(what, __ATOMIC_SEQ_CST) < n; i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     return __atomic_load_n(what, __ATOMIC_SEQ_CST) >= n;
 }

@@ -152,7 +152,7 @@ struct ram *ram_make_scanned(void)
 
 bool ram_wait(const struct ram *ram, u32 n)
 {
-    for (u32 i = 0; i < 10000 && READ_ONCE(ram->n) < n; i++)
+    for (u32 i = 0; i < 60000 && READ_ONCE(ram->n) < n; i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     return READ_ONCE(ram->n) >= n;
 }

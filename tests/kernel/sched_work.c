@@ -90,7 +90,7 @@ static bool work_make_other(const struct thread *first)
 {
     bool made = false;
 
-    for (u32 i = 0; i < 1000 && !made; i++) {
+    for (u32 i = 0; i < 60000 && !made; i++) {
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
         made = work_thread_here() != first;
     }

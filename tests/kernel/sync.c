@@ -112,7 +112,7 @@ static bool run_on_all(void (*fn)(void *), void *arg, u32 *left)
 
 static bool wait_zero(const u32 *left)
 {
-    for (unsigned i = 0; i < 5000 && READ_ONCE(*left); i++)
+    for (unsigned i = 0; i < 60000 && READ_ONCE(*left); i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     return READ_ONCE(*left) == 0;
 }
@@ -150,7 +150,7 @@ SELFTEST(rcu_callbacks_of_an_idle_cpu_run)
 
     rcu_calls = 0;
     rcu_call(&head, rcu_called);
-    for (unsigned i = 0; i < 5000 && !READ_ONCE(rcu_calls); i++)
+    for (unsigned i = 0; i < 60000 && !READ_ONCE(rcu_calls); i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     CHECK(READ_ONCE(rcu_calls) == 1);
 }

@@ -119,7 +119,7 @@ u64 store_finish(struct test_store *s, u64 n, bool youngest, int err)
 bool store_wait_held(struct test_store *s, u64 n)
 {
     return wait_event_deadline(&s->changed, READ_ONCE(s->nr_held) >= n, SLEEP_UNINTERRUPTIBLE,
-                               time_ns() + 10 * NSEC_PER_SEC) == 0;
+                               time_ns() + 60 * NSEC_PER_SEC) == 0;
 }
 
 static void store_read_run(struct mem_object *obj, const struct page_run *run)

@@ -388,10 +388,10 @@ static struct file *fifo_writer(struct walk_ctx *ctx)
     return f;
 }
 
-/* Within a second: a reader that missed its writer waits for ever. */
+/* Within a minute: a reader that missed its writer waits for ever. */
 static bool onlooker_looks(struct onlooker *o, u64 looks)
 {
-    u64 end = time_ns() + NSEC_PER_SEC;
+    u64 end = time_ns() + 60 * NSEC_PER_SEC;
 
     while (READ_ONCE(o->looks) == looks && time_ns() < end)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC / 10, SLEEP_UNINTERRUPTIBLE);

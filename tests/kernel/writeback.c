@@ -92,7 +92,7 @@ SELFTEST(writeback_errors_reach_each_descriptor_once)
     s->fail_writes = 1;                   /* once more, by the flusher, unasked */
     CHECK(put_page(a, 7, 5));
     inode_object_write_wanted(a->inode->object);
-    for (unsigned i = 0; i < 500 && READ_ONCE(s->fail_writes); i++)
+    for (unsigned i = 0; i < 60000 && READ_ONCE(s->fail_writes); i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     CHECK(!s->fail_writes);
     mem_object_wait(a->inode->object, 0, U64_MAX);

@@ -40,7 +40,7 @@ class Batch:
     The shell is Debian's busybox on the console; files stand in /boot/files.
     """
 
-    def __init__(self, *options, timeout=600):
+    def __init__(self, *options, timeout=1500):
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-batch-")
         self.options, self.timeout = list(options), timeout
         self.scripts, self.results, self.run = {}, {}, None

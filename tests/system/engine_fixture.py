@@ -158,7 +158,7 @@ class Engine:
 
     def stop(self):
         self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(120)
         self.log.close()
         return code
 
@@ -188,7 +188,7 @@ class Engine:
         return path
 
     def run(self, *args, client=None, **kw):
-        kw.setdefault("timeout", 120)
+        kw.setdefault("timeout", 300)
         kw.setdefault("stdin", subprocess.DEVNULL if "input" not in kw else None)
         if kw["stdin"] is None:
             del kw["stdin"]
@@ -214,7 +214,7 @@ def sh(engine, script, *options, **kw):
 def clean(engine):
     """Nothing is left but, for a moment, the group of a worker whose answer was passed on before it ended."""
     expect([name for name in engine.idle() if not name.startswith("job-")], [], "leftovers")
-    until(lambda: not engine.idle(), "the workers' groups are gone", 10)
+    until(lambda: not engine.idle(), "the workers' groups are gone")
 
 
 def main(module, with_busybox=True, options=()):

@@ -5,7 +5,7 @@ import json
 import socket
 
 
-def dial(path, timeout=20):
+def dial(path, timeout=120):
     """`path`: a unix socket's, or (host, port)."""
     s = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET6 if ":" in path[0] else socket.AF_INET)
     s.settimeout(timeout)
@@ -14,7 +14,7 @@ def dial(path, timeout=20):
 
 
 class Connection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=120):
         super().__init__("localhost", timeout=timeout)
         self.path = path
 
@@ -36,7 +36,7 @@ def request(path, method, url, body=None, headers=None):
         return r.status, text
 
 
-def raw(path, data, timeout=10, shut=False):
+def raw(path, data, timeout=120, shut=False):
     """Bytes in, bytes out until the engine closes."""
     s = dial(path, timeout)
     s.sendall(data)

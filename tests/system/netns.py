@@ -109,7 +109,7 @@ class Net:
                            "--bind-dynamic", f"--dhcp-leasefile={self.path('leases')}", "--pid-file=", "--log-dhcp",
                            "--log-facility=-", "--user=root", *options, stdout=open(self.path("dnsmasq"), "a"), stderr=subprocess.STDOUT)
         self.running.append(p)
-        until(lambda: "started" in self.text("dnsmasq"), "dnsmasq starts", 20)
+        until(lambda: "started" in self.text("dnsmasq"), "dnsmasq starts")
         return p
 
     def text(self, name):
@@ -150,7 +150,7 @@ class Net:
         """Text of each route, sorted."""
         return sorted(line.strip() for line in self.box.ip(*words, "route", "show").splitlines())
 
-    def await_(self, condition, what, seconds=30):
+    def await_(self, condition, what, seconds=300):
         try:
             until(condition, what, seconds)
         except AssertionError as e:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A test program's frame: every function test_NAME of a module, one line for each."""
+import socket
 import sys
 import time
 import traceback
@@ -19,7 +20,21 @@ def expect_in(part, text, what="text"):
         raise AssertionError(f"{what} lacks {part!r}: {text!r}")
 
 
-def until(condition, what, seconds=120):
+HELD = []
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    """A port of 127.0.0.1 that nothing has. One of TCP is ours to this program's end: no other is given it, and who reuses
+    addresses (the engine, QEMU, registries, ssh) may listen there."""
+    s = socket.socket(socket.AF_INET, kind)
+    if kind == socket.SOCK_STREAM:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        HELD.append(s)
+    s.bind(("127.0.0.1", 0))
+    return s.getsockname()[1]
+
+
+def until(condition, what, seconds=300):
     """Waits until condition() holds: for what another process does that tells no one."""
     end = time.monotonic() + seconds
     while not condition():

@@ -77,7 +77,7 @@ STORE = "ls /var/lib/bothy/images /var/lib/bothy/layers /var/lib/bothy/tmp"
 
 
 def batch():
-    b = Batch("--image", busybox_image(TMP.name), timeout=600)
+    b = Batch("--image", busybox_image(TMP.name), timeout=1500)
     b.case("begin", "bothy run -d --name by busybox sh -c 'while :; do sleep 0.1; done'")
     b.case("store_before", STORE)
     for name, (data, _) in ARCHIVES.items():

@@ -7,7 +7,6 @@ Each runs a small honest scenario of its own and prints what it saw. One that is
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,16 +16,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from debian_image import PACKAGES, unpacked
 from engine_fixture import busybox_layer, config, docker_archive, expect, expect_in, main
-from suite import Skip
+from suite import Skip, free_port
 
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's modules
 NPM = ["dockerode@4", "testcontainers@10"]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 PORT = free_port()
@@ -94,7 +87,7 @@ def test_docker_commands_of_several_versions(engine):
         stats.kill()
         stats.wait()
         do("stop", "-t", "0", "web")
-        expect((follower.wait(30), attached.wait(30)), (0, 137), "logs -f and attach end with the container")
+        expect((follower.wait(120), attached.wait(120)), (0, 137), "logs -f and attach end with the container")
         expect(do("wait", "web"), "137\n")
         expect_in("container die", do("events", "--since", "10m", "--until", f"{time.time():.9f}", "--filter", "container=web"))
         do("rm", "web")
@@ -125,7 +118,7 @@ def test_a_terminal_over_tcp(engine):
     for docker in commands_of_docker():
         line = f"stty rows 33 cols 111; exec {docker} -H {URL} run -it --rm busybox sh"
         p = subprocess.run([script, "-qec", line, "/dev/null"], input="until [ \"$(stty size 2>/dev/null)\" ]; do sleep 0.05; done; stty size\necho $((40 + 2))\ntty\nexit 3\n",
-                           capture_output=True, text=True, timeout=60)
+                           capture_output=True, text=True, timeout=300)
         for part in ("33 111", "42", "/dev/pts/0"):
             expect_in(part, p.stdout)
         expect(p.returncode, 3)
@@ -135,7 +128,7 @@ def test_a_terminal_over_tcp(engine):
 
 DOCKER_PY = r'''
 import docker, json, os, sys, threading
-d = docker.DockerClient(base_url=os.environ["DOCKER_HOST"], timeout=60)
+d = docker.DockerClient(base_url=os.environ["DOCKER_HOST"], timeout=120)
 low = d.api
 def say(**what): print(json.dumps(what), flush=True)
 say(version=d.version()["ApiVersion"], ping=d.ping(), os=d.info()["OperatingSystem"])

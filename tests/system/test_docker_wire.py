@@ -31,7 +31,7 @@ class Machine:
         self.registry = Registry()
         self.port, self.web = free_port(), free_port()
         self.elsewhere = f"10.0.2.2:{self.registry.port}"
-        words = [RUN, "--timeout", "600", "--net", "user", "--api", str(self.port), "--publish", f"{self.web}:8000",
+        words = [RUN, "--timeout", "1500", "--net", "user", "--api", str(self.port), "--publish", f"{self.web}:8000",
                  "--append", f"bothy.insecure-registry={self.elsewhere}", "--file", f"{BUSYBOX}:busybox", "--file",
                  put(self.folder.name, "stay", STAY), "--file", put(self.folder.name, "blob", SERVED),
                  "-c", "/boot/files/busybox sh /boot/files/stay"]
@@ -43,7 +43,7 @@ class Machine:
 
     def answers(self):
         expect(self.process.poll(), None, "the machine's status")
-        return not subprocess.run([self.docker_path, "version"], env=self.env, capture_output=True, timeout=30).returncode
+        return not subprocess.run([self.docker_path, "version"], env=self.env, capture_output=True, timeout=300).returncode
 
     def load(self, tag):
         path = put(self.folder.name, "image.tar", docker_archive(tag, [busybox_layer()]))
@@ -61,7 +61,7 @@ class Machine:
 
     def stop(self):
         self.docker("run", "-d", "-v", "/run:/host", "busybox", "sh", "-c", "sleep 1; touch /host/stop")
-        out = self.process.communicate(timeout=60)[0]
+        out = self.process.communicate(timeout=300)[0]
         expect((self.process.returncode, b"PANIC" in out), (0, False), out)
         self.registry.close()
         self.folder.cleanup()
@@ -85,7 +85,7 @@ def test_a_container_that_runs_is_looked_into():
     expect(machine.docker("exec", "-i", "long", "cat", text="through\n"), "through\n")
     expect_in("long", machine.docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"))
     machine.docker("rm", "-f", "long")
-    follow.communicate(timeout=30)
+    follow.communicate(timeout=300)
     expect(follow.returncode, 0)
 
 
@@ -96,9 +96,9 @@ def test_events_are_heard_as_they_happen():
     reader.start()
     while not seen:  # the request may come after the first container
         machine.docker("run", "--rm", "--name", "heard", "busybox", "true")
-    until(lambda: "destroy\n" in seen, "the event of the removal", 30)
+    until(lambda: "destroy\n" in seen, "the event of the removal")
     events.terminate()
-    events.communicate(timeout=10)
+    events.communicate(timeout=300)
 
 
 def test_an_image_comes_from_a_registry_elsewhere_and_goes_there():
@@ -116,7 +116,7 @@ def test_a_server_on_the_hosts_network_is_reached():
     machine.docker("run", "-d", "--name", "web", "--network", "host", "-v", "/boot/files:/served:ro", "busybox", "httpd", "-f",
                    "-p", "8000", "-h", "/served")
     url = f"http://127.0.0.1:{machine.web}/blob"
-    until(lambda: not subprocess.run(["curl", "-sI", "--max-time", "60", url], capture_output=True).returncode, "it listens", 30)
+    until(lambda: not subprocess.run(["curl", "-sI", "--max-time", "60", url], capture_output=True).returncode, "it listens")
     for _ in range(3):
         p = subprocess.run(["curl", "-s", "--max-time", "60", url], capture_output=True)
         expect((p.returncode, p.stdout == SERVED), (0, True), f"{len(p.stdout)} bytes")

@@ -6,13 +6,12 @@ import os
 import socket
 import struct
 import sys
-import threading
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import expect, expect_in, main
-from http_unix import Connection, raw, request
+from engine_fixture import clean, expect, expect_in, main, until
+from http_unix import Connection, dial, raw, request
 
 
 def call(engine, *args, **kw):
@@ -28,7 +27,7 @@ def create(engine, **body):
 
 def upgrade(engine, method, url, body=b""):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(10)
+    s.settimeout(120)
     s.connect(engine.socket)
     s.sendall(f"{method} {url} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
               f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -146,16 +145,14 @@ def test_half_close_does_not_end_the_output(engine):
 
 def test_attach_without_upgrade_is_a_plain_stream(engine):
     ident = create(engine, Cmd=["echo", "x"], Tty=True)
-    out = []
-    t = threading.Thread(target=lambda: out.append(raw(
-        engine.socket, f"POST /containers/{ident}/attach?stream=1&stdout=1 HTTP/1.1\r\n"
-                       "Host: x\r\nContent-Length: 0\r\n\r\n".encode())))
-    t.start()
-    time.sleep(0.2)
-    call(engine, "POST", f"/containers/{ident}/start")
-    t.join()
-    expect_in(b"HTTP/1.1 200 OK", out[0])
-    expect(out[0].split(b"\r\n\r\n", 1)[1], b"x\r\n")
+    with dial(engine.socket) as s:
+        s.sendall(f"POST /containers/{ident}/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        out = s.recv(65536)  # it is attached
+        expect_in(b"HTTP/1.1 200 OK", out)
+        call(engine, "POST", f"/containers/{ident}/start")
+        while piece := s.recv(65536):
+            out += piece
+    expect(out.split(b"\r\n\r\n", 1)[1], b"x\r\n")
     call(engine, "DELETE", f"/containers/{ident}?force=1")
 
 
@@ -178,10 +175,9 @@ def test_client_gone_while_loading(engine):
     s = socket.socket(socket.AF_UNIX)
     s.connect(engine.socket)
     s.sendall(b"POST /images/load HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-    time.sleep(0.1)
+    until(engine.idle, "it is being loaded")
     s.close()
-    time.sleep(0.1)
-    expect(engine.idle(), [])
+    until(lambda: engine.idle() == [], "nothing is left")
 
 
 def test_clients_gone_while_waiting(engine):
@@ -202,7 +198,7 @@ def test_clients_gone_while_waiting(engine):
         s.close()
     time.sleep(0.2)
     expect(call(engine, "DELETE", f"/containers/{ident}?force=1")[0], 204)
-    expect(engine.idle(), [])
+    clean(engine)
 
 
 def test_vm_runtime_refuses_what_it_cannot(engine):

@@ -63,7 +63,7 @@ class Exec:
 
     def status(self):
         self.thread.join()
-        until(lambda: api(self.engine, "GET", f"/exec/{self.id}/json")[1]["ExitCode"] is not None, "it ends", 30)
+        until(lambda: api(self.engine, "GET", f"/exec/{self.id}/json")[1]["ExitCode"] is not None, "it ends")
         return api(self.engine, "GET", f"/exec/{self.id}/json")[1]["ExitCode"]
 
 

@@ -230,7 +230,7 @@ def test_input_of_a_client_that_left_before_the_start_is_not_the_next_one_s(engi
 
     def attached(text):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(20)
+        s.settimeout(120)
         s.connect(engine.socket)
         s.sendall(f"POST /containers/{c}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nUpgrade: tcp\r\n\r\n"
                   .encode())

@@ -85,7 +85,7 @@ def test_change_after_one_that_failed_does_not_write_it(engine):
     os.close(reader)
     expect(update.status(), 200, "update")
     expect(inspect(engine, cid)["Name"], "/first")
-    until(lambda: stored(engine, cid)["Name"] == "first", "it is written", 20)
+    until(lambda: stored(engine, cid)["Name"] == "first", "it is written")
     engine.again()
     expect((inspect(engine, cid)["Name"], inspect(engine, cid)["HostConfig"]["PidsLimit"]), ("/first", 77))
     remove(engine, "first")

@@ -115,7 +115,7 @@ def test_slow_client_slows_the_program(engine):
     if rss > most:
         raise AssertionError(f"the engine holds {rss} KiB for a client that does not read")
     out = p.stdout.buffer.read()
-    p.wait(20)
+    p.wait(120)
     expect(len(out), blocks * 65536)
 
 
@@ -127,7 +127,7 @@ def test_terminal(engine):
 
     def read_until(text):
         nonlocal out
-        end = time.monotonic() + 10
+        end = time.monotonic() + 120
         while text not in out:
             if not select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
                 raise AssertionError(f"no {text!r} in {out!r}")
@@ -136,12 +136,13 @@ def test_terminal(engine):
     os.write(fd, b"tty; test -t 0 && echo is''tty\n")
     read_until(b"istty")
     expect_in(b"/dev/pts/0", out)
-    os.write(fd, b"cat\n")
-    time.sleep(0.5)  # until cat reads: the shell edits lines itself
+    os.write(fd, b"echo u''p; cat\n")
+    read_until(b"up\r\n")  # the shell, which edits lines itself, has left the terminal to what it runs
     os.write(fd, b"ab\x7fc\n")
     read_until(b"\nac")
+    out = b""
     os.write(fd, b"\x03")
-    time.sleep(0.2)
+    read_until(b"# ")
     os.write(fd, b"echo st''ill; exit 4\n")
     read_until(b"still")
     _, status = os.waitpid(pid, 0)
@@ -161,7 +162,7 @@ def test_signals_are_proxied(engine):
     expect(p.stdout.readline(), "up\n")
     p.send_signal(signal.SIGINT)
     # its end first: reading what a container says that did not get the signal would never end
-    expect((p.wait(10), p.stdout.read()), (9, "got\n"))
+    expect((p.wait(120), p.stdout.read()), (9, "got\n"))
     clean(engine)
 
 
@@ -173,7 +174,14 @@ def test_third_signal_lets_go_of_a_deaf_container(engine):
         expect(p.poll(), None)
         p.send_signal(signal.SIGINT)
         time.sleep(0.3)  # signals of a kind do not queue
-    expect(p.wait(10), 1)
+
+    def lets_go():
+        if p.poll() is None:  # two of them may have been one
+            p.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        return p.poll() is not None
+    until(lets_go, "it lets go")
+    expect(p.returncode, 1)
     expect_in("got 3 SIGTERM/SIGINTs, forcefully exiting", p.stderr.read())
     expect_in("Up ", engine.run("ps").stdout)
     engine.run("rm", "-f", "deaf3")
@@ -222,7 +230,7 @@ def test_stop_kills_after_the_timeout(engine):
     begun = time.monotonic()
     expect(engine.run("stop", "-t", "1", "deaf").returncode, 0)
     took = time.monotonic() - begun
-    expect(0.9 < took < 5, True, f"in time ({took:.1f} s)")
+    expect(0.9 < took < 9.5, True, f"in time ({took:.1f} s)")
     expect(engine.run("wait", "deaf").stdout, "137\n")
     engine.run("rm", "deaf")
     clean(engine)
@@ -238,7 +246,7 @@ def test_kill_wait_and_restart(engine):
     p = engine.run("kill", "-s", "NOPE", "kw")
     expect((p.returncode, p.stderr), (1, "Error response from daemon: Invalid signal: NOPE\n"))
     expect(engine.run("kill", "kw").stdout, "kw\n")
-    expect(waiter.communicate(timeout=10)[0], "137\n")
+    expect(waiter.communicate(timeout=300)[0], "137\n")
     p = engine.run("kill", "kw")
     expect_in("is not running", p.stderr)
     expect(engine.run("start", "kw").returncode, 0)
@@ -315,9 +323,8 @@ def test_exec(engine):
 
 def test_exec_ends_though_a_child_keeps_its_output(engine):
     engine.run("run", "-d", "--name", "eb", "busybox", "sleep", "100")
-    begun = time.monotonic()
-    p = engine.run("exec", "eb", "sh", "-c", "sleep 20 & echo started")
-    expect((p.stdout, time.monotonic() - begun < 5), ("started\n", True))
+    p = engine.run("exec", "eb", "sh", "-c", "sleep 1000 & echo started")
+    expect(p.stdout, "started\n")
     engine.run("rm", "-f", "eb")
 
 
@@ -417,7 +424,7 @@ def test_many_at_once(engine):
     results = []
 
     def one(i):
-        results.append(sh(engine, f"echo {i}; exit {i}", timeout=60))
+        results.append(sh(engine, f"echo {i}; exit {i}", timeout=120))
     threads = [threading.Thread(target=one, args=(i,)) for i in range(30)]
     for t in threads:
         t.start()
@@ -433,18 +440,21 @@ def test_no_descriptors_are_left(engine):
         """The count once it holds still: the last client's end may still be on its way out."""
         count, same = -1, 0
         for _ in range(200):
-            now = len(os.listdir(f"/proc/{engine.process.pid}/fd"))
+            now = open_now()
             count, same = now, same + 1 if now == count else 0
             if same == 10:
                 break
             time.sleep(0.02)
         return count
+
+    def open_now():
+        return len(os.listdir(f"/proc/{engine.process.pid}/fd"))
     sh(engine, "true")
     before = fds()
     for _ in range(10):
         sh(engine, "echo x")
         engine.run("run", "--rm", "busybox", "nosuch")
-    expect(fds(), before, "open files")
+    until(lambda: open_now() <= before, "no more files are open than before")
 
 
 def test_events(engine):

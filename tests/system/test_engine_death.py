@@ -20,7 +20,7 @@ up() { until bothy version >/dev/null 2>&1; do $B usleep 20000; done; }
 of() { bothy inspect -f "{{.State.$2}}" $1; }
 """
 
-BATCH = Batch(timeout=600)
+BATCH = Batch(timeout=1500)
 
 
 def image():

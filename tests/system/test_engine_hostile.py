@@ -370,11 +370,11 @@ def test_packers_share_no_directory(engine):
         packers.append(p)
     made = [engine.path(name) for name in ("one", "two")]
     try:
-        until(lambda: all(os.path.exists(path + ".new") for path in made), "both pack", 20)
+        until(lambda: all(os.path.exists(path + ".new") for path in made), "both pack")
         expect([os.path.isdir(path + ".root") for path in made], [True, True], "directories of their own")
     finally:
         hold = os.open(agent, os.O_RDWR)  # both can open it, and it is empty
-        status = [p.wait(20) for p in packers]
+        status = [p.wait(120) for p in packers]
         os.close(hold)
     expect((status, [os.path.getsize(path) > 10000 for path in made]), ([0, 0], [True, True]), "archives")
     expect([path for path in made if os.path.exists(path + ".root")], [], "directories that are left")
@@ -419,7 +419,7 @@ def test_large_answers_to_clients_that_do_not_read_are_bounded(engine):
     before, clients = rss(engine), []
     for _ in range(60):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(20)
+        s.settimeout(120)
         s.connect(engine.socket)
         s.sendall(b"GET /images/large:1/json HTTP/1.1\r\nHost: x\r\n\r\n")
         expect(s.recv(8), b"HTTP/1.1", "an answer begins")
@@ -455,7 +455,7 @@ def test_client_that_reads_no_answers_costs_little(engine):
         raise AssertionError(f"{sent} bytes of requests cost {grown} KiB")
     # what has been sent whole is answered when the client reads after all
     s.shutdown(socket.SHUT_WR)
-    s.settimeout(20)
+    s.settimeout(120)
     answers = 0
     data = s.recv(65536)
     while data:
@@ -490,7 +490,7 @@ def test_load_that_fails_before_its_body_is_whole_is_answered_once(engine):
     """Its answer waits for the removal of a layer that it alone still holds."""
     loaded(engine, "held:1", [BASE, tar([(f"f{i}", tarfile.REGTYPE, "x") for i in range(3000)])])
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
+    s.settimeout(120)
     s.connect(engine.socket)
     s.sendall(b"POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + bytes(10000))
     until(lambda: worker_of(engine, "load"), "a worker")
@@ -581,7 +581,7 @@ def test_restarted_container_is_not_killed_with_its_old_groups(engine):
 
 
 def log_bytes(engine, c, query="", streams=("stdout", "stderr")):
-    c = Connection(engine.socket, timeout=60), f"/containers/{c}/logs?" + "".join(f"{s}=1&" for s in streams) + query
+    c = Connection(engine.socket, timeout=120), f"/containers/{c}/logs?" + "".join(f"{s}=1&" for s in streams) + query
     c[0].request("GET", c[1])
     data, text = c[0].getresponse().read(), b""
     while data:
@@ -650,7 +650,7 @@ def test_large_log_stalls_no_one(engine):
     expect(engine.run("wait", "big", timeout=120).stdout, "0\n")
     for query in ("stdout=1&since=4000000000", "stderr=1", "stderr=1&tail=1", "stdout=1&tail=700000&until=1"):
         os.kill(engine.process.pid, signal.SIGSTOP)
-        first, second = Connection(engine.socket, timeout=60), Connection(engine.socket, timeout=60)
+        first, second = Connection(engine.socket, timeout=120), Connection(engine.socket, timeout=120)
         first.request("GET", "/containers/big/logs?" + query)
         second.request("GET", "/_ping")
         os.kill(engine.process.pid, signal.SIGCONT)

@@ -148,7 +148,7 @@ def test_signal_that_ended_it_is_told(engine):
     pid = state(engine, "hit")["Pid"]
     engine.kill()
     os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "the keeper knows that it has ended")
     engine.start()
     expect(state(engine, "hit")["ExitCode"], 137)
     remove(engine, "hit")
@@ -298,6 +298,7 @@ def test_stopped_by_a_client_stays_stopped(engine):
         until(lambda: not os.path.exists(f"/proc/{state(engine, name)['Pid'] or 0}/exe") or
               state(engine, name)["Pid"] == 0, "it is hit")
         engine.again()
+        until(lambda: state(engine, name)["Status"] == "exited", f"{name} has ended")
         time.sleep(0.3)
         expect(state(engine, name)["Status"], "exited", name)
         c.close()
@@ -328,7 +329,7 @@ def test_engine_that_hands_over_leaves_containers(engine):
     started(engine, "handed", ["sleep", "100"])
     before = inspect(engine, "handed")
     engine.process.send_signal(signal.SIGHUP)
-    expect(engine.process.wait(10), 0, "status")
+    expect(engine.process.wait(120), 0, "status")
     engine.log.close()
     engine.start()
     expect(inspect(engine, "handed"), before)

@@ -102,7 +102,7 @@ def on_linux(tmp):
     files = [image, sh, os.path.join(USER, "engine"), os.path.join(USER, "keeper"), os.path.join(USER, "hello"),
              os.path.join(USER, "cli") + ":bothy"]
     command = [os.path.join(ROOT, "tools/linux-peer"), "--kvm", "--memory", "1024", "--module",
-               "fs/overlayfs/overlay.ko", "--timeout", "600", "-c", "sh /files/script.sh"]
+               "fs/overlayfs/overlay.ko", "--timeout", "1500", "-c", "sh /files/script.sh"]
     for f in files:
         command += ["--file", f]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace").stdout
@@ -126,7 +126,7 @@ def on_bothy(tmp):
         f.write(docker_archive("busybox:latest", [busybox_layer()]))
     results = []
     for name, commands, want in CASES:
-        argv = [os.path.join(ROOT, "tools/run"), "--image", image, "--timeout", "600"]
+        argv = [os.path.join(ROOT, "tools/run"), "--image", image, "--timeout", "1500"]
         for c in commands:
             argv += ["-c", c]
         p = subprocess.run(argv, stdout=subprocess.PIPE, text=True, errors="replace")

@@ -26,7 +26,7 @@ def client(engine, *args):
         p.send_signal(signal.SIGSTOP)
         engine.again()
         p.send_signal(signal.SIGCONT)
-        said = p.communicate(timeout=60)[1]
+        said = p.communicate(timeout=300)[1]
         return p.returncode, said
 
 
@@ -77,7 +77,7 @@ def test_half_a_frame_is_a_failure(engine):
             (125, ("attach", "x"), (inspect, whole({"StatusCode": 0}), stream + FRAME)))):
         fake = Fake(engine.path(f"fake{number}"), *answers)
         p = subprocess.run([os.path.join(USER, "cli"), *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                           env=fake.env, timeout=60)
+                           env=fake.env, timeout=300)
         fake.join()
         expect((p.returncode, p.stderr), (status, LOST + " in the midst of a frame\n"), f"{args}")
         expect(p.stdout, "begun\n" if len(answers[-1]) > 30 and FRAME in answers[-1] else "", f"{args}")

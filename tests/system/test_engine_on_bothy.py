@@ -32,7 +32,7 @@ def main(programs=PROGRAMS):
         script = "; ".join(f"{PYTHON} /tests/system/{name}.py || s=1" for name in wanted)
         # its store needs a file system that overlay can write to, which an overlay is not
         line = f"run --rm --privileged --tmpfs /tmp tests sh -c 's=0; export BRIEF=1; {script}; exit $s'"
-        return subprocess.run([RUN, "--timeout", "880", "--image", tar, *commands(line)],
+        return subprocess.run([RUN, "--timeout", "1780", "--image", tar, *commands(line)],
                               stdin=subprocess.DEVNULL).returncode
 
 

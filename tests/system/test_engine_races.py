@@ -178,7 +178,7 @@ def test_clients_that_wait_may_leave(engine):
 def test_attach_to_what_never_starts_ends_with_it(engine):
     create(engine, "an", ["true"])
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(10)
+    s.settimeout(120)
     s.connect(engine.socket)
     s.sendall(b"POST /containers/an/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\n"
               b"Upgrade: tcp\r\nConnection: Upgrade\r\n\r\n")
@@ -208,12 +208,12 @@ def test_paused_container_can_be_removed(engine):
 def test_input_flows_before_the_program_runs(engine):
     data = os.urandom(1 << 20)
     p = subprocess.run([os.path.join(USER, "cli"), "run", "--rm", "-i", "busybox", "sha256sum"],
-                       input=data, capture_output=True, env=engine.env, timeout=60)
+                       input=data, capture_output=True, env=engine.env, timeout=300)
     import hashlib
     expect(p.stdout.split()[0].decode(), hashlib.sha256(data).hexdigest())
     started(engine, "fl", ["sleep", "100"])
     p = subprocess.run([os.path.join(USER, "cli"), "exec", "-i", "fl", "od", "-v", "-An", "-tx1"],
-                       input=data, capture_output=True, env=engine.env, timeout=60)
+                       input=data, capture_output=True, env=engine.env, timeout=300)
     expect(bytes.fromhex(p.stdout.decode().replace(" ", "").replace("\n", "")), data)
     clean(engine)
 
@@ -229,7 +229,7 @@ def test_input_of_an_exec_that_cannot_start(engine):
         except BrokenPipeError:
             pass
         p.stdout.read()
-        expect(p.wait(20), 127)
+        expect(p.wait(120), 127)
     clean(engine)
 
 
@@ -248,7 +248,7 @@ def test_client_that_is_not_read_ends(engine):
                          stdout=subprocess.PIPE, env=engine.env)
     expect(p.stdout.readline(), b"y\n")
     p.stdout.close()
-    expect(p.wait(20), -signal.SIGPIPE)
+    expect(p.wait(120), -signal.SIGPIPE)
     expect(state(engine, "ye"), "running")
     clean(engine)
 
@@ -256,7 +256,7 @@ def test_client_that_is_not_read_ends(engine):
 def test_client_without_standard_input_ends(engine):
     p = subprocess.run(["sh", "-c", "exec %s run --rm -i busybox wc -c <&-" %
                         os.path.join(USER, "cli")], capture_output=True, text=True, env=engine.env,
-                       timeout=20)
+                       timeout=120)
     expect((p.returncode, p.stdout), (0, "0\n"))
     clean(engine)
 
@@ -277,8 +277,8 @@ def test_client_whose_reader_writes_first(engine):
     reader = threading.Thread(target=lambda: got.append(p.stdout.read()))
     reader.start()
     p.stdin.close()
-    reader.join(20)
-    expect(p.wait(20), 0)
+    reader.join()
+    expect(p.wait(120), 0)
     expect(len(got[0]), sent)
     clean(engine)
 
@@ -452,7 +452,7 @@ def test_fifo_as_passwd_is_an_error(engine):
     fifo = tar([("etc", tarfile.DIRTYPE, None), ("etc/.wh.passwd", tarfile.REGTYPE, "")])
     pipe = tar([("etc", tarfile.DIRTYPE, None), ("etc/passwd", tarfile.FIFOTYPE, None)])
     expect(engine.load(docker_archive("fifo:1", [layer, fifo, pipe])).returncode, 0)
-    p = engine.run("run", "--rm", "-u", "app", "fifo:1", "true", timeout=20)
+    p = engine.run("run", "--rm", "-u", "app", "fifo:1", "true", timeout=120)
     expect(p.returncode in (125, 126, 127), True, f"status {p.returncode}: {p.stderr}")
     clean(engine)
     expect(api(engine, "DELETE", "/images/fifo:1")[0], 200)
@@ -462,7 +462,7 @@ def test_events_end_at_a_time_to_come(engine):
     began = time.monotonic()
     status, text = api(engine, "GET", f"/events?until={time.time() + 0.3:.3f}")
     expect(status, 200)
-    expect(0.2 < time.monotonic() - began < 10, True, "it waits for the time")
+    expect(0.2 < time.monotonic() - began < 60, True, "it waits for the time")
     expect(api(engine, "GET", "/events?until=nonsense")[0], 400)
 
 
@@ -514,7 +514,7 @@ def test_out_of_descriptors_is_quiet_and_passes(engine):
 
 def test_trailers_are_bounded(engine):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(20)
+    s.settimeout(120)
     s.connect(engine.socket)
     try:
         s.sendall(b"POST /containers/prune HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

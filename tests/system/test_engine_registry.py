@@ -630,7 +630,7 @@ def test_what_talks_to_a_registry_may_do_nothing_else(engine):
 
     def talkers():
         return {p: s for p, s in processes_below(engine.process.pid).items() if s["Uid"].split()[0] == "102"}
-    until(lambda: len(talkers()) == 3, "one asks, two fetch", 30)
+    until(lambda: len(talkers()) == 3, "one asks, two fetch")
     for pid, status in talkers().items():
         expect_confined(pid, status)
     held.go.set()

@@ -97,7 +97,7 @@ def test_answer_without_space_for_its_descriptors_ends_no_container(engine):
         expect(api(engine, "GET", "/_ping")[0], 200, "the request has been dealt with")
         limit = Limit(engine.process.pid, 3)
         limit.__enter__()
-    expect(engine.process.wait(20), 1, "status")
+    expect(engine.process.wait(120), 1, "status")
     engine.log.close()
     engine.start()
     expect(keeper(engine), kept, "keeper")
@@ -151,7 +151,7 @@ def test_keeper_that_does_not_hear_is_left_to_the_next_engine(engine):
                 expect(api(engine, "POST", "/containers/deaf/kill?signal=USR1")[0], 204)
         except (OSError, http.client.HTTPException):
             pass
-        expect(engine.process.wait(30), 1, "status")
+        expect(engine.process.wait(120), 1, "status")
         engine.log.close()
     engine.start()
     expect(inspect(engine, "deaf"), before, "deaf")

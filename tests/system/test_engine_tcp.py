@@ -13,13 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import BRIEF, Engine, busybox_layer, docker_archive, expect, expect_in, main, tar, until
 from http_unix import Connection, dial, raw, request
-from suite import Skip
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from suite import Skip, free_port
 
 
 PORT = free_port()
@@ -105,7 +99,7 @@ def test_an_address_that_is_not_there_yet_is_waited_for(engine):
         expect_in(": it is tried again", log_of(other))
         subprocess.run(["nsenter", "-n", "-t", str(other.process.pid), "ip", "addr", "add", "10.9.8.7/32", "dev", "lo"],
                        check=True)
-        until(lambda: f"the API is open on {place}" in log_of(other), "it opens", 20)
+        until(lambda: f"the API is open on {place}" in log_of(other), "it opens")
     finally:
         other.close()
 
@@ -118,7 +112,7 @@ def test_a_port_that_is_taken_is_waited_for_and_all_else_works(engine):
         other = Engine(options=["-H", f"tcp://127.0.0.1:{port}"])
         expect_in("it is tried again", log_of(other))
         expect(request(other.socket, "GET", "/_ping"), (200, "OK"))
-    until(lambda: "the API is open" in log_of(other), "it opens when the port is free", 20)
+    until(lambda: "the API is open" in log_of(other), "it opens when the port is free")
     expect(request(("127.0.0.1", port), "GET", "/_ping"), (200, "OK"))
     other.close()
 
@@ -194,9 +188,9 @@ def test_output_comes_whole_though_input_was_not_read(engine):
             s.sendall(b"nobody reads this" * 1000)
     except socket.timeout:
         pass
-    s.settimeout(30)
+    s.settimeout(120)
     if size < 1000000:
-        until(lambda: not get(f"/exec/{made[1]['Id']}/json")[1]["Running"], "it has ended", 20)
+        until(lambda: not get(f"/exec/{made[1]['Id']}/json")[1]["Running"], "it has ended")
     got = 0
     while data or (data := s.recv(4096)):
         last, got, data = data, got + len(data), b""
@@ -272,7 +266,7 @@ def test_those_that_are_being_served_stay_and_the_next_one_waits(engine):
         pass
     expect(request(engine.socket, "GET", "/_ping"), (200, "OK"), "the unix socket has no such bound")
     crowd.pop().close()
-    late.settimeout(20)
+    late.settimeout(120)
     expect_in(b"200 OK", late.recv(65536))
     expect_in("too many over TCP", log_of(engine))
     for s in crowd + [late]:
@@ -282,14 +276,14 @@ def test_those_that_are_being_served_stay_and_the_next_one_waits(engine):
 def test_a_head_and_a_body_that_stall_are_given_up(engine):
     begun, pieces = time.monotonic(), []
     for data in (b"GET /_ping HT", b"POST /containers/create HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"):
-        pieces.append(dial(HERE, 60))
+        pieces.append(dial(HERE, 120))
         pieces[-1].sendall(data)
     idle = dial(HERE)
     load = dial(HERE)  # a load's source may be slow
     load.sendall(b"POST /images/load HTTP/1.1\r\nContent-Length: 100000\r\n\r\nx")
     for s in pieces:
         expect(s.recv(100), b"", "disconnected")
-    expect(19 < time.monotonic() - begun < 50, True, "after twenty seconds or so")
+    expect(19 < time.monotonic() - begun < 110, True, "after twenty seconds or so")
     expect((alive(idle), engine.process.poll()), (True, None))
     load.settimeout(0.1)
     try:
@@ -319,7 +313,7 @@ def test_bodies_are_bounded_in_all(engine):
         expect(request(path, "POST", "/containers/create", big)[0], 404)
     for s in crowd:
         s.close()
-    until(lambda: get("/_ping")[0] == 200, "all is well", 10)
+    until(lambda: get("/_ping")[0] == 200, "all is well")
 
 
 def test_bodies_that_drip_and_clients_that_linger_are_given_up(engine):
@@ -327,9 +321,9 @@ def test_bodies_that_drip_and_clients_that_linger_are_given_up(engine):
     begun, crowd = time.monotonic(), []
     for data in (b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n{",
                  b"POST /nosuch HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"):
-        crowd.append(dial(HERE, 60))
+        crowd.append(dial(HERE, 120))
         crowd[-1].sendall(data)
-    while crowd and time.monotonic() < begun + 60:
+    while crowd and time.monotonic() < begun + 120:
         for s in list(crowd):
             try:
                 s.sendall(b" ")

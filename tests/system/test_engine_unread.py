@@ -46,7 +46,7 @@ def refuses_to_start(engine):
     try:
         engine.start()
     except RuntimeError:
-        expect(engine.process.wait(10), 1, "status")
+        expect(engine.process.wait(120), 1, "status")
         engine.log.close()
         return
     raise AssertionError("the engine has started")

@@ -14,7 +14,7 @@ from bothy import Batch, put
 from engine_fixture import ROOT, busybox_layer, docker_archive, tar
 from suite import expect, expect_in
 
-BATCH = Batch(timeout=600)
+BATCH = Batch(timeout=1500)
 # Enough files that the first packing takes a while.
 MANY = tar([("many", tarfile.DIRTYPE, None)] +
            [("many/%d" % i, tarfile.REGTYPE, "x" * 4000) for i in range(1000)])

@@ -171,7 +171,7 @@ def server(kind="good"):
             shutil.copy(os.path.join(TMP.name, name + ".pem"), TMP.name + "/cas")
         SERVERS["proxy"] = subprocess.Popen([PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), SOCKET, TMP.name + "/cas"],
                                             stdout=subprocess.DEVNULL)
-        until(lambda: is_up(SOCKET), "the proxy is up", 20)
+        until(lambda: is_up(SOCKET), "the proxy is up")
     return SERVERS[kind]
 
 
@@ -188,7 +188,7 @@ def hasty(**times):
     code = "import sys, https_proxy as p; vars(p).update(%r); p.main()" % times
     SERVERS[path] = subprocess.Popen([PYTHON, "-B", "-c", code, path, TMP.name + "/cas"], stdout=subprocess.DEVNULL,
                                      env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "tools/images")})
-    until(lambda: is_up(path), "the proxy is up", 20)
+    until(lambda: is_up(path), "the proxy is up")
     return path
 
 
@@ -358,7 +358,7 @@ def test_more_clients_than_it_serves_wait():
         expect(late.recv(100), "nothing yet")
     except socket.timeout:
         pass
-    late.settimeout(20)
+    late.settimeout(120)
     crowd[0].sendall(b"67890")
     expect_in(b"200 OK", answer(crowd[0])[0])  # between two requests it gives way
     expect_in(b"GET /late", answer(late)[1])

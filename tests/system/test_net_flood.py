@@ -76,13 +76,13 @@ class Host:
         wire, self.port = self.machine.wire, self.port + 1
         port, got = self.port, b""
         answer = wire.ask(self.frame(port, target, 1000, 0, SYN),
-                          lambda f: (self.parse(f, port) or (0, 0, 0, 0))[2] == SYN | ACK)
+                          lambda f: (self.parse(f, port) or (0, 0, 0, 0))[2] == SYN | ACK, again=2)
         expect(answer is not None, True, f"an answer of port {target} to {port}, six {self.six}")
         number, sent = (self.parse(answer, port)[0] + 1) % 2**32, 1001 + len(REQUEST)
         ask = self.frame(port, target, 1001, number, ACK | PSH, REQUEST)
         flags = 0
         while not flags & FIN:
-            frame = wire.ask(ask, lambda f: self.parse(f, port))
+            frame = wire.ask(ask, lambda f: self.parse(f, port), again=2)
             expect(frame is not None, True, f"port {target} goes on: {got}")
             seq, _, flags, payload = self.parse(frame, port)
             expect(flags & RST, 0, f"port {target} resets: {got}")
@@ -98,7 +98,7 @@ class Host:
         for n in range(count):
             self.machine.wire.send(self.frame(30000 + (first + n) % 30000, FLOODED, n * 7919 + first, 0, SYN))
             answered += self.machine.wire.receive(0.0005) is not None
-        while self.machine.wire.receive(0.2) is not None:
+        while self.machine.wire.receive(0.2 if answered > count // 4 else 20) is not None:
             answered += 1
         return answered
 

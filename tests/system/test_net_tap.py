@@ -44,7 +44,7 @@ class Namespace:
             raise AssertionError(f"this machine cannot: ip {' '.join(words)}: {p.stderr.strip()}")
 
     def run(self, *words):
-        return subprocess.run(["ip", "netns", "exec", self.name, *words], capture_output=True, text=True, timeout=60)
+        return subprocess.run(["ip", "netns", "exec", self.name, *words], capture_output=True, text=True, timeout=300)
 
     def socket(self):
         """A packet socket in it whose frames have a virtio_net_hdr."""
@@ -155,11 +155,11 @@ def offloads(wire, options):
                put(folder.name, "show", SHOW), "-c", "debug trace on net", *options)
     with folder, Machine(after="/boot/files/busybox sh /boot/files/set", last="/boot/files/busybox sh /boot/files/show",
                          wire=wire, options=options) as m:
-        answer = m.wire.ask(ethernet(ALL, ARP, arp(1, HERE, THERE)), has_other(m))
+        answer = m.wire.ask(ethernet(ALL, ARP, arp(1, HERE, THERE)), has_other(m), again=1)
         expect(answer is not None, True, "an answer from the new address")
         m.mac = OTHER
         while len(m.wire.segments) < 32:
-            expect(m.wire.receive(20) is not None or m.wire.segments != [], True, "segments come")
+            expect(m.wire.receive(60) is not None or m.wire.segments != [], True, "segments come")
         expect_whole_segments(m.wire)
         expect_payloads(m.wire)
         for number, size in enumerate((0, 18, 119, 1472)):

@@ -40,7 +40,7 @@ def outcome(script, packages=(), programs=(), others=(), options=()):
     with tempfile.TemporaryDirectory(prefix="bothy-tools-") as folder:
         files = tar([("script", tarfile.REGTYPE, HEAD + script)])
         image = put(folder, "tools.tar", docker_archive("tools:latest", [busybox_layer(), layer.bytes(), files]))
-        p = run("--image", image, "--memory", "512", "--timeout", "600", *options,
+        p = run("--image", image, "--memory", "512", "--timeout", "1500", *options,
                 *commands(ON_HOST if options else RUN))
     expect(p.returncode, 0, p.stdout + p.stderr)
     return p.stdout
@@ -124,7 +124,7 @@ def test_a_container_has_sysctls_of_its_own():
     ttl = "box cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/net/ipv4/tcp_keepalive_time"
     with tempfile.TemporaryDirectory(prefix="bothy-tools-") as folder:
         image = put(folder, "box.tar", docker_archive("box:latest", [busybox_layer()]))
-        p = run("--image", image, "--timeout", "300", *commands(
+        p = run("--image", image, "--timeout", "1500", *commands(
             f"run --rm --sysctl net.ipv4.ip_default_ttl=70 --sysctl net.ipv4.tcp_keepalive_time=99 {ttl}",
             f"run --rm {ttl}"))
     expect(p.returncode, 0, p.stdout + p.stderr)

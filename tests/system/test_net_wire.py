@@ -73,20 +73,20 @@ class Machine:
 
     def __enter__(self):
         question = ethernet(ALL, ARP, arp(1, HERE, THERE))
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not self.mac and time.monotonic() < end and self.process.poll() is None:
             answer = self.wire.ask(question, self.is_arp(2), 0.5)
             self.mac = answer and answer[6:12]
             time.sleep(0 if answer else 0.05)
         if not self.mac:
             self.process.terminate()
-            raise AssertionError(f"no answer to ARP: {self.process.communicate(timeout=20)}")
+            raise AssertionError(f"no answer to ARP: {self.process.communicate(timeout=300)}")
         return self
 
     def __exit__(self, kind, *rest):
         if kind:
             self.process.terminate()  # and with it the emulator
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=300)
         self.wire.close()
         self.folder.cleanup()
 
@@ -97,7 +97,7 @@ class Machine:
     def ask_monitor(self, what, **arguments):
         """The answer of QEMU's monitor."""
         with socket.socket(socket.AF_UNIX) as s, s.makefile("rw") as f:
-            s.settimeout(20)
+            s.settimeout(120)
             s.connect(self.monitor)
             for execute in ({"execute": "qmp_capabilities"},
                             {"execute": what, "arguments": arguments}):
@@ -114,7 +114,7 @@ class Machine:
     def frame(self, packet, **how):
         return ethernet(how.pop("to", self.mac), IPV4, packet, **how)
 
-    def ping(self, number, payload=b"", source=HERE, seconds=20.0, **how):
+    def ping(self, number, payload=b"", source=HERE, seconds=120.0, **how):
         """The answer's frame to a ping that is as it should be, or None."""
         return self.wire.ask(self.frame(ipv4(source, THERE, echo(number, payload), **how)), self.is_echo(number),
                              seconds)
@@ -124,16 +124,16 @@ class Machine:
 
     def probe(self):
         """The frame by which it asks for its own address of IPv6."""
-        self.wire.wait(lambda f: self.wire.probes, 0.01 if self.wire.probes else 10)
+        self.wire.wait(lambda f: self.wire.probes, 0.01 if self.wire.probes else 120)
         return self.wire.probes[0]
 
     def finish(self):
         """What the machine printed."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while self.process.poll() is None and time.monotonic() < end:
             self.wire.send(ethernet(ALL, ARP, arp(1, DONE, THERE)))
             self.wire.wait(lambda f: False, 0.1)
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=300)
         expect((self.process.returncode, err), (0, ""))
         return out
 
@@ -234,10 +234,9 @@ def test_neighbours_are_asked_for_and_the_gateway_has_the_rest():
         expect((answer[:6], answer[30:34]), (seven, ip("10.0.0.7")))
         # One that does not answer is asked for three times.
         m.wire.send(m.frame(ipv4("10.0.0.8", THERE, echo(6))))
-        times = 0
-        while m.wire.wait(m.is_arp(1, "10.0.0.8"), 4):
-            times += 1
-        expect(times, 3, "questions for a host that is silent")
+        for n in range(3):
+            expect(m.wire.wait(m.is_arp(1, "10.0.0.8"), 60) is not None, True, f"question {n} for a host that is silent")
+        expect(m.wire.wait(m.is_arp(1, "10.0.0.8"), 3), None, "a fourth question")
         # From another network: by way of the gateway.
         m.wire.send(m.frame(ipv4("192.168.5.5", THERE, echo(7))))
         expect(m.wire.wait(m.is_arp(1, "10.0.0.254")) is not None, True, "a question for the gateway")
@@ -259,7 +258,7 @@ def test_a_protocol_that_is_not_there_is_answered_within_limits():
         errors, echoes = 0, 0
         m.wire.send(m.frame(ipv4(HERE, THERE, echo(9, b"behind"))))
         while not echoes:
-            f = m.wire.receive(10)
+            f = m.wire.receive(60)
             expect(f is not None, True, "the answer that comes behind")
             errors += f[12:14] == b"\x08\0" and f[34:36] == b"\3\2"
             echoes += m.is_echo(9)(f)
@@ -298,7 +297,7 @@ def test_neighbours_of_ipv6_are_found_and_pings_answered():
         expect((probe[:6], probe[38:54], probe[62:78], probe[21]), (ether, group, there, 255))
         expect(len(expect_sum6(probe)), 24, "a probe has no option")
         question = ethernet(ether, IPV6, ipv6(mine, group, icmp6(mine, group, 135, 0, solicit(there)), hops=255))
-        answer = m.wire.ask(question, is_icmp6(136, there))
+        answer = m.wire.ask(question, is_icmp6(136, there), again=1)
         expect((answer[:6], answer[38:54], answer[21], answer[58] & 0xe0, answer[62:78]), (MAC, mine, 255, 0x60, there))
         expect(expect_sum6(answer)[24:], b"\2\1" + m.mac, "its link address")
         for number, size in enumerate((0, 1, 57, 1000, 1452)):
@@ -344,7 +343,7 @@ def joined4(m, number):
     """What the fragments of an answer are together."""
     parts, end = {}, None
     while end is None or sum(map(len, parts.values())) < end:
-        f = m.wire.wait(lambda f: f[12:14] == b"\x08\0" and f[23] == 1, 5)
+        f = m.wire.wait(lambda f: f[12:14] == b"\x08\0" and f[23] == 1, 60)
         expect(f is not None, True, f"all fragments of answer {number}")
         total, word = struct.unpack(">H", f[16:18])[0], struct.unpack(">H", f[20:22])[0]
         at = (word & 0x1fff) * 8
@@ -358,7 +357,7 @@ def joined4(m, number):
 def joined6(m, there):
     parts, end = {}, None
     while end is None or sum(map(len, parts.values())) < end:
-        f = m.wire.wait(lambda f: f[12:14] == b"\x86\xdd" and f[20] == 44 and f[22:38] == there, 5)
+        f = m.wire.wait(lambda f: f[12:14] == b"\x86\xdd" and f[20] == 44 and f[22:38] == there, 60)
         expect(f is not None, True, "all fragments of an answer")
         length, word = struct.unpack(">H", f[18:20])[0], struct.unpack(">H", f[56:58])[0]
         expect((f[54], length <= 1460), (58, True))
@@ -384,7 +383,7 @@ def test_fragments_are_joined_and_made_and_what_is_wrong_with_them_is_dropped():
         question = ethernet(b"\x33\x33\xff" + there[13:], IPV6,
                             ipv6(mine, m.wire.probes[0][38:54],
                                  icmp6(mine, m.wire.probes[0][38:54], 135, 0, solicit(there)), hops=255))
-        expect(m.wire.ask(question, is_icmp6(136, there)) is not None, True)  # its address is its own by now
+        expect(m.wire.ask(question, is_icmp6(136, there), again=1) is not None, True)  # its address is its own by now
         for packet in fragments6(mine, there, icmp6(mine, there, 128, 0, body))[::-1]:
             m.wire.send(ethernet(m.mac, IPV6, packet))
         answer = joined6(m, there)
@@ -446,6 +445,8 @@ def test_a_flood_leaves_the_machine_to_its_work():
             for frame in flood:
                 sent += m.wire.send(frame)
                 answered += m.wire.receive(0.001) is not None
+        while answered <= sent // 2 and m.wire.receive(20) is not None:  # a machine that was held up has more to say
+            answered += 1
         # Lies: two thousand hosts that ask, each for the first time.
         for n in range(2000):
             mac = b"\x52\x54\x01\0" + struct.pack(">H", n)
@@ -466,7 +467,7 @@ def expect_segments(machine, size=1400, whole=41234):
     for port in (5001, 5004, 5005):
         got = b""
         while len(got) < whole:
-            end = time.monotonic() + 20
+            end = time.monotonic() + 120
             while not machine.wire.segments and time.monotonic() < end:
                 machine.wire.receive(1)
             expect(bool(machine.wire.segments), True, f"segments for {port}: {len(got)} bytes came")
@@ -492,6 +493,8 @@ def hardware_answers(card, options=()):
         for number in range(100, 1100):
             m.wire.send(m.frame(ipv4(HERE, THERE, echo(number, b"f" * (number % 1400)))))
             answered += m.wire.receive(0.01) is not None
+        while answered <= 500 and m.wire.receive(20) is not None:  # a machine that was held up has more to say
+            answered += 1
         expect(answered > 500, True, f"{answered} of 1000 pings of a burst answered")
         for frame in [m.frame(ipv4(HERE, THERE, echo(1)))[:n] for n in (14, 15, 33, 41)]:
             m.wire.send(frame)

@@ -164,7 +164,7 @@ def test_linuxs_ip_word_configures_a_device():
 def test_off_is_off():
     with Net() as n:
         netd = n.netd("", "ip=off")
-        expect(netd.wait(20), 0)
+        expect(netd.wait(120), 0)
         expect_in("state DOWN", n.box.ip("link", "show", "eth0"))
 
 
@@ -252,7 +252,7 @@ class Server:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lan0")
         self.socket.bind(("", 67))
-        self.socket.settimeout(30)
+        self.socket.settimeout(120)
 
     def hear(self, *kinds):
         """The next message of one of those kinds: (kind, message, options, sender)."""
@@ -307,7 +307,7 @@ class Server:
             except TimeoutError:
                 continue
             answers.get(self.options(m)[53][0], lambda m: None)(m)
-        self.socket.settimeout(30)
+        self.socket.settimeout(120)
 
     def close(self):
         self.socket.close()
@@ -608,7 +608,7 @@ def test_the_clock_follows_a_server():
     with Net() as n:
         s = n.lan.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.bind(("10.7.0.1", 123))
-        s.settimeout(30)
+        s.settimeout(120)
         n.dnsmasq(RANGE, "--dhcp-option=42,10.7.0.1")
         n.netd("eth0 dhcp nora")
         asked, client = s.recvfrom(200)

@@ -116,7 +116,7 @@ def test_a_link_that_goes_and_comes_has_its_lease_confirmed():
 
         def plug(over):
             control = Qmp(path)
-            until(lambda: over() or os.path.exists(path), "the emulator is there", 60)
+            until(lambda: over() or os.path.exists(path), "the emulator is there")
             expect(control.connect(Running(over)), True, "QMP")
             while not over():
                 for way in ("off", "on"):

@@ -124,7 +124,7 @@ class Remote:
         """Lets the machine go, which may be before the answer comes."""
         try:
             self.try_docker(*words, "run", "--rm", "-v", "/run:/host", "busybox", "touch", "/host/stop", **how)
-            expect(self.process.wait(60), 0, self.process.stdout.read()[-2000:])
+            expect(self.process.wait(120), 0, self.process.stdout.read()[-2000:])
         finally:
             self.process.kill()
             self.process.wait()

@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, commands, run
 from engine_fixture import BUSYBOX, ROOT
-from suite import expect, expect_in, main, until
+from suite import expect, expect_in, free_port, main, until
 from test_console import Console
 from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
@@ -29,12 +29,6 @@ from qmp import Qmp
 from relay import Relay
 
 SHELL = ["--file", BUSYBOX + ":busybox"]
-
-
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def test_cards_come_in_the_order_and_of_the_models_asked_for():
@@ -119,7 +113,7 @@ def test_a_socket_carries_frames_to_its_peer():
         p = subprocess.Popen([RUN, "--net", f"socket:{wire.path},mac=52:54:00:77:88:99", *SHELL, "-c",
                               f"/boot/files/busybox sh -c '{up}; /boot/files/busybox sleep 1000'"], stdin=subprocess.DEVNULL)
         try:
-            answer = wire.ask(ethernet(ALL, ARP, arp(1, HERE, "10.0.0.2")), lambda f: f[12:14] == b"\x08\x06" and f[21] == 2)
+            answer = wire.ask(ethernet(ALL, ARP, arp(1, HERE, "10.0.0.2")), lambda f: f[12:14] == b"\x08\x06" and f[21] == 2, again=1)
             expect(answer and answer[6:12].hex(), "525400778899")
         finally:
             p.terminate()
@@ -282,7 +276,7 @@ class Follower:
         return {(row[0][:3].lower(), row[2], int(row[3]), int(row[5])) for row in rows if row and "HOST_FORWARD" in row[0]}
 
     def expect(self, *wanted):
-        until(lambda: self.forwards() == set(wanted), f"forwards are {wanted}", 30)
+        until(lambda: self.forwards() == set(wanted), f"forwards are {wanted}")
 
 
 def port(number, kind="tcp", ip="0.0.0.0"):
@@ -314,7 +308,7 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free():
             f.api.publish(port(one))
             f.api.publish(port(one), port(two))
             f.expect(("tcp", "127.0.0.1", two, two))
-            until(lambda: f.said, "it is said", 30)
+            until(lambda: f.said, "it is said")
             expect(len(f.said), 1, str(f.said))
             expect_in(f"port {one}/tcp", f.said[0])
         f.api.publish(port(one))
@@ -331,7 +325,7 @@ def test_a_list_without_an_end_or_a_bottom_is_none():
             f.api.raw = text
             f.api.publish(port(one))
             before = f.api.asked
-            until(lambda: f.api.asked > before, "the list is asked for", 30)
+            until(lambda: f.api.asked > before, "the list is asked for")
         f.api.raw, two = None, free_port()
         f.api.publish(port(two))
         f.expect(("tcp", "127.0.0.1", two, two))

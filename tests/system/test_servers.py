@@ -103,7 +103,7 @@ class Machine:
 
     def stop(self):
         self.docker("run", "--rm", "-v", "/run:/host", "busybox", "touch", "/host/stop")
-        out = self.process.communicate(timeout=60)[0]
+        out = self.process.communicate(timeout=300)[0]
         expect((self.process.returncode, "PANIC" in out), (0, False), out)
         self.folder.cleanup()
 
@@ -168,7 +168,7 @@ def test_redis_serves_commands_in_pipelines():
     machine.inside("redis-server --protected-mode no --daemonize yes --save '' --bind '*' '-::*'")
     port = str(machine.ports["redis"])
     until(lambda: not subprocess.run([*of_tree(machine.tree, "usr/bin/redis-cli"), "-p", port, "ping"], capture_output=True,
-                                     timeout=60).returncode, "redis", 200)
+                                     timeout=120).returncode, "redis", 200)
     expect(of_machine("usr/bin/redis-cli", "-p", port, "ping"), "PONG\n")
     value = "v" * 300000
     expect(of_machine("usr/bin/redis-cli", "-p", port, "-x", "set", "key", text=value), "OK\n")
@@ -194,7 +194,7 @@ def test_sshd_serves_shells_copies_and_forwards():
         return p.stdout
 
     ssh = ["ssh", *options, "-p", port, "root@127.0.0.1"]
-    until(lambda: not subprocess.run([*ssh, "true"], capture_output=True, stdin=subprocess.DEVNULL, timeout=100).returncode, "sshd", 300)
+    until(lambda: not subprocess.run([*ssh, "true"], capture_output=True, stdin=subprocess.DEVNULL, timeout=300).returncode, "sshd", 300)
     expect(do(*ssh, "cat; echo $SSH_CONNECTION | cut -d ' ' -f 4", input=b"through\n"), b"through\n22\n")
     mib = put(machine.folder.name, "mib", MIB)
     do("scp", "-O", *options, "-P", port, mib, "root@127.0.0.1:/tmp/mib")

@@ -140,7 +140,7 @@ class Wire:
         self.send(ethernet(frame[6:12], ARP, arp(2, HERE, asker, MAC, frame[6:12])))
         return None
 
-    def wait(self, wanted, seconds=10.0):
+    def wait(self, wanted, seconds=60.0):
         """The first frame of which wanted(frame) is true, or None."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -149,12 +149,13 @@ class Wire:
                 return frame
         return None
 
-    def ask(self, frame, wanted, seconds=20.0):
-        """The first frame that is wanted after this one, which a busy machine may have to be sent again; or None."""
+    def ask(self, frame, wanted, seconds=120.0, again=20.0):
+        """The first frame that is wanted after this one, or None. It is sent again where the card took nothing, and every
+        `again` seconds: seldom, so that a busy machine does not answer twice; soon, where one is to get its address yet."""
         end, answer = time.monotonic() + seconds, None
         while not answer and time.monotonic() < end:
-            self.send(frame)
-            answer = self.wait(wanted, min(2.0, seconds))
+            sent = self.send(frame)
+            answer = self.wait(wanted, min(again if sent else 0.5, seconds))
         return answer
 
 
