@@ -26,6 +26,22 @@ static u64 mm_free_now(void)
     return info.free;
 }
 
+/* What `round` takes it gives back. Others may still give pages back meanwhile that earlier tests
+ * have freed, or take some: not in every round. */
+static bool mm_comes_back(void (*round)(void))
+{
+    bool all_back = false;
+
+    for (unsigned i = 0; i < 100 && !all_back; i++) {
+        u64 before = mm_free_now();
+
+        round();
+        all_back = mm_free_now() == before;
+        cond_yield();
+    }
+    return all_back;
+}
+
 /* The highest order of which there are two blocks now. Of a section whose pages hold the next one's
  * page array there is none of MAX_ORDER; later no section need come up for what was had here. */
 static unsigned mm_top_order(void)
@@ -43,10 +59,9 @@ static unsigned mm_top_order(void)
     return 0;
 }
 
-SELFTEST(page_alloc_blocks_are_aligned_and_come_back)
+static void mm_blocks_round(void)
 {
     unsigned top = mm_top_order();
-    u64 before = mm_free_now();
     struct page *p[MAX_ORDER + 1];
 
     CHECK(top >= 9); /* what a huge page needs */
@@ -61,7 +76,11 @@ SELFTEST(page_alloc_blocks_are_aligned_and_come_back)
     }
     for (unsigned o = 0; o <= top; o++)
         page_put(p[o]);
-    CHECK(mm_free_now() == before);
+}
+
+SELFTEST(page_alloc_blocks_are_aligned_and_come_back)
+{
+    CHECK(mm_comes_back(mm_blocks_round));
 }
 
 /* A free block of one page beside another: they should be one. */
@@ -194,10 +213,9 @@ SELFTEST(account_peak_is_of_what_was_granted)
     account_uncharge(&child, 8);
 }
 
-SELFTEST(slab_objects_do_not_overlap)
+static void mm_slab_round(void)
 {
     enum { N = 1000 };
-    u64 before = mm_free_now();
     u8 **p = kcalloc(N, sizeof(*p));
 
     CHECK(p);
@@ -212,7 +230,11 @@ SELFTEST(slab_objects_do_not_overlap)
         kfree(p[i]);
     }
     kfree(p);
-    CHECK(mm_free_now() == before);
+}
+
+SELFTEST(slab_objects_do_not_overlap)
+{
+    CHECK(mm_comes_back(mm_slab_round));
 }
 
 SELFTEST(kmalloc_refuses_what_cannot_be)
@@ -251,19 +273,9 @@ static void mm_vmap_round(void)
         vmap_free(p[(i * 3) % 8]);
 }
 
-/* Other CPUs may still give pages back that earlier tests have freed: not in every round. */
 SELFTEST(vmap_areas_have_guard_pages_and_come_back)
 {
-    bool all_back = false;
-
-    for (unsigned i = 0; i < 100 && !all_back; i++) {
-        u64 before = mm_free_now();
-
-        mm_vmap_round();
-        all_back = mm_free_now() == before;
-        cond_yield();
-    }
-    CHECK(all_back);
+    CHECK(mm_comes_back(mm_vmap_round));
     CHECK(!vmap_alloc(0) && !vmap_alloc(1UL << 45));
 }
 
@@ -273,9 +285,8 @@ static void mm_count_leaf(void *arg, u64 va, u64 entry, unsigned level)
     mm_leaves++;
 }
 
-SELFTEST(pgtable_unmap_frees_empty_tables)
+static void mm_tables_round(void)
 {
-    u64 before = mm_free_now();
     struct pgtable pt;
     unsigned level;
 
@@ -298,7 +309,11 @@ SELFTEST(pgtable_unmap_frees_empty_tables)
     CHECK(pgtable_unmap(&pt, 0x1ff000, PAGE_SIZE, NULL, NULL) == 0 && pt.tables == 4);
     CHECK(pgtable_unmap(&pt, 0, PAGE_SIZE, NULL, NULL) == 0 && pt.tables == 1);
     pgtable_destroy(&pt);
-    CHECK(mm_free_now() == before);
+}
+
+SELFTEST(pgtable_unmap_frees_empty_tables)
+{
+    CHECK(mm_comes_back(mm_tables_round));
 }
 
 SELFTEST(a_page_freed_as_zero_is_the_next_table_and_counts_as_free)
