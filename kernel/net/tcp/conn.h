@@ -5,8 +5,8 @@
  * time (ns, never 0, never going back) and what happened, and answers with what is to be done.
  *
  * The shell's rules.
- * - After EVERY call but tcp_conn_info, a tcp_conn_read that answers false and the inline ones:
- * call tcp_conn_output until it answers false, then see to it that tcp_conn_timer is called at
+ * - After EVERY call but tcp_conn_info, a tcp_conn_read that answers false, and the inline ones:
+ *   call tcp_conn_output until it answers false, then see to it that tcp_conn_timer is called at
  *   `deadline` or a little later. A timer that is armed for an earlier time may stay: called too
  *   early, tcp_conn_timer does nothing but leave the right deadline (timers are lazily re-armed).
  * - Payload stays with the shell. Its send buffer begins at sequence number tcp_conn_buffered(c):
