@@ -362,8 +362,8 @@ static void end_do_read(struct sim_end *e)
     if (!e->open)
         return;
     tcp_result_init(&r);
-    tcp_conn_read(&e->conn, n, e->sim->now, &r);
-    end_settle(e, &r);
+    if (tcp_conn_read(&e->conn, n, e->sim->now, &r))
+        end_settle(e, &r);
 }
 
 static void end_do_write(struct sim_end *e)

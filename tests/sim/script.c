@@ -45,18 +45,25 @@ static void script_result(struct tcp_result *r)
     script_free_list(&r->drop);
 }
 
+/* As the shell does before each call of output. */
+static void script_give_records(void)
+{
+    for (u32 i = 0; i < 64 && tcp_conn_records_wanted(&script.c); i++)
+        tcp_conn_give(&script.c, calloc(1, sizeof(struct tcp_record)));
+}
+
 void script_collect(void)
 {
     struct tcp_out out;
 
-    for (u32 i = 0; i < 64 && tcp_conn_records_wanted(&script.c); i++)
-        tcp_conn_give(&script.c, calloc(1, sizeof(struct tcp_record)));
+    script_give_records();
     while (tcp_conn_output(&script.c, script.now, &out)) {
         if (script.nr_out == SCRIPT_OUT) {
             script_fail("too much output", NULL);
             return;
         }
         script.out[script.nr_out++] = out;
+        script_give_records();
     }
     if (sim_check(&script.c))
         script_fail(sim_check(&script.c), NULL);

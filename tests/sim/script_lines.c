@@ -311,7 +311,7 @@ static void line_read(void)
     struct tcp_result r;
 
     tcp_result_init(&r);
-    tcp_conn_read(&script.c, (u32)strtoul(script.words[1], NULL, 0), script.now, &r);
+    (void)tcp_conn_read(&script.c, (u32)strtoul(script.words[1], NULL, 0), script.now, &r);
     script_after(&r);
 }
 

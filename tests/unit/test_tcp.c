@@ -129,6 +129,19 @@ TEST(tcp_options_of_a_syn_count_in_a_syn_alone)
     EXPECT(s.header && !s.nr_sacks);
 }
 
+TEST(tcp_timestamps_are_read_wherever_they_lie)
+{
+    static const char *const layouts[] = {"\x01\x01\x08\x0a\0\0\0\3\0\0\0\4",
+                                          "\x08\x0a\0\0\0\3\0\0\0\4\x01\x01",
+                                          "\x01\x08\x0a\0\0\0\3\0\0\0\4\x01"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct tcp_segment s = tcp_parsed(layouts[i], 12, TCP_ACK);
+
+        EXPECT(s.header && s.has == TCP_HAS_TIME && s.time == 3 && s.echo == 4);
+    }
+}
+
 TEST(tcp_scale_beyond_14_is_14)
 {
     struct tcp_segment s = tcp_parsed("\x03\x03\xff", 3, TCP_SYN);

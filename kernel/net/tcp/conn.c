@@ -199,11 +199,12 @@ void tcp_conn_push(struct tcp_conn *c)
     c->due_push = tcp_conn_unsent(c);
 }
 
-void tcp_conn_read(struct tcp_conn *c, u32 n, u64 now, struct tcp_result *r)
+bool tcp_conn_read(struct tcp_conn *c, u32 n, u64 now, struct tcp_result *r)
 {
     c->unread -= MIN(n, c->unread);
     if (c->state != TCP_CLOSE && c->state != TCP_TIME_WAIT)
         tcp_receive_read(c, now, r);
+    return r->events || c->ack_now;
 }
 
 void tcp_conn_set_rcv_buf(struct tcp_conn *c, u32 bytes)

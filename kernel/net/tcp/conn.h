@@ -5,10 +5,10 @@
  * time (ns, never 0, never going back) and what happened, and answers with what is to be done.
  *
  * The shell's rules.
- * - After EVERY call but tcp_conn_info and the inline ones: call tcp_conn_output until it answers
- *   false, then see to it that tcp_conn_timer is called at `deadline` or a little later. A timer
- *   that is armed for an earlier time may stay: called too early, tcp_conn_timer does nothing but
- *   leave the right deadline (timers are lazily re-armed).
+ * - After EVERY call but tcp_conn_info, a tcp_conn_read that answers false, and the inline ones:
+ *   call tcp_conn_output until it answers false, then see to it that tcp_conn_timer is called at
+ *   `deadline` or a little later. A timer that is armed for an earlier time may stay: called too
+ *   early, tcp_conn_timer does nothing but leave the right deadline (timers are lazily re-armed).
  * - Payload stays with the shell. Its send buffer begins at sequence number tcp_conn_buffered(c):
  *   the first byte of the buffer; result.acked bytes of it are to be freed after each call.
  *   A segment that comes with payload or FIN is passed with a tcp_piece, which the shell embeds in
@@ -298,8 +298,9 @@ enum tcp_write { TCP_WRITE_MORE = 1, TCP_WRITE_URGENT = 2 };
 void tcp_conn_written(struct tcp_conn *c, u32 n, u32 flags);
 /* A cork was taken out, or TCP_NODELAY set: what was held back goes. */
 void tcp_conn_push(struct tcp_conn *c);
-/* The program took n bytes of what was delivered. */
-void tcp_conn_read(struct tcp_conn *c, u32 n, u64 now, struct tcp_result *r);
+/* The program took n bytes of what was delivered. False, as nearly always: that changes nothing,
+ * and output need not be called for it. */
+bool tcp_conn_read(struct tcp_conn *c, u32 n, u64 now, struct tcp_result *r);
 /* The receive buffer's bytes of payload: more, or less (the window then shrinks as it is used). */
 void tcp_conn_set_rcv_buf(struct tcp_conn *c, u32 bytes);
 /* It writes no more: FIN follows what is buffered. */

@@ -211,10 +211,11 @@ static void output_again(struct tcp_conn *c, u64 now, struct tcp_record *r, u32 
 static bool output_lost(struct tcp_conn *c, u64 now, struct tcp_out *out)
 {
     struct tcp_record *r = list_first(&c->lost, struct tcp_record, link);
-    u32 allowed = output_allowed(c);
+    u32 allowed;
 
     if (!r || c->frto == TCP_FRTO_SECOND || output_paced(c, now))
         return false;
+    allowed = output_allowed(c);
     if (allowed < output_min(r->end - r->seq, c->mss) && c->pipe)
         return false;
     output_again(c, now, r, output_min(MAX(allowed, c->mss), output_most(c)), out);

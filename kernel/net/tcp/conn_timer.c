@@ -83,11 +83,11 @@ void tcp_timer_keep(struct tcp_conn *c, u64 now)
 
 void tcp_timers_settle(struct tcp_conn *c)
 {
-    c->deadline = 0;
-    for (u32 i = 0; i < TCP_TIMERS; i++) {
-        if (c->timers[i] && (!c->deadline || c->timers[i] < c->deadline))
-            c->deadline = c->timers[i];
-    }
+    u64 least = ~0ULL; /* less one, so that 0, which is none, is the latest */
+
+    for (u32 i = 0; i < TCP_TIMERS; i++)
+        least = MIN(least, c->timers[i] - 1);
+    c->deadline = least + 1;
 }
 
 static int timer_error(const struct tcp_conn *c)

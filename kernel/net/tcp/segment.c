@@ -10,6 +10,7 @@
 
 enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SCALE = 3, OPT_SACK_OK = 4, OPT_SACK = 5 };
 enum { OPT_TIME = 8 };
+#define SEGMENT_TIME (OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIME << 8 | 10)
 
 /* Blocks that are empty or run backwards are left out. */
 static void segment_parse_sacks(const u8 *p, u32 n, struct tcp_segment *out)
@@ -45,10 +46,23 @@ static void segment_parse_option(const u8 *p, u32 n, struct tcp_segment *out)
     }
 }
 
+/* Nearly all segments have one option, and it lies so (RFC 7323 appendix A). */
+static bool segment_parse_time(const u8 *p, u32 n, struct tcp_segment *out)
+{
+    if (n != TCP_TIME_OPTION || wire_u32(p) != SEGMENT_TIME)
+        return false;
+    out->time = wire_u32(p + 4);
+    out->echo = wire_u32(p + 8);
+    out->has = TCP_HAS_TIME;
+    return true;
+}
+
 static void segment_parse_options(const u8 *p, u32 n, struct tcp_segment *out)
 {
     u32 len;
 
+    if (segment_parse_time(p, n, out))
+        return;
     for (u32 at = 0; at < n && p[at] != OPT_END; at += len) {
         len = 1;
         if (p[at] == OPT_NOP)
@@ -128,7 +142,7 @@ static u8 *segment_put_options(u8 *p, const struct tcp_segment *s)
     if (s->has & TCP_HAS_SACK_OK)
         p = wire_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_SACK_OK << 8 | 2);
     if (s->has & TCP_HAS_TIME) {
-        p = wire_put_u32(p, OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIME << 8 | 10);
+        p = wire_put_u32(p, SEGMENT_TIME);
         p = wire_put_u32(wire_put_u32(p, s->time), s->echo);
     }
     if (s->has & TCP_HAS_SCALE)

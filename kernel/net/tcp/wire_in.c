@@ -142,11 +142,13 @@ void tcp_packet_consumed(struct socket *s, u32 n)
 
     tcp_after_init(&a);
     spin_lock(&w->sock->inet.sock.lock);
-    if (w->open) {
+    if (w->open)
         tcp_wire_window_locked(w);
-        tcp_conn_read(&w->conn, n, time_ns(), &a.result);
-        tcp_wire_result_locked(w, &a);
+    if (!w->open || !tcp_conn_read(&w->conn, n, time_ns(), &a.result)) {
+        spin_unlock(&w->sock->inet.sock.lock);
+        return;
     }
+    tcp_wire_result_locked(w, &a);
     tcp_wire_unlock(w, &a);
 }
 
