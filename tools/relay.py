@@ -39,18 +39,23 @@ def hidden_place():
 
 
 def row_name(address):
-    """An address as /proc/net/tcp has it."""
+    """An address as /proc/net/tcp has it, and tcp6, where more stands before it."""
     return f"{socket.inet_aton(address[0])[::-1].hex()}:{address[1]:04x}".upper()
 
 
 def inode_of(local, remote):
-    """The socket of this computer with these addresses; None when it is no process's any more."""
-    start = re.compile(rf"^ *\d+: {row_name(local)} {row_name(remote)} ")
-    with open("/proc/self/net/tcp") as table:
-        for row in table:
-            if start.match(row):
-                inode = row.split()[9]
-                return inode if inode != "0" else None
+    """The socket of this computer with these addresses, of either family; None when it is no process's any more."""
+    mapped = "(?:0{16}FFFF0000)?"
+    start = re.compile(rf"^ *\d+: {mapped}{row_name(local)} {mapped}{row_name(remote)} ")
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/self/net/{name}") as table:
+                for row in table:
+                    if start.match(row):
+                        inode = row.split()[9]
+                        return inode if inode != "0" else None
+        except FileNotFoundError:
+            pass  # a computer without IPv6
     return None
 
 

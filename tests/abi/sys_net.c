@@ -285,6 +285,19 @@ TEST(uevents_tell_of_devices)
     EXPECT(!strcmp(event_next(u), "remove@/devices/virtual/net/two"));
 }
 
+TEST(uevents_are_not_of_numbers)
+{
+    int s = own_sys(), u = uevents();
+
+    put("/proc/sys/net/ipv4/conf/all/rp_filter", "1");
+    put("/proc/sys/net/ipv4/conf/default/rp_filter", "1");
+    put("/proc/sys/net/ipv4/conf/lo/rp_filter", "1");
+    put("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+    put("/proc/sys/net/ipv4/ip_forward", "1");
+    EXPECT(!link_add(s, "one", "dummy", false));
+    EXPECT(!strcmp(event_next(u), "add@/devices/virtual/net/one"));
+}
+
 TEST(uevents_stay_in_their_namespace)
 {
     int s = own_sys(), u = uevents(), other;

@@ -349,7 +349,7 @@ static void ra_tell_again(struct ra_entry *e, bool *changed)
 /* The link's words were those of routers that are not heard any more. */
 static void ra_forget_link(struct ra *r, struct ra_out *out)
 {
-    out->link = r->mtu || r->hop_limit;
+    out->link |= r->mtu || r->hop_limit;
     r->mtu = 0;
     r->hop_limit = 0;
 }

@@ -51,6 +51,7 @@ int net_device_set_address(struct netdev *dev, const u8 *addr) __must_check;
 int net_device_delete(struct netdev *dev) __must_check;
 /* A name that a device may have. */
 bool net_device_name_ok(const char *name);
+bool net_device_altname_ok(const char *name); /* a further one of it */
 /* IFF_* as programs see them (netdevice(7)). */
 u32 net_device_flags(const struct netdev *dev);
 /* Those of `change` become as in `flags`, where a program may set them. */

@@ -96,16 +96,21 @@ int net_device_set_flags(struct netdev *dev, u32 want, u32 change)
     return err;
 }
 
-bool net_device_name_ok(const char *name)
+bool net_device_altname_ok(const char *name)
 {
     if (!name[0] || !strcmp(name, ".") || !strcmp(name, ".."))
         return false;
     if (!strcmp(name, "all") || !strcmp(name, "default")) /* directories of sysctls have these */
         return false;
     for (u32 i = 0; name[i]; i++)
-        if (i == NETDEV_NAME - 1 || (u8)name[i] <= ' ' || name[i] == '/' || name[i] == ':')
+        if (i == NET_ALTNAME - 1 || (u8)name[i] <= ' ' || name[i] == '/' || name[i] == ':')
             return false;
     return true;
+}
+
+bool net_device_name_ok(const char *name)
+{
+    return strnlen(name, NETDEV_NAME) < NETDEV_NAME && net_device_altname_ok(name);
 }
 
 int net_device_rename(struct netdev *dev, const char *name)

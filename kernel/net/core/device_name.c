@@ -114,7 +114,7 @@ int net_device_altname_add(struct netdev *dev, const char *name)
     struct net_altname *made;
     int err;
 
-    if (!n || n >= NET_ALTNAME)
+    if (!net_device_altname_ok(name))
         return -EINVAL;
     made = kzalloc(sizeof(*made) + n + 1);
     if (!made)

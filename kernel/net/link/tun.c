@@ -128,7 +128,8 @@ static void tun_setup(struct tun *t, u32 flags)
     waitq_init(&t->wait);
 }
 
-int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun **out)
+int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun_file *file,
+               struct tun **out)
 {
     struct tun *t = FAILPOINT(tun_create) ? NULL : kzalloc(sizeof(*t));
     int err;
@@ -136,6 +137,7 @@ int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun **out)
     if (!t)
         return -ENOMEM;
     tun_setup(t, flags);
+    t->file = file;
     err = net_device_add(ns, &t->dev, name);
     if (err)
         netdev_put(&t->dev);

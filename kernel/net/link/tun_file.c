@@ -90,6 +90,7 @@ static int tun_rejoin(struct tun_file *tf, struct netdev *dev, u32 flags, struct
     return 0;
 }
 
+/* -ENODEV: no device has the name. */
 static int tun_join_locked(struct tun_file *tf, const char *name, u32 flags) REQUIRES(tun_join_lock)
 {
     struct netdev *dev = name[0] ? net_device_by_name(tf->ns, name) : NULL;
@@ -97,20 +98,42 @@ static int tun_join_locked(struct tun_file *tf, const char *name, u32 flags) REQ
     int err;
 
     ASSERT_HELD(&tun_join_lock);
-    if (dev) {
-        err = tun_rejoin(tf, dev, flags, &t);
-        if (err)
-            netdev_put(dev);
-    } else if (!cred_capable(current_cred(), tf->ns->user_ns, CAP_NET_ADMIN)) {
-        err = -EPERM;
-    } else {
-        err = tun_create(tf->ns, name[0] ? name : flags & IFF_TAP ? "tap%d" : "tun%d", flags, &t);
-    }
-    if (err)
+    if (!dev)
+        return -ENODEV;
+    err = tun_rejoin(tf, dev, flags, &t);
+    if (err) {
+        netdev_put(dev);
         return err;
+    }
     WRITE_ONCE(t->file, tf);
     store_release(&tf->tun, t);
     return 0;
+}
+
+/* Without tun_join_lock, which is for all files: the namespace may be busy with its devices. The new
+ * one is the file's from the start; -EEXIST: another thread has joined the file meanwhile. */
+static int tun_join_new(struct tun_file *tf, const char *name, u32 flags)
+{
+    struct tun *t;
+    int err;
+
+    if (!cred_capable(current_cred(), tf->ns->user_ns, CAP_NET_ADMIN))
+        return -EPERM;
+    err = tun_create(tf->ns, name[0] ? name : flags & IFF_TAP ? "tap%d" : "tun%d", flags, tf, &t);
+    if (err)
+        return err == -EEXIST ? -EBUSY : err;
+    mutex_lock(&tun_join_lock);
+    if (tf->tun)
+        err = -EEXIST;
+    else
+        store_release(&tf->tun, t);
+    mutex_unlock(&tun_join_lock);
+    if (!err)
+        return 0;
+    if (net_device_delete(&t->dev))
+        tun_purge(t); /* a request was faster */
+    netdev_put(&t->dev);
+    return err;
 }
 
 static int tun_join(struct tun_file *tf, struct tun_ifreq *r)
@@ -125,12 +148,14 @@ static int tun_join(struct tun_file *tf, struct tun_ifreq *r)
     mutex_lock(&tun_join_lock);
     if (!tf->tun)
         err = tun_join_locked(tf, r->name, flags);
-    if (!err)
-        memcpy(r->name, tf->tun->dev.name, NETDEV_NAME);
     mutex_unlock(&tun_join_lock);
-    if (!err)
-        netdev_set_carrier(&tf->tun->dev, true);
-    return err;
+    if (err == -ENODEV)
+        err = tun_join_new(tf, r->name, flags);
+    if (err)
+        return err;
+    net_device_name(&tf->tun->dev, r->name);
+    netdev_set_carrier(&tf->tun->dev, true);
+    return 0;
 }
 
 static int tun_open(struct file *f, u32 minor)

@@ -39,9 +39,11 @@ struct tun {
     struct waitq wait;       /*    frames came, the device goes */
 };
 
-/* name: with %d or as asked for. The caller has a reference of it. 0, -EINVAL, -EEXIST, -ENOMEM. */
+/* name: with %d or as asked for; file: whose device it is. The caller has a reference of it. 0,
+ * -EINVAL, -EEXIST, -ENOMEM. */
 struct net_ns;
-int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun **out) __must_check;
+int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun_file *file,
+               struct tun **out) __must_check;
 /* The next frame to be read, which is the caller's, or NULL. */
 struct packet *tun_take(struct tun *t);
 static inline bool tun_has_frames(const struct tun *t)

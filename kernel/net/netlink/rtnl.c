@@ -134,11 +134,12 @@ static void rtnl_changed(struct net_ns *ns, enum net_event_kind kind, const void
     struct nl_builder b;
     struct rtnl_out o = {&b, NULL, asking};
     u16 type = (u16)(e->type + kind % 2);
-    u32 group = rtnl_group(e, what);
     u8 *message;
+    u32 group;
 
     if (kind >= NET_EVENT_OBJECTS)
         return;
+    group = rtnl_group(e, what);
     nl_changed(ns, e->matter);
     if (!nl_listened(ns, NETLINK_ROUTE, group) && !(asking && (asking->h.flags & NLM_F_ECHO)))
         return;

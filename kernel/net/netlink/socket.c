@@ -177,12 +177,19 @@ static int nl_groups_allowed(const struct nl_sock *s, u64 groups)
 }
 
 /* Whoever changes anything tells all listeners of the namespace: they are not as many as programs
- * like, and some places are kept for those that configure it. */
-static u32 nl_listeners_most(const struct nl_sock *s)
+ * like. Some places are kept for those that configure it, and no other user has all the rest. */
+static bool nl_has_place_locked(struct nl_ns *nn, const struct nl_sock *s, u32 nr)
+    REQUIRES(nn->listeners_lock)
 {
-    bool admin = cred_capable(current_cred(), s->sock.ns->user_ns, CAP_NET_ADMIN);
+    const struct nl_sock *other;
+    u32 own = 0;
 
-    return admin ? LISTENERS_MOST : LISTENERS_MOST / 4 * 3;
+    ASSERT_HELD(&nn->listeners_lock);
+    if (cred_capable(current_cred(), s->sock.ns->user_ns, CAP_NET_ADMIN))
+        return nr < LISTENERS_MOST;
+    list_for_each (other, &nn->listeners, listening)
+        own += other->sock.uid == s->sock.uid;
+    return nr < LISTENERS_MOST / 4 * 3 && own < LISTENERS_MOST / 4;
 }
 
 /* -ENOBUFS: the namespace has its listeners. Dropping never fails. */
@@ -193,7 +200,7 @@ static int nl_set_groups(struct nl_sock *s, u64 add, u64 drop)
     u64 groups;
 
     mutex_lock(&nn->listeners_lock);
-    if (!s->groups && add && *nr >= nl_listeners_most(s)) {
+    if (!s->groups && add && !nl_has_place_locked(nn, s, *nr)) {
         mutex_unlock(&nn->listeners_lock);
         return -ENOBUFS;
     }

@@ -120,8 +120,11 @@ static void uevent_heard(struct net_ns *ns, enum net_event_kind kind, const void
     case NET_EVENT_RENAMED:
         uevent_send(renamed->dev, "move", renamed->from, NULL, 0);
         break;
-    default:
+    case NET_EVENT_ASKED:
         uevent_send(asked->dev, asked->action, NULL, asked->more, asked->n);
+        break;
+    default:
+        break;
     }
 }
 NET_EVENT_LISTENER(uevent) = {uevent_heard};

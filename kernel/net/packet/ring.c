@@ -80,13 +80,13 @@ static void ring_free(struct packet_ring *r)
     kfree(r);
 }
 
-static int ring_judge(struct packet_sock *ps, const struct tpacket_req3 *q)
+static int ring_judge(u32 version, u32 reserve, const struct tpacket_req3 *q)
 {
     u32 in_block;
 
     if (!q->block_size || q->block_size % PAGE_SIZE || !q->frame_size || q->frame_size % 16)
         return -EINVAL;
-    if (q->frame_size < TPACKET_ALIGN(packet_ring_header(ps->version)) + ps->reserve + 16)
+    if (q->frame_size < TPACKET_ALIGN(packet_ring_header(version)) + reserve + 16)
         return -EINVAL;
     in_block = q->block_size / q->frame_size;
     if (!in_block || (u64)in_block * q->nr_blocks != q->nr_frames)
@@ -106,8 +106,9 @@ static int ring_fill(struct packet_ring *r, u64 bytes)
     return err;
 }
 
-/* As the socket's version and reserve are at this moment, which ring_install looks at again. */
-static int ring_make(struct packet_sock *ps, const struct tpacket_req3 *q, struct packet_ring **out)
+/* For this version and reserve of the socket's, which ring_install looks at again. */
+static int ring_make(struct packet_sock *ps, u32 version, u32 reserve, const struct tpacket_req3 *q,
+                     struct packet_ring **out)
 {
     u64 bytes = (u64)q->block_size * q->nr_blocks, pages = bytes >> PAGE_SHIFT;
     struct packet_ring *r = kzalloc(sizeof(*r) + pages * sizeof(r->pages[0]));
@@ -120,8 +121,8 @@ static int ring_make(struct packet_sock *ps, const struct tpacket_req3 *q, struc
     r->frame_size = q->frame_size;
     r->block_size = q->block_size;
     r->in_block = q->block_size / q->frame_size;
-    r->version = READ_ONCE(ps->version);
-    r->reserve = READ_ONCE(ps->reserve);
+    r->version = version;
+    r->reserve = reserve;
     if (r->version == TPACKET_V3)
         err = ring_blocks_begin(r, ps, q);
     else
@@ -157,7 +158,8 @@ int packet_ring_set(struct packet_sock *ps, const void *val, u32 n)
 {
     struct packet_ring *r;
     struct tpacket_req3 q = {0};
-    u32 size = READ_ONCE(ps->version) == TPACKET_V3 ? TPACKET_REQ3 : TPACKET_REQ;
+    u32 version = READ_ONCE(ps->version), reserve = READ_ONCE(ps->reserve);
+    u32 size = version == TPACKET_V3 ? TPACKET_REQ3 : TPACKET_REQ;
     int err;
 
     if (n < size)
@@ -169,9 +171,9 @@ int packet_ring_set(struct packet_sock *ps, const void *val, u32 n)
         packet_ring_free(ps);
         return 0;
     }
-    err = READ_ONCE(ps->ring) ? -EBUSY : ring_judge(ps, &q);
+    err = READ_ONCE(ps->ring) ? -EBUSY : ring_judge(version, reserve, &q);
     if (!err)
-        err = ring_make(ps, &q, &r);
+        err = ring_make(ps, version, reserve, &q, &r);
     if (err)
         return err;
     err = ring_install(ps, r);

@@ -515,14 +515,15 @@ static bool tcp_wire_path(struct tcp_wire *w)
                            .protocol = IPPROTO_TCP,
                            .tos = w->head.tos,
                            .uid = s->uid};
-    struct ip_path path;
+    struct ip_path path, old;
 
     if (likely(ip_path_is_valid(s->ns, &w->path)))
         return true;
     if (ip_path_find(s->ns, &flow, &path))
         return false;
-    ip_path_put(&w->path);
+    old = w->path;
     w->path = path;
+    ip_path_put(&old);
     spin_lock(&w->sock->inet.sock.lock);
     tcp_conn_mtu(&w->conn, tcp_path_mss(&w->path, &w->head.to));
     spin_unlock(&w->sock->inet.sock.lock);

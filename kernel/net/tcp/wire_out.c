@@ -176,6 +176,17 @@ static void tcp_wire_forget(struct tcp_wire *w)
     rcu_synchronize();
 }
 
+/* head is set when it is opened first, and stays. */
+static bool tcp_wire_was_open(struct tcp_wire *w)
+{
+    bool was;
+
+    spin_lock(&w->sock->inet.sock.lock);
+    was = w->sending || w->head.protocol;
+    spin_unlock(&w->sock->inet.sock.lock);
+    return was;
+}
+
 void tcp_wire_disconnect(struct tcp_wire *w)
 {
     tcp_wire_abort(w);
@@ -200,7 +211,7 @@ int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path
     int err = w ? tcp_claim(t) : -ENOMEM;
 
     if (!err) {
-        if (w->path.dev)
+        if (tcp_wire_was_open(w))
             tcp_wire_forget(w);
         err = tcp_wire_begin_somewhere(w, to, path);
         tcp_unclaim(t);
