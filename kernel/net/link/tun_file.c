@@ -110,8 +110,8 @@ static int tun_join_locked(struct tun_file *tf, const char *name, u32 flags) REQ
     return 0;
 }
 
-/* Without tun_join_lock, which is for all files: the namespace may be busy with its devices. The new
- * one is the file's from the start; -EEXIST: another thread has joined the file meanwhile. */
+/* Without tun_join_lock, which is for all files: the namespace may be busy with its devices. The
+ * new one is the file's from the start; -EEXIST: another thread has joined the file meanwhile. */
 static int tun_join_new(struct tun_file *tf, const char *name, u32 flags)
 {
     struct tun *t;
