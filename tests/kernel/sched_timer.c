@@ -241,15 +241,18 @@ static bool timer_was_within(u64 slack)
     return true;
 }
 
-/* One for all of them, and one to end the sleep. */
+/* One for all of them, and one to end the sleep. Timers of others only add to that, now and then.
+ */
 SELFTEST_TIMED(timers_within_the_slack_share_an_interrupt)
 {
-    u64 each, together;
+    u64 each, together = U64_MAX;
 
     each = timer_interrupts_with(0);
     CHECK(timer_was_within(30 * NSEC_PER_USEC * TIMER_BUILD));
-    together = timer_interrupts_with(60 * NSEC_PER_USEC);
-    CHECK(timer_was_within(90 * NSEC_PER_USEC * TIMER_BUILD));
+    for (unsigned i = 0; i < 3; i++) {
+        together = MIN(together, timer_interrupts_with(60 * NSEC_PER_USEC));
+        CHECK(timer_was_within(90 * NSEC_PER_USEC * TIMER_BUILD));
+    }
     CHECK(together <= 3 && each > 4);
 }
 
