@@ -382,6 +382,9 @@ static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->r
             n = sock_urgent_limit(s, r->seen, (u32)n, &skip);
         if (unlikely(skip)) {
             sock_skip_urgent(s, r, msg, &off);
+            cond_yield();
+            if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+                break;
             if (!(r->flags & MSG_PEEK) || off == msg->len)
                 continue;
             n = MIN(m->data->count, (u64)(msg->len - off));

@@ -8,6 +8,7 @@
 #include "mm/slab.h"
 #include "net/core/sending.h"
 #include "net/core/sysctl.h"
+#include "net/core/urgent.h"
 #include "obj/pid.h"
 #include "vfs/pseudo.h"
 
@@ -63,6 +64,7 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     list_init(&s->accept_node);
     waitq_init(&s->wait);
     waitq_init(&s->senders_wait);
+    sock_urgent_init(s);
     s->list = list;
     spin_lock(&list->lock);
     list_add_tail(&list->sockets, &s->node);

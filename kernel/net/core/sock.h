@@ -138,10 +138,12 @@ void socket_note(struct socket_message *m, s32 level, s32 type, const void *data
 
 /* core/urgent.h. l the socket's lock */
 struct sock_urgent {
-    u32 before; /* l  bytes to read before the mark */
-    u8 state;   /* l */
-    u8 byte;    /* l  the one behind it */
-    bool there; /* l  a mark that no reader has passed */
+    u32 before;   /* l  bytes to read before the mark */
+    u8 state;     /* l */
+    u8 byte;      /* l  the one behind it */
+    bool there;   /* l  a mark that no reader has passed */
+    bool telling; /* l  tell is queued, with a reference */
+    struct work tell;
 };
 
 struct socket;

@@ -71,16 +71,41 @@ bool sock_urgent_more_locked(const struct socket *s)
     return s->unread > (sock_urgent_hidden_locked(s) && !s->urgent.before ? 1 : 0);
 }
 
-void sock_urgent_tell(struct socket *s)
+static void sock_urgent_tell_now(struct work *w)
 {
+    struct socket *s = container_of(w, struct socket, urgent.tell);
     struct file_owner_ref owner;
     bool owned;
 
     spin_lock(&s->lock);
+    s->urgent.telling = false;
     owned = s->file && file_owner_hold(s->file, &owner);
     spin_unlock(&s->lock);
     if (owned)
         up_owner_urgent(&owner);
+    socket_put(s);
+}
+
+void sock_urgent_init(struct socket *s)
+{
+    work_init(&s->urgent.tell, sock_urgent_tell_now);
+}
+
+/* The owner may be a group of thousands, and each packet may bring a mark: so not here, and once
+ * for all marks that come until then, as the signal is. */
+void sock_urgent_tell(struct socket *s)
+{
+    bool begin;
+
+    spin_lock(&s->lock);
+    begin = s->file && !s->urgent.telling;
+    if (begin) {
+        s->urgent.telling = true;
+        socket_get(s);
+    }
+    spin_unlock(&s->lock);
+    if (begin)
+        work_queue(workq_system, &s->urgent.tell);
 }
 
 bool sock_urgent_is_at(struct socket *s, u32 seen)

@@ -11,6 +11,7 @@
 
 #include "net/core/sock.h"
 
+void sock_urgent_init(struct socket *s);
 /* The urgent byte follows `before` bytes that are to be read. */
 void sock_urgent_mark_locked(struct socket *s, u32 before) REQUIRES(s->lock);
 /* Bytes were queued. True: the urgent one is among them. */
@@ -19,7 +20,7 @@ bool sock_urgent_came_locked(struct socket *s) REQUIRES(s->lock);
 void sock_urgent_passed_locked(struct socket *s, u32 n) REQUIRES(s->lock);
 /* There is more to read than an urgent byte that is not read so. */
 bool sock_urgent_more_locked(const struct socket *s) REQUIRES(s->lock);
-/* SIGURG to the owner of s's file. Without a lock. */
+/* SIGURG to the owner of s's file, soon. Without a lock; s has a reference. */
 void sock_urgent_tell(struct socket *s);
 
 /* The mark is behind the next `seen` bytes. */

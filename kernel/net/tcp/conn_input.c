@@ -184,7 +184,8 @@ static void input_urgent(struct tcp_conn *c, const struct tcp_segment *seg, stru
     u32 at = seg->seq + seg->urgent - 1;
 
     if (!(seg->flags & TCP_URG) || !seg->urgent || tcp_before(at, c->rcv_nxt) ||
-        tcp_after(at, c->rcv_edge) || (c->urg_valid && !tcp_after(at, c->urg_seq)))
+        tcp_after(at, c->rcv_edge) ||
+        (c->urg_valid && !tcp_before(c->urg_seq, c->rcv_nxt) && !tcp_after(at, c->urg_seq)))
         return;
     c->urg_seq = at;
     c->urg_valid = true;

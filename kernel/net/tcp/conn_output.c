@@ -6,7 +6,9 @@
 #include "net/tcp/conn_priv.h"
 
 #define PACE_LEAST (2 * TCP_MS) /* a round trip below that is too short for timers to matter */
-#define PACE_CREDIT TCP_MS      /* what a timer that comes late may make up for */
+#define URGENT_FARTHEST \
+    65535U                 /* as a segment's pointer can say; bytes farther away are told later */
+#define PACE_CREDIT TCP_MS /* what a timer that comes late may make up for */
 
 static u32 output_min(u32 a, u32 b)
 {
@@ -115,9 +117,9 @@ static void output_bytes(struct tcp_conn *c, u64 now, u32 seq, u32 end, struct t
         flags |= TCP_FIN;
     if (!tcp_before(end, c->snd_end))
         flags |= TCP_PSH;
-    if (c->urg_sending && tcp_after(c->urg_snd, seq)) {
+    if (c->urg_sending && tcp_after(c->urg_snd, seq) && c->urg_snd - seq <= URGENT_FARTHEST) {
         flags |= TCP_URG;
-        out->seg.urgent = (u16)output_min(c->urg_snd - seq, 65535);
+        out->seg.urgent = (u16)(c->urg_snd - seq);
     }
     output_fill(c, now, seq, flags, out);
     out->seg.len = end - seq - fin;
@@ -149,7 +151,7 @@ static u32 output_most(const struct tcp_conn *c)
 {
     u64 gap = output_gap(c, c->mss);
 
-    if (c->urg_sending)
+    if (c->urg_sending && c->urg_snd - c->snd_una <= URGENT_FARTHEST + TCP_PAYLOAD_MOST)
         return c->mss; /* each segment says how far it is */
     if (!gap)
         return TCP_PAYLOAD_MOST;

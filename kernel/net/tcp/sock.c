@@ -100,6 +100,7 @@ static int tcp_inherit(struct tcp_sock *conn, const struct tcp_sock *l)
     to->recv_timeout = from->recv_timeout;
     to->reuse_addr = from->reuse_addr;
     to->reuse_port = from->reuse_port;
+    to->oob_inline = from->oob_inline;
     to->keepalive = from->keepalive;
     to->linger = from->linger;
     to->priority = from->priority;

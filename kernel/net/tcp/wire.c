@@ -194,6 +194,17 @@ bool tcp_packet_finish(struct packet *p, struct tcp_segment *seg, const struct i
     return true;
 }
 
+/* The segment's first n bytes go in a packet of their own: the urgent byte is so much nearer. */
+static void tcp_urgent_behind(struct tcp_segment *seg, u32 n)
+{
+    if (seg->urgent > n) {
+        seg->urgent = (u16)(seg->urgent - n);
+    } else {
+        seg->flags &= (u16)~TCP_URG;
+        seg->urgent = 0;
+    }
+}
+
 /* One packet with the first bytes of o, at most as many as a packet has places for; the rest stays
  * in o. NULL: no memory. */
 static struct packet *tcp_wire_packet_locked(struct tcp_wire *w, struct tcp_out *o)
@@ -216,6 +227,8 @@ static struct packet *tcp_wire_packet_locked(struct tcp_wire *w, struct tcp_out 
         seg.flags &= (u16) ~(TCP_FIN | TCP_PSH);
     o->seg.seq += n;
     o->seg.len -= n;
+    if (unlikely(o->seg.flags & TCP_URG) && o->seg.len)
+        tcp_urgent_behind(&o->seg, n);
     p->hash = w->entry.hash;
     p->mark = (u32)w->sock->inet.sock.mark;
     p->priority = (u32)w->sock->inet.sock.priority;
