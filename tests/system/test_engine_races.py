@@ -277,8 +277,8 @@ def test_client_whose_reader_writes_first(engine):
     reader = threading.Thread(target=lambda: got.append(p.stdout.read()))
     reader.start()
     p.stdin.close()
-    reader.join()
     expect(p.wait(120), 0)
+    reader.join()
     expect(len(got[0]), sent)
     clean(engine)
 

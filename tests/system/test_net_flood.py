@@ -92,15 +92,20 @@ class Host:
         wire.send(self.frame(port, target, sent, number + 1, FIN | ACK))
         return int(re.search(rb"MemFree: +(\d+)", got)[1])
 
+    def answered(self, frame):
+        """The port whose SYN it answers, or None."""
+        port = struct.unpack(">H", frame[56:58] if self.six else frame[36:38])[0]
+        return port if (self.parse(frame, port) or (0, 0, 0))[2] == SYN | ACK else None
+
     def flood(self, count, first):
         """That many connections begin; how many were answered."""
-        answered = 0
+        ports = set()
         for n in range(count):
             self.machine.wire.send(self.frame(30000 + (first + n) % 30000, FLOODED, n * 7919 + first, 0, SYN))
-            answered += self.machine.wire.receive(0.0005) is not None
-        while self.machine.wire.receive(0.2 if answered > count // 4 else 20) is not None:
-            answered += 1
-        return answered
+            ports.add(self.answered(self.machine.wire.receive(0.0005) or bytes(80)))
+        while frame := self.machine.wire.receive(0.2 if len(ports) > count // 4 else 20):
+            ports.add(self.answered(frame))
+        return len(ports - {None})
 
 
 def test_floods_of_syns_harm_no_service():

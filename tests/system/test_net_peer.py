@@ -123,10 +123,10 @@ def machine(kind, folder, name, script, blob, harm, dev):
     path = put(folder, f"script-{name}", script.format(**words))
     given = ["--file", f"{path}:script", "--file", f"{NETBENCH}:netbench", "--file", f"{blob}:blob"]
     if kind == "bothy":
-        command = [RUN, "--timeout", "1500", *given, "--file", f"{BUSYBOX}:busybox", *card(folder, name), "-c",
+        command = [RUN, "--timeout", "1180", *given, "--file", f"{BUSYBOX}:busybox", *card(folder, name), "-c",
                    "/boot/files/busybox sh /boot/files/script"]
     else:
-        command = [LINUX, "--timeout", "1500", *given, *card(folder, name), *(w for m in MODULES for w in ("--module", m)),
+        command = [LINUX, "--timeout", "1180", *given, *card(folder, name), *(w for m in MODULES for w in ("--module", m)),
                    "-c", "sh /files/script"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
 
@@ -139,8 +139,8 @@ def meet(serves, asks, harm=0.0, seed=1, dev="eth0"):
         relay.start()
         both = [machine(serves, folder, "a", SERVE, blob, harm, dev), machine(asks, folder, "b", ASK, blob, harm, dev)]
         try:
-            out = both[1].communicate(timeout=1520)[0]
-            served = both[0].communicate(timeout=600)[0]
+            out = both[1].communicate(timeout=1200)[0]
+            served = both[0].communicate(timeout=400)[0]
         finally:
             for process in both:
                 process.terminate()

@@ -138,6 +138,11 @@ class Machine:
         return out
 
 
+def is_echo(frame):
+    """Whether it is an answer to some ping."""
+    return frame is not None and frame[12:14] == b"\x08\x00" and frame[23] == 1 and frame[34] == 0
+
+
 def expect_answer(frame, number, payload):
     expect(frame is not None, True, f"an answer to ping {number} of {len(payload)} bytes")
     total = struct.unpack(">H", frame[16:18])[0]
@@ -444,9 +449,9 @@ def test_a_flood_leaves_the_machine_to_its_work():
         for _ in range(8):
             for frame in flood:
                 sent += m.wire.send(frame)
-                answered += m.wire.receive(0.001) is not None
-        while answered <= sent // 2 and m.wire.receive(20) is not None:  # a machine that was held up has more to say
-            answered += 1
+                answered += is_echo(m.wire.receive(0.001))
+        while answered <= sent // 2 and (frame := m.wire.receive(20)):  # a machine that was held up has more to say
+            answered += is_echo(frame)
         # Lies: two thousand hosts that ask, each for the first time.
         for n in range(2000):
             mac = b"\x52\x54\x01\0" + struct.pack(">H", n)
@@ -492,9 +497,9 @@ def hardware_answers(card, options=()):
         answered = 0
         for number in range(100, 1100):
             m.wire.send(m.frame(ipv4(HERE, THERE, echo(number, b"f" * (number % 1400)))))
-            answered += m.wire.receive(0.01) is not None
-        while answered <= 500 and m.wire.receive(20) is not None:  # a machine that was held up has more to say
-            answered += 1
+            answered += is_echo(m.wire.receive(0.01))
+        while answered <= 500 and (frame := m.wire.receive(20)):  # a machine that was held up has more to say
+            answered += is_echo(frame)
         expect(answered > 500, True, f"{answered} of 1000 pings of a burst answered")
         for frame in [m.frame(ipv4(HERE, THERE, echo(1)))[:n] for n in (14, 15, 33, 41)]:
             m.wire.send(frame)

@@ -67,7 +67,7 @@ class Machine:
         self.ports = {name: free_port() for name in PORTS}
         api = free_port()
         self.env = {**os.environ, "DOCKER_HOST": f"tcp://127.0.0.1:{api}"}
-        words = [RUN, "--timeout", "800", "--memory", "1536", "--disk", os.path.join(folder, "cd") + ",ro", "--net", "user", "--api", str(api),
+        words = [RUN, "--timeout", "1600", "--memory", "1536", "--disk", os.path.join(folder, "cd") + ",ro", "--net", "user", "--api", str(api),
                  *(f"--publish={self.ports[name]}:{PORTS[name]}" for name in PORTS), "--image", busybox_image(folder), "--file",
                  f"{BUSYBOX}:busybox", "--file", put(folder, "stay", STAY), "-c", "/boot/files/busybox sh /boot/files/stay"]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)

@@ -44,7 +44,7 @@ class Echo(Machine):
         how = {"to": link} if link else {}
         self.wire.send(self.frame(ipv4(HERE, to, udp(payload, there=to), 17, ttl=ttl), **how))
 
-    def asked(self, payload, port=5000, seconds=1120.0):
+    def asked(self, payload, port=5000, seconds=120.0):
         """The UDP bytes of what comes back, whose IP header and checksum are right."""
         frame = self.wire.ask(self.frame(ipv4(HERE, THERE, udp(payload, port), 17)),
                               lambda f: f[12:14] == b"\x08\x00" and f[23] == 17 and f[36:38] == struct.pack(">H", port),

@@ -46,6 +46,7 @@ struct pull_child {
     pid_t pid;
     int fd; /* -1: none */
     size_t layer;
+    bool done; /* a fetcher: its layer is there */
     struct buf in;
 };
 
@@ -251,6 +252,7 @@ static void pull_fetcher_line(struct pull_child *c, const char *line)
         break;
     case 'C':
         pull.layers[c->layer].state = PULL_HERE;
+        c->done = true;
         pull_say_layer(c->layer, "Download complete", 0);
         pull_give();
         break;
@@ -306,7 +308,7 @@ static void pull_hear(struct pull_child *c, void (*line)(struct pull_child *, co
         registry_fail(500, "the image's description is too long");
     if (n <= 0 && c == &pull.unpacker && c->in.len)
         line(c, c->in.data); /* a failure's line has no end */
-    if (n <= 0 && c != &pull.unpacker && pull.layers[c->layer].state == PULL_COMES)
+    if (n <= 0 && c != &pull.unpacker && !c->done)
         registry_fail(500, "a process of the pull has ended before its layer was there");
     if (n <= 0 && !(c == &pull.unpacker && pull.report.len))
         pull_child_end(c);

@@ -202,7 +202,8 @@ int push_read_start(void)
     close(0);
     close(1);
     child_limit(&ch, 1ull << CAP_DAC_READ_SEARCH, 0);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent || registry_filter())
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+        getppid() != parent || registry_filter())
         _exit(1);
     read_serve();
 }

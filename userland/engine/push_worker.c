@@ -143,6 +143,8 @@ static int push_content(const char *digest, uint64_t size)
 
     sha256_init(&sum);
     while ((n = push_read_more(data, sizeof(data), &why)) > 0) {
+        if ((uint64_t)n > size - sent) /* what follows the content would be a request of its own */
+            break;
         sha256_add(&sum, data, (size_t)n);
         sent += (uint64_t)n;
         if (sent == size) {
@@ -159,7 +161,7 @@ static int push_content(const char *digest, uint64_t size)
             push_say(digest, "Pushing", sent, size);
         }
     }
-    if (n < 0 || sent != size)
+    if (n || sent != size)
         registry_fail(500, "layer %.12s: %s", digest, why);
     return 0;
 }
@@ -258,8 +260,23 @@ static bool push_have(const struct push_image *p, const char *digest, const char
 
 /* All its blobs are there by the digests of the manifest that it was pulled with, or can be sent by
  * them. */
+/* The length of a layer's tar. False: it cannot be made again. */
+static bool push_size(const struct push_image *p, size_t i, uint64_t *size)
+{
+    struct buf b = {0};
+    bool there =
+        !push_read_all(PUSH_SIZE, p->number, i, &b, sizeof(*size)) && b.len == sizeof(*size);
+
+    if (there)
+        memcpy(size, b.data, sizeof(*size));
+    buf_free(&b);
+    return there;
+}
+
 static bool push_as_pulled(const struct push_image *p)
 {
+    uint64_t size;
+
     if (!p->kept || p->m.nlayers != p->nlayers)
         return false;
     for (size_t i = 0; i < p->nlayers; i++) {
@@ -267,9 +284,10 @@ static bool push_as_pulled(const struct push_image *p)
 
         if (push_have(p, digest, push_diff(p, i)))
             continue;
-        if (strcmp(digest, push_diff(p, i)))
+        if (strcmp(digest, push_diff(p, i)) || !push_size(p, i, &size) ||
+            size != p->m.layers[i].size) /* it was here already when the manifest came */
             return false;
-        push_layer_whole(p, i, p->m.layers[i].size);
+        push_layer_whole(p, i, size);
         push_say(digest, "Pushed", 0, 0);
     }
     return true;
@@ -277,18 +295,12 @@ static bool push_as_pulled(const struct push_image *p)
 
 static void push_sizes(struct push_image *p)
 {
-    struct buf size = {0};
-
-    for (size_t i = 0; i < p->nlayers; i++) {
-        if (push_read_all(PUSH_SIZE, p->number, i, &size, sizeof(p->sizes[i])) ||
-            size.len != sizeof(p->sizes[i]))
+    for (size_t i = 0; i < p->nlayers; i++)
+        if (!push_size(p, i, &p->sizes[i]))
             registry_fail(500,
                           "layer %.12s cannot be pushed: its archive cannot be made again, since "
                           "it names a file twice or was stored by an older engine",
                           push_diff(p, i));
-        memcpy(&p->sizes[i], size.data, sizeof(p->sizes[i]));
-    }
-    buf_free(&size);
 }
 
 static void push_layers(const struct push_image *p)

@@ -123,7 +123,9 @@ void registry_dialer_start(void)
     if (pid < 0)
         registry_fail(500, "cannot make a process: %s", str_error(errno));
     if (pid == 0) {
-        if (child_forgo() || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+        /* its directories are not for others' looks at /proc, though it is root */
+        if (child_forgo() || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+            prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
             _exit(1);
         close(0);
         close(1);

@@ -156,8 +156,14 @@ void kernel_route(const struct device *d, const struct route *r, bool add)
     kernel_do(&m, add ? 0 : ESRCH, d, add ? "route" : "removing a route");
 }
 
+struct others {
+    int but; /* a device's index */
+    struct buf *all;
+};
+
 static void others_one(const struct nl_part *p, void *arg)
 {
+    const struct others *o = arg;
     struct nl_span a[IFA_FLAGS + 1];
     struct ifaddrmsg head;
     struct address network = {0};
@@ -167,18 +173,19 @@ static void others_one(const struct nl_part *p, void *arg)
     memcpy(&head, p->data, sizeof(head));
     network.family = head.ifa_family;
     network.prefix = head.ifa_prefixlen;
-    if (device_is_led(device_find((int)head.ifa_index)) ||
+    if ((int)head.ifa_index == o->but || device_is_led(device_find((int)head.ifa_index)) ||
         network.prefix > 8 * address_size(&network) || a[IFA_ADDRESS].len != address_size(&network))
         return;
     memcpy(network.bytes, a[IFA_ADDRESS].data, address_size(&network));
-    buf_add(arg, &network, sizeof(network));
+    buf_add(o->all, &network, sizeof(network));
 }
 
-void kernel_others(uint8_t family, struct buf *all)
+void kernel_others(const struct device *d, uint8_t family, struct buf *all)
 {
     struct ifaddrmsg head = {.ifa_family = family};
+    struct others o = {d->index, all};
 
-    kernel_dump(RTM_GETADDR, &head, sizeof(head), others_one, all);
+    kernel_dump(RTM_GETADDR, &head, sizeof(head), others_one, &o);
 }
 
 bool kernel_others_have(const struct buf *all, const struct address *network)

@@ -65,7 +65,7 @@ static void lease_own_routes(struct device *d, const struct dhcp4_lease *l, bool
     struct buf others = {0};
 
     if (l->routes && add)
-        kernel_others(AF_INET, &others);
+        kernel_others(d, AF_INET, &others);
     for (unsigned i = 0; i < l->routes; i++) {
         struct address to = address_v4(l->route[i].to, l->route[i].prefix);
 
@@ -75,13 +75,13 @@ static void lease_own_routes(struct device *d, const struct dhcp4_lease *l, bool
 }
 
 /* Whether another device has its own network, or one around it. */
-static bool lease_is_in_others(const struct dhcp4_lease *l)
+static bool lease_is_in_others(const struct device *d, const struct dhcp4_lease *l)
 {
     struct address a = lease_address(l);
     struct buf others = {0};
     bool have;
 
-    kernel_others(AF_INET, &others);
+    kernel_others(d, AF_INET, &others);
     have = kernel_others_have(&others, &a);
     buf_free(&others);
     return have;
@@ -106,7 +106,7 @@ void lease_others_changed(struct device *d)
 {
     if (!d->is_set)
         return;
-    lease_stand_aside(d, &d->set, lease_is_in_others(&d->set));
+    lease_stand_aside(d, &d->set, lease_is_in_others(d, &d->set));
     lease_own_routes(d, &d->set, true);
 }
 
@@ -185,7 +185,7 @@ static void lease_set(struct device *d)
 {
     const struct dhcp4_lease *l = &d->dhcp4.lease;
     struct address a = lease_address(l), server = address_v4(l->server, 32);
-    bool fresh = !d->is_set, aside = lease_is_in_others(l);
+    bool fresh = !d->is_set, aside = lease_is_in_others(d, l);
     char text[ADDRESS_TEXT], by[ADDRESS_TEXT];
     uint64_t now = time_now_ms(), ends = d->dhcp4.lease_ends;
     uint32_t left = ends ? (uint32_t)((ends > now ? ends - now : 0) / 1000 + 1) : UINT32_MAX;

@@ -115,7 +115,7 @@ void kernel_route(const struct device *d, const struct route *r, bool add);
 /* Networks of the devices that no rule is for, containers' bridges among them, or one with
  * addresses of its own: what a server or a router on the wire says is never to take their traffic.
  * `all` holds struct address. */
-void kernel_others(uint8_t family, struct buf *all);
+void kernel_others(const struct device *d, uint8_t family, struct buf *all);
 bool kernel_others_have(const struct buf *all, const struct address *network);
 /* Gives each message of a dump to fn, which may make requests itself. 0 or -errno. */
 int kernel_dump(uint16_t type, const void *head, size_t size,

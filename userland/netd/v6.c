@@ -295,7 +295,7 @@ static void v6_on_links(struct device *d, bool all)
         if (!e->used || (!all && !e->changed))
             continue;
         if (!read)
-            kernel_others(AF_INET6, &others);
+            kernel_others(d, AF_INET6, &others);
         read = true;
         v6_on_link(d, i, &others);
     }
