@@ -121,7 +121,7 @@ class Net:
                 "local.type=inet,local.host=127.0.0.1,local.port=0")
 
     def network(self):
-        """Several user networks are apart: the first is QEMU's own 10.0.2.0/24."""
+        """Several user networks are apart, by the place of the card: that of the first card is QEMU's own 10.0.2.0/24."""
         return f"10.0.{self.number + 2}."
 
     def qemu(self, published):
