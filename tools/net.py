@@ -2,7 +2,7 @@
 """A machine's network cards: tools/run's --net, --nic and --publish, as QEMU and Bochs want to be told.
 
   user              a network of its own behind the emulator: DHCP, DNS and this computer at 10.0.2.2, out by NAT. Its
-                    ports are reached from here by --publish alone, on 127.0.0.1 unless another address is named.
+                    ports are reached from here by --publish and --api, on 127.0.0.1 unless another address is named.
   tap:IF            this computer's tap device IF, which exists and is ours
   socket:PATH       frames are datagrams of unix sockets: the card is PATH and sends to PATH.peer; the card PATH.peer
                     sends to PATH, so that two machines are joined
@@ -121,7 +121,7 @@ class Net:
                 "local.type=inet,local.host=127.0.0.1,local.port=0")
 
     def network(self):
-        """Several user networks are apart: the first is QEMU's own 10.0.2.0/24."""
+        """Several user networks are apart, by the place of the card: that of the first card is QEMU's own 10.0.2.0/24."""
         return f"10.0.{self.number + 2}."
 
     def qemu(self, published):
