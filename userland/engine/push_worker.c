@@ -258,8 +258,6 @@ static bool push_have(const struct push_image *p, const char *digest, const char
     return true;
 }
 
-/* All its blobs are there by the digests of the manifest that it was pulled with, or can be sent by
- * them. */
 /* The length of a layer's tar. False: it cannot be made again. */
 static bool push_size(const struct push_image *p, size_t i, uint64_t *size)
 {
@@ -273,6 +271,8 @@ static bool push_size(const struct push_image *p, size_t i, uint64_t *size)
     return there;
 }
 
+/* All its blobs are there by the digests of the manifest that it was pulled with, or can be sent by
+ * them. */
 static bool push_as_pulled(const struct push_image *p)
 {
     uint64_t size;

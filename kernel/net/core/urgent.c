@@ -10,6 +10,16 @@
 
 enum sock_urgent_state { URGENT_AWAITED, URGENT_HELD, URGENT_TAKEN };
 
+static struct workq *sock_tells; /* of its own: telling large groups takes long */
+
+static void sock_urgent_boot(void)
+{
+    sock_tells = workq_create("urgent data");
+    if (!sock_tells)
+        panic("no memory for the worker that tells of urgent data");
+}
+INIT_HOOK(sock_urgent_boot, INIT_LATE);
+
 void sock_urgent_mark_locked(struct socket *s, u32 before)
 {
     ASSERT_HELD(&s->lock);
@@ -105,7 +115,7 @@ void sock_urgent_tell(struct socket *s)
     }
     spin_unlock(&s->lock);
     if (begin)
-        work_queue(workq_system, &s->urgent.tell);
+        work_queue(sock_tells, &s->urgent.tell);
 }
 
 bool sock_urgent_is_at(struct socket *s, u32 seen)

@@ -43,22 +43,33 @@ static const struct device *ethtool_place(const struct device *dev)
     return dev->parent && dev->bus && !strcmp(dev->bus->name, "virtio") ? dev->parent : dev;
 }
 
-static s64 ethtool_get_driver(struct netdev *dev, u32 cmd, u64 at)
+/* Under the namespace's config: a device that has not begun to go does not end, nor does what it is
+ * of. */
+static s64 ethtool_driver_of(struct netdev *dev, struct ethtool_driver *d)
 {
     const struct rtnl_kind *k = rtnl_kind_of(dev);
     const struct driver *driver = dev->parent ? READ_ONCE(dev->parent->driver) : NULL;
-    struct ethtool_driver d = {.cmd = cmd, .version = UTS_RELEASE};
 
-    if (driver)
-        strlcpy(d.driver, driver->name, sizeof(d.driver));
-    else if (k)
-        strlcpy(d.driver, k->name, sizeof(d.driver));
-    else
+    if (READ_ONCE(dev->flags) & NETDEV_GONE)
+        return -ENODEV;
+    if (!driver && !k)
         return -EOPNOTSUPP;
+    strlcpy(d->driver, driver ? driver->name : k->name, sizeof(d->driver));
     if (driver)
-        strlcpy(d.bus, ethtool_place(dev->parent)->name, sizeof(d.bus));
+        strlcpy(d->bus, ethtool_place(dev->parent)->name, sizeof(d->bus));
+    return 0;
+}
+
+static s64 ethtool_get_driver(struct netdev *dev, u32 cmd, u64 at)
+{
+    struct ethtool_driver d = {.cmd = cmd, .version = UTS_RELEASE};
+    s64 err;
+
+    net_config_lock(dev->ns);
+    err = ethtool_driver_of(dev, &d);
+    net_config_unlock(dev->ns);
     d.nr_stats = ethtool_count(dev, ETHTOOL_SET_STATS);
-    return copy_out((void __user *)at, &d, sizeof(d));
+    return err ? err : copy_out((void __user *)at, &d, sizeof(d));
 }
 
 static s64 ethtool_get_rings(struct netdev *dev, u32 cmd, u64 at)
