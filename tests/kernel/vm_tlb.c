@@ -89,6 +89,7 @@ static void tlb_spin_deaf(struct tlb_job *job)
 static void tlb_ask_once(struct tlb_job *job)
 {
     tlb_count_in();
+    tlb_await(tlb_crowd);
     aspace_barrier(job->as);
 }
 
@@ -128,10 +129,11 @@ SELFTEST(tlb_shootdown_does_not_wait_for_another_that_takes_long)
     if (cpu_count() < 4)
         return;
     CHECK(tlb_begin());
-    CHECK(tlb_job_start(&tlb_jobs[0], tlb_cpu(1), tlb_spaces[0], tlb_spin_deaf));
-    tlb_await(1);
+    tlb_crowd = 3;
     CHECK(tlb_job_start(&tlb_jobs[1], tlb_cpu(2), tlb_spaces[0], tlb_ask_once));
     CHECK(tlb_job_start(&tlb_jobs[2], tlb_cpu(3), tlb_spaces[1], tlb_spin));
+    tlb_await(2); /* they have their CPUs: who waits for the deaf one there would keep them out */
+    CHECK(tlb_job_start(&tlb_jobs[0], tlb_cpu(1), tlb_spaces[0], tlb_spin_deaf));
     tlb_await(3);
     aspace_activate(tlb_spaces[1]);
     for (unsigned i = 0; i < ASKS; i++)
