@@ -268,16 +268,21 @@ static unsigned block_packets(char *block, unsigned n)
     return b->num_pkts;
 }
 
+/* One that is not full is given after so many ms. */
+static struct tpacket_req3 two_blocks(unsigned ms)
+{
+    return (struct tpacket_req3){.tp_block_size = 8192,
+                                 .tp_block_nr = 2,
+                                 .tp_frame_size = 2048,
+                                 .tp_frame_nr = 8,
+                                 .tp_retire_blk_tov = ms};
+}
+
 TEST(packet_ring_of_blocks_is_filled_and_given_back)
 {
     int index = device(), s = packet_open(SOCK_RAW, ETH_P_ALL, index), v = TPACKET_V3;
     int out = packet_open(SOCK_RAW, 0x88b5, index);
-    struct tpacket_req3 q = {.tp_block_size = 8192,
-                             .tp_block_nr = 2,
-                             .tp_frame_size = 2048,
-                             .tp_frame_nr = 8,
-                             .tp_retire_blk_tov = 60000,
-                             .tp_sizeof_priv = 8192};
+    struct tpacket_req3 q = two_blocks(60000);
     struct pollfd p = {.fd = s, .events = POLLIN};
     struct tpacket_stats_v3 stats;
     socklen_t len = sizeof(v);
@@ -287,6 +292,7 @@ TEST(packet_ring_of_blocks_is_filled_and_given_back)
     EXPECT(!getsockopt(s, SOL_PACKET, PACKET_HDRLEN, &v, &len) && v == 48);
     v = TPACKET_V3;
     EXPECT(!setsockopt(s, SOL_PACKET, PACKET_VERSION, &v, sizeof(v)));
+    q.tp_sizeof_priv = 8192;
     EXPECT_ERR(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &q, sizeof(q)), EINVAL);
     q.tp_sizeof_priv = 0;
     EXPECT_ERR(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &q, 16), EINVAL);
@@ -314,11 +320,7 @@ TEST(packet_ring_gives_a_block_that_is_not_full_after_a_while)
 {
     int index = device(), s = packet_open(SOCK_RAW, ETH_P_ALL, index), v = TPACKET_V3;
     int out = packet_open(SOCK_RAW, 0x88b5, index);
-    struct tpacket_req3 q = {.tp_block_size = 8192,
-                             .tp_block_nr = 2,
-                             .tp_frame_size = 2048,
-                             .tp_frame_nr = 8,
-                             .tp_retire_blk_tov = 5};
+    struct tpacket_req3 q = two_blocks(5);
     struct pollfd p = {.fd = s, .events = POLLIN};
     struct tpacket_block_desc *one;
 

@@ -112,7 +112,7 @@ SELFTEST(neighbour_keeps_the_youngest_packets)
     CHECK(bytes == NEIGHBOUR_PENDING * one);
 }
 
-/* Packets to addresses that nobody has, as a scan of a net sends them, push out none that is known,
+/* Packets to addresses without a host, as a scan of a net sends them, push out none that is known,
  * nor do those that say themselves where they are. */
 SELFTEST(neighbour_that_is_known_outlives_a_scan)
 {

@@ -111,8 +111,8 @@ static int engine_pid_start(int ready)
     return engine_pid < 0 ? (int)engine_pid : 0;
 }
 
-/* A process and a pipe for its byte: 0, *ready the end to be read, or -errno. After a pause nobody
- * waits for the byte: there is no pipe, and *ready stays -1. */
+/* A process and a pipe for its byte: 0, *ready the end to be read, or -errno. After a pause it is
+ * not awaited: there is no pipe, and *ready stays -1. */
 static int engine_begin(int *ready)
 {
     int ends[2], err;

@@ -5,7 +5,7 @@
  * else (an answer, say, which a device's worker makes) to the namespace's account.
  *
  * What is evicted first are those that were only heard of, then those that do not answer, of which
- * there is a bounded number: packets to many addresses that nobody has push out no known one.
+ * there is a bounded number: packets to many addresses without a host push out no known one.
  *
  * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it. Packets to a neighbour that
  * is known to be there take no lock: what is to be known of it stands in a small cache (`hot`), for

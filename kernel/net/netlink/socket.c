@@ -176,8 +176,8 @@ static int nl_groups_allowed(const struct nl_sock *s, u64 groups)
     return 0;
 }
 
-/* Whoever changes anything tells all listeners of the namespace: they are not as many as programs
- * like. Some places are kept for those that configure it, and no other user has all the rest. */
+/* Each change is told to all listeners of the namespace: they are not as many as programs like.
+ * Some places are kept for those that configure it, and no other user has all the rest. */
 static bool nl_has_place_locked(struct nl_ns *nn, const struct nl_sock *s, u32 nr)
     REQUIRES(nn->listeners_lock)
 {

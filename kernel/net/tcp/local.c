@@ -3,8 +3,8 @@
  * Connections between two sockets of one namespace: no segment is made, bytes go from queue to
  * queue (core/queue.h). Ends are TCP's: a close ends one direction, what is sent after it is taken,
  * lost and answered by a reset. Both ends refer to each other (sock.peer), until one has left the
- * other (end.c): whoever tells or sends to the other end sees under its lock that it still is. No
- * thread holds both locks.
+ * other (end.c): a thread that tells or sends to the other end sees under its lock that it still
+ * is. No thread holds both locks.
  */
 #include "lib/log.h"
 #include "net/core/urgent.h"
