@@ -171,6 +171,7 @@ struct netdev_queue {
     u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast; /* w to change; a */
     struct netdev_join joins[NETDEV_JOINS]; /* w  the first nr_joins are in use */
     u32 nr_joins, next_join;                /* w */
+    struct packet *lone;                    /* w  came while no join was under way, not looked at */
 #ifdef DEBUG
     struct thread *receiver; /* the queue's thread, known from its first frame while up */
 #endif

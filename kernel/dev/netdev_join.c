@@ -2,7 +2,9 @@
  *
  * Received TCP segments, joined as dev/join.h decides: the shell. A queue has a few joins under
  * way, all of one round of its driver's (netdev_receive_done): a frame never waits for one that may
- * not come. Packets of one flow keep their order.
+ * not come. Packets of one flow keep their order. A round's first frame is looked at when a second
+ * one comes; alone, as nearly all are where one waits for the other, it has nothing to be joined
+ * with.
  *
  * Pages are moved from the later packets to the first one's fragments, so nothing is copied but
  * headers. Context: the queue's thread.
@@ -39,7 +41,12 @@ static void netdev_join_end(struct netdev_join *slot)
 
 void netdev_receive_done(struct netdev_queue *q)
 {
+    struct packet *lone = q->lone;
+
     ASSERT_QUEUE_THREAD(q);
+    q->lone = NULL;
+    if (lone)
+        up_netdev_receive(lone);
     for (; q->nr_joins; q->nr_joins--)
         if (q->joins[q->nr_joins - 1].p)
             netdev_join_end(&q->joins[q->nr_joins - 1]);
@@ -115,7 +122,7 @@ static bool netdev_join_begin(struct netdev_queue *q, struct packet *p, const u8
     return true;
 }
 
-void netdev_join_receive(struct netdev_queue *q, struct packet *p)
+static void netdev_join_look(struct netdev_queue *q, struct packet *p)
 {
     u16 network = q->dev->header;
     u32 n = MIN(p->len, (u32)JOIN_HEAD);
@@ -151,4 +158,19 @@ void netdev_join_receive(struct netdev_queue *q, struct packet *p)
         netdev_join_end(slot);
     if (v.kind != JOIN_SEGMENT || !netdev_join_begin(q, p, head, &v))
         up_netdev_receive(p);
+}
+
+void netdev_join_receive(struct netdev_queue *q, struct packet *p)
+{
+    struct packet *lone = q->lone;
+
+    ASSERT_QUEUE_THREAD(q);
+    if (!lone && !q->nr_joins) {
+        q->lone = p;
+        return;
+    }
+    q->lone = NULL;
+    if (lone)
+        netdev_join_look(q, lone);
+    netdev_join_look(q, p);
 }

@@ -121,12 +121,10 @@ static void packet_move_front(struct packet *p, u8 *out, u32 n)
     memmove(p->frags, p->frags + gone, p->nr_frags * sizeof(p->frags[0]));
 }
 
-u8 *packet_need(struct packet *p, u32 n)
+u8 *packet_need_more(struct packet *p, u32 n)
 {
     u32 more = n - p->linear;
 
-    if (n <= p->linear)
-        return packet_data(p);
     if (n > p->len || n > PACKET_HEAD - (u32)p->start)
         return NULL;
     packet_move_front(p, packet_data(p) + p->linear, more);

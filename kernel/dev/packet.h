@@ -148,7 +148,11 @@ u8 *packet_append(struct packet *p, u32 n);
 int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __must_check;
 /* Makes the first n bytes linear: a pointer to them; NULL: it has not so many, or they do not fit
  * in head. */
-u8 *packet_need(struct packet *p, u32 n) __must_check;
+u8 *packet_need_more(struct packet *p, u32 n) __must_check;
+static inline __must_check u8 *packet_need(struct packet *p, u32 n)
+{
+    return likely(n <= p->linear) ? packet_data(p) : packet_need_more(p, n);
+}
 /* The first n <= len bytes are done with, wherever they lie. */
 void packet_skip(struct packet *p, u32 n);
 /* n bytes of p from offset, which it has, to out. */

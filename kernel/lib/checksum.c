@@ -19,9 +19,21 @@ u64 checksum_add(u64 sum, const void *data, size_t n)
 
         sum += (u64)w[0] + w[1] + w[2] + w[3];
     }
-    for (; n >= 2; p += 2, n -= 2)
+    if (n & 8) {
+        const checksum_u32 *w = (const checksum_u32 *)p;
+
+        sum += (u64)w[0] + w[1];
+        p += 8;
+    }
+    if (n & 4) {
+        sum += *(const checksum_u32 *)p;
+        p += 4;
+    }
+    if (n & 2) {
         sum += *(const checksum_u16 *)p;
-    if (n)
+        p += 2;
+    }
+    if (n & 1)
         sum += *p;
     return sum;
 }

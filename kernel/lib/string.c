@@ -13,6 +13,12 @@
  */
 #include "lib/string.h"
 
+/* These are what the compiler calls when it does not know better. */
+#undef memcpy
+#undef memmove
+#undef memset
+#undef memcmp
+
 /* Unaligned, aliasing views of memory. */
 typedef u64 __attribute__((may_alias, aligned(1))) string_u64;
 typedef u32 __attribute__((may_alias, aligned(1))) string_u32;

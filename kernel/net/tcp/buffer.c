@@ -72,7 +72,8 @@ void tcp_stage_init(struct tcp_stage *g, struct tcp_buffer *b)
 
 void tcp_stage_fini(struct tcp_stage *g)
 {
-    tcp_chunks_free(&g->chunks);
+    if (!list_empty(&g->chunks))
+        tcp_chunks_free(&g->chunks);
     tcp_spare_drop(&g->spare);
 }
 

@@ -163,6 +163,9 @@ struct tcp_hystart {
     bool careful; /* it grows by a quarter: rounds of it so far */
 };
 
+#define TCP_RECORDS_MOST 8192U
+#define TCP_RECORDS_STOCK 16U
+#define TCP_RECORDS_FEW 2U
 #define TCP_MERGED_SACKS 4 /* of ours to the peer */
 
 /* What is not named in the rules above is the core's; others read only. */
@@ -322,8 +325,16 @@ void tcp_conn_options_changed(struct tcp_conn *c, u64 now);
 
 /* Records: the core takes it. */
 void tcp_conn_give(struct tcp_conn *c, struct tcp_record *record);
-/* How many more would be of use now. */
-u32 tcp_conn_records_wanted(const struct tcp_conn *c);
+/* How many more would be of use now: each burst takes one, and each SACK block may split two. While
+ * no more than a segment is in flight, few will do. */
+static inline u32 tcp_conn_records_wanted(const struct tcp_conn *c)
+{
+    u32 stock = c->snd_nxt - c->snd_una > c->mss ? TCP_RECORDS_STOCK : TCP_RECORDS_FEW;
+
+    if (c->nr_spare >= stock / 2 || c->nr_records >= TCP_RECORDS_MOST)
+        return 0;
+    return stock - c->nr_spare;
+}
 /* One that it needs no more, for the shell to free; NULL: none. */
 struct tcp_record *tcp_conn_take_back(struct tcp_conn *c);
 /* Memory is short: drops all that waits out of order. */

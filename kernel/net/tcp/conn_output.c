@@ -401,6 +401,15 @@ static bool output_choose(struct tcp_conn *c, u64 now, struct tcp_out *out)
     }
 }
 
+/* A connection with nothing due, as after nearly every segment that goes or comes. */
+static bool output_none(const struct tcp_conn *c)
+{
+    return c->state == TCP_ESTABLISHED && c->snd_nxt == c->snd_end && !c->fin_wanted &&
+           !(c->ack_now | c->due_reset | c->due_challenge | c->due_probe | c->due_tail |
+             c->due_keep) &&
+           list_empty(&c->lost);
+}
+
 /* Something waits to be sent, and nothing is on its way whose ACK would come. */
 static bool output_stuck(const struct tcp_conn *c)
 {
@@ -411,9 +420,11 @@ static bool output_stuck(const struct tcp_conn *c)
 
 bool tcp_conn_output(struct tcp_conn *c, u64 now, struct tcp_out *out)
 {
-    *out = (struct tcp_out){0};
-    if (output_choose(c, now, out))
-        return true;
+    if (!output_none(c)) {
+        *out = (struct tcp_out){0};
+        if (output_choose(c, now, out))
+            return true;
+    }
     if (!output_stuck(c))
         tcp_timer_set(c, TCP_TIMER_PERSIST, 0);
     else if (!c->timers[TCP_TIMER_PERSIST])

@@ -15,7 +15,6 @@
 #define TCP_SEND_MOST 65535U /* bytes of payload and headers in one answer of output */
 #define TCP_PAYLOAD_MOST (TCP_SEND_MOST - TCP_HEADER_MAX - 40) /* 40: the IP header */
 #define TCP_CHALLENGE_GAP (500 * TCP_MS)
-#define TCP_RECORDS_MOST 8192U
 #define TCP_QUICK_ACKS 16
 #define TCP_DUP_THRESHOLD 3U
 

@@ -7,9 +7,6 @@
  */
 #include "net/tcp/conn_priv.h"
 
-#define RECORDS_STOCK 16U
-#define RECORDS_FEW 2U
-
 static u32 record_len(const struct tcp_record *r)
 {
     return r->end - r->seq;
@@ -44,17 +41,6 @@ void tcp_conn_give(struct tcp_conn *c, struct tcp_record *record)
 {
     list_add_tail(&c->spare, &record->link);
     c->nr_spare++;
-}
-
-/* A stock of them: each burst takes one, and each SACK block may split two. While no more than a
- * segment is in flight, few will do. */
-u32 tcp_conn_records_wanted(const struct tcp_conn *c)
-{
-    u32 stock = c->snd_nxt - c->snd_una > c->mss ? RECORDS_STOCK : RECORDS_FEW;
-
-    if (c->nr_spare >= stock / 2 || c->nr_records >= TCP_RECORDS_MOST)
-        return 0;
-    return stock - c->nr_spare;
 }
 
 /* The embedded one stays. */

@@ -336,9 +336,12 @@ void tcp_after_init(struct tcp_after *a)
 
 void tcp_after_free(struct tcp_after *a)
 {
-    tcp_packets_free(&a->packets);
-    tcp_chunks_free(&a->chunks);
-    tcp_records_free(&a->records);
+    if (!list_empty(&a->packets))
+        tcp_packets_free(&a->packets);
+    if (!list_empty(&a->chunks))
+        tcp_chunks_free(&a->chunks);
+    if (!list_empty(&a->records))
+        tcp_records_free(&a->records);
 }
 
 static struct packet *tcp_piece_packet(struct tcp_piece *piece)
