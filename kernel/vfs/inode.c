@@ -216,7 +216,7 @@ static int inode_permission_bits(const struct inode *i, const struct cred *cred,
 
     if (cred->fsuid == i->uid)
         bits >>= 6;
-    else if (cred_in_group(cred, i->gid))
+    else if ((mask & (bits ^ bits >> 3)) && cred_in_group(cred, i->gid)) /* if it matters */
         bits >>= 3;
     if ((mask & ~bits & 7) == 0)
         return 0;

@@ -367,6 +367,8 @@ static int walk_may_search(const struct walk *w, struct inode *dir)
         return -ENOENT;
     if (!S_ISDIR(dir->mode))
         return -ENOTDIR;
+    if (likely((dir->mode & 0111) == 0111 && !dir->ops->permission)) /* everybody may */
+        return 0;
     return inode_permission(dir, w->ctx->cred, 1);
 }
 

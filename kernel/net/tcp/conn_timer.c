@@ -85,6 +85,7 @@ void tcp_timers_settle(struct tcp_conn *c)
 {
     u64 least = ~0ULL; /* less one, so that 0, which is none, is the latest */
 
+#pragma GCC unroll 8
     for (u32 i = 0; i < TCP_TIMERS; i++)
         least = MIN(least, c->timers[i] - 1);
     c->deadline = least + 1;
