@@ -142,14 +142,15 @@ static int net_cred_in(struct socket_message *m, const struct ucred_user *u)
     return 0;
 }
 
-static int net_unix_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data,
-                            u64 n)
+/* Between sockets of this host; descriptors go over unix sockets alone. */
+static int net_local_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data,
+                             u64 n, bool rights)
 {
     struct ucred_user cred;
 
     if (c->level != SOL_SOCKET)
         return 0;
-    if (c->type == SCM_RIGHTS)
+    if (c->type == SCM_RIGHTS && rights)
         return net_rights_in(m, (const s32 *)(const void *)data, n / sizeof(s32));
     if (c->type != SCM_CREDENTIALS || n < sizeof(cred))
         return -EINVAL;
@@ -164,8 +165,8 @@ static int net_cmsg_in(struct file *f, struct socket_message *m, const struct cm
     bool stream;
     int family = socket_family(f, &stream);
 
-    if (family == AF_UNIX)
-        return net_unix_cmsg_in(m, c, data, n);
+    if (family == AF_UNIX || family == AF_NETLINK)
+        return net_local_cmsg_in(m, c, data, n, family == AF_UNIX);
     return family < 0 ? family : socket_control(f, m, c->level, c->type, data, n);
 }
 

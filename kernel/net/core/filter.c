@@ -102,6 +102,27 @@ bool socket_filter_pay(struct socket *s, const struct packet *p, u32 skip, u32 s
     return paid;
 }
 
+bool socket_filter_pay_bytes(struct socket *s, const void *bytes, u32 n, u32 *budget, u32 *keep)
+{
+    struct bpf_packet b = {.head = bytes,
+                           .nr_head = n,
+                           .len = n,
+                           .link = NO_HEADER,
+                           .network = NO_HEADER,
+                           .random = filter_random,
+                           .known = {[BPF_KNOWN_CPU] = cpu_id()}};
+    const struct socket_filter *f;
+    bool paid;
+
+    rcu_read_lock();
+    f = rcu_dereference(s->filter);
+    paid = !f || f->len <= FILTER_FREE || filter_pay(budget, f->len);
+    if (paid)
+        *keep = f ? bpf_run(f->insns, &b) : U32_MAX;
+    rcu_read_unlock();
+    return paid;
+}
+
 static void filter_free(struct rcu_head *rcu)
 {
     kfree(container_of(rcu, struct socket_filter, rcu));

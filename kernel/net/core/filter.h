@@ -42,3 +42,8 @@ static inline bool filter_pay(u32 *budget, u32 cost)
  * has not. *keep: bytes that are to be kept; U32_MAX: no filter. */
 bool socket_filter_pay(struct socket *s, const struct packet *p, u32 skip, u32 step, u32 *budget,
                        u32 *keep) __must_check;
+/* The same over n bytes that are no packet, where the sender may yield between two receivers: a
+ * filter of up to FILTER_FREE instructions runs without paying. */
+#define FILTER_FREE 256U
+bool socket_filter_pay_bytes(struct socket *s, const void *bytes, u32 n, u32 *budget,
+                             u32 *keep) __must_check;

@@ -115,18 +115,22 @@ static inline bool sock_msg_put(struct sock_msg *msg, u32 off, struct iov_iter *
     return iov_put_whole(to, sock_msg_data(msg) + off, n);
 }
 
+int sock_await_space(struct socket *to, u64 deadline)
+{
+    int err = wait_event_exclusive(&to->senders_wait, sock_has_space(to), deadline);
+
+    if (err && sock_has_space(to))
+        waitq_wake_one(&to->senders_wait);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
 /* Many may wait to send to one datagram socket: each is woken alone, and wakes the next. A stream
  * has one peer, whose reader wakes the peer's own queue. */
 static int sock_wait_space(struct socket *s, struct socket *to, u64 deadline)
 {
-    int err;
-
-    if (s->type != SOCK_DGRAM)
-        return wait_event_deadline(&s->wait, sock_has_space(to), SLEEP_INTERRUPTIBLE, deadline);
-    err = wait_event_exclusive(&to->senders_wait, sock_has_space(to), deadline);
-    if (err && sock_has_space(to))
-        waitq_wake_one(&to->senders_wait);
-    return err;
+    if (s->type == SOCK_DGRAM)
+        return sock_await_space(to, deadline);
+    return wait_event_deadline(&s->wait, sock_has_space(to), SLEEP_INTERRUPTIBLE, deadline);
 }
 
 /* There was no space: waits for it. */
@@ -289,7 +293,7 @@ static __always_inline bool sock_take(struct socket *s, struct sock_msg *msg, u3
         socket_get(peer);
     }
     spin_unlock(&s->lock);
-    if (was_full && s->type == SOCK_DGRAM)
+    if (was_full && sock_is_datagram(s))
         waitq_wake_one(&s->senders_wait);
     if (peer) {
         socket_wake(peer, POLLOUT | POLLWRNORM);

@@ -128,6 +128,10 @@ static inline u32 sock_poll_ends(u32 shut, bool unconnected, bool space)
         mask |= POLLHUP;
     return mask;
 }
+/* Waits until a sender of datagrams to `to` need not, one of them at a time: who has sent and sees
+ * more space wakes the next of senders_wait. 0, -EAGAIN (deadline, in ns; 0: none), -ERESTARTSYS.
+ */
+int sock_await_space(struct socket *to, u64 deadline) __must_check;
 /* Queues msg at `to`, waiting for space as flags and send_timeout say. Takes msg, on errors too.
  * 0, -EAGAIN, -ERESTARTSYS, or what ops->msg_queue says. */
 int sock_queue_wait(struct socket *s, struct socket *to, struct sock_msg *msg, unsigned flags);

@@ -62,7 +62,7 @@ static bool netlink_dump_show(struct nl_dump *d, struct nl_builder *b, struct so
         *m = (struct netlink_diag_message){.family = AF_NETLINK,
                                            .type = sock->type,
                                            .protocol = sock->protocol,
-                                           .state = READ_ONCE(s->peer_port) ? STATE_CONNECTED
+                                           .state = READ_ONCE(s->connected) ? STATE_CONNECTED
                                                                             : STATE_UNBOUND,
                                            .port = READ_ONCE(s->port),
                                            .peer_port = READ_ONCE(s->peer_port),

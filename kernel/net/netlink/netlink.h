@@ -7,6 +7,10 @@
  * Answers go into the asking socket's queue, which its rcvbuf bounds: one that does not fit is
  * dropped, and the next receive is ENOBUFS. A dump's pieces are made when the one before is read.
  *
+ * Programs send to each other, within a namespace and protocol: to one port, waiting for space
+ * there, and to groups, where what finds no space is lost and told as ENOBUFS. Who sends, its port
+ * and its credentials go with the message.
+ *
  * Memory: what lies in a queue is charged to the account of the socket's maker.
  *
  * Locks: the namespace's listeners (mutex, RANK_DRIVER 18) over membership of groups and over
@@ -18,8 +22,8 @@
 #include "net/core/queue.h"
 #include "net/netlink/message.h"
 
-#define AF_NETLINK 16
 #define NETLINK_ROUTE 0
+#define NETLINK_USERSOCK 2
 #define NETLINK_SOCK_DIAG 4
 #define NETLINK_KOBJECT_UEVENT 15
 #define NETLINK_GENERIC 16
@@ -37,7 +41,8 @@ struct nl_sock {
     const struct cred *cred;                         /* I  its maker's; a reference */
     u32 port;                                        /* p to write, atomic to read; 0: not bound */
     struct rb_node by_port;                          /* p  while port is not 0 */
-    u32 peer_port, peer_group;                       /* a  of connect */
+    u32 peer_port, peer_group;                       /* a  of connect; a group's number */
+    bool connected;                                  /* a  hears peer_port alone */
     u64 groups;                                      /* m to write, atomic to read */
     struct list_node listening;                      /* m  while groups is not 0 */
     u32 largest;                                     /* a  bytes that a reader had space for */
@@ -67,9 +72,11 @@ struct nl_request {
 /* NETLINK_PROTOCOL(id) = {...}. */
 struct nl_protocol {
     u8 protocol;
-    u8 groups;    /* the largest number of one */
-    u64 reserved; /* a bit for each group that CAP_NET_ADMIN alone may join (bit 0: group 1) */
-    /* 0 or -errno, which is told; fault says why. Context: may sleep. */
+    u8 groups;         /* the largest number of one */
+    u64 reserved;      /* a bit for each group that CAP_NET_ADMIN alone may join (bit 0: group 1) */
+    bool anyone_sends; /* to other programs; otherwise that takes CAP_NET_ADMIN */
+    /* 0 or -errno, which is told; fault says why. Context: may sleep. NULL: the kernel hears
+     * nothing. */
     int (*request)(struct nl_request *r);
 };
 #define NETLINK_PROTOCOL(id) TABLE_ENTRY(struct nl_protocol, nl_protocols, #id)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sockets of AF_NETLINK: making, names, groups, options, sending and receiving. netlink.h has the
- * rules.
+ * Sockets of AF_NETLINK: making, names, options, receiving. netlink.h has the rules.
  */
 #include "lib/err.h"
 #include "lib/log.h"
@@ -9,17 +8,15 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/up.h"
-#include "net/netlink/netlink.h"
+#include "net/netlink/socket_priv.h"
 #include "obj/pid.h"
 #include "sched/thread.h"
 #include "vfs/pseudo.h"
 #include "vm/iov.h"
 
-#define SOL_NETLINK 270
 enum {
     NETLINK_ADD_MEMBERSHIP = 1,
     NETLINK_DROP_MEMBERSHIP = 2,
-    NETLINK_PKTINFO = 3,
     NETLINK_BROADCAST_ERROR = 4,
     NETLINK_NO_ENOBUFS = 5,
     NETLINK_LIST_MEMBERSHIPS = 9,
@@ -28,13 +25,6 @@ enum {
     NETLINK_GET_STRICT_CHK = 12,
 };
 #define PORT_CHOSEN_LAST 0xfffff000U /* ports that are no process's number go down from here */
-#define SEND_OVERHEAD 32             /* bytes of sndbuf that a message needs beside its own */
-#define LISTENERS_MOST 1024U         /* of a namespace, of rtnetlink and of the others each */
-
-struct nl_addr {
-    u16 family, pad;
-    u32 port, groups;
-};
 
 static const struct socket_ops nl_ops;
 static struct slab_cache *nl_cache;
@@ -146,8 +136,31 @@ static void nl_port_drop(struct nl_sock *s)
     spin_unlock(&nn->ports_lock);
 }
 
+struct nl_sock *nl_port_find(const struct nl_sock *s, u32 port)
+{
+    struct nl_ns *nn = nl_ns_of(s->sock.ns);
+    struct nl_sock *found = NULL;
+    u64 key = nl_port_key(s, port);
+    struct rb_node *n;
+
+    spin_lock(&nn->ports_lock);
+    for (n = nn->ports.node; n && !found;) {
+        struct nl_sock *at = rb_entry(n, struct nl_sock, by_port);
+        u64 its = nl_port_key(at, at->port);
+
+        if (its == key)
+            found = at;
+        else
+            n = key < its ? n->left : n->right;
+    }
+    if (found)
+        socket_get(&found->sock);
+    spin_unlock(&nn->ports_lock);
+    return found;
+}
+
 /* The process's number for its first socket, else any that no process can have. */
-static int nl_autobind(struct nl_sock *s)
+int nl_autobind(struct nl_sock *s)
 {
     u32 port = pid_nr(up_current_pid(), up_current_pid_ns());
     int err = -EADDRINUSE;
@@ -162,91 +175,9 @@ static int nl_autobind(struct nl_sock *s)
     return err == -EINVAL ? 0 : err; /* another thread was faster */
 }
 
-/* ---- groups ---- */
-
-static int nl_groups_allowed(const struct nl_sock *s, u64 groups)
-{
-    u64 all = s->protocol->groups ? ~0ULL >> (64 - s->protocol->groups) : 0;
-
-    if (groups & ~all)
-        return -EINVAL;
-    if ((groups & s->protocol->reserved) &&
-        !cred_capable(current_cred(), s->sock.ns->user_ns, CAP_NET_ADMIN))
-        return -EPERM;
-    return 0;
-}
-
-/* Each change is told to all listeners of the namespace: they are not as many as programs like.
- * Some places are kept for those that configure it, and no other user has all the rest. */
-static bool nl_has_place_locked(struct nl_ns *nn, const struct nl_sock *s, u32 nr)
-    REQUIRES(nn->listeners_lock)
-{
-    const struct nl_sock *other;
-    u32 own = 0;
-
-    ASSERT_HELD(&nn->listeners_lock);
-    if (cred_capable(current_cred(), s->sock.ns->user_ns, CAP_NET_ADMIN))
-        return nr < LISTENERS_MOST;
-    list_for_each (other, &nn->listeners, listening)
-        own += other->sock.uid == s->sock.uid;
-    return nr < LISTENERS_MOST / 4 * 3 && own < LISTENERS_MOST / 4;
-}
-
-/* -ENOBUFS: the namespace has its listeners. Dropping never fails. */
-static int nl_set_groups(struct nl_sock *s, u64 add, u64 drop)
-{
-    struct nl_ns *nn = nl_ns_of(s->sock.ns);
-    u32 *nr = &nn->nr_listeners[s->protocol->protocol != NETLINK_ROUTE];
-    u64 groups;
-
-    mutex_lock(&nn->listeners_lock);
-    if (!s->groups && add && !nl_has_place_locked(nn, s, *nr)) {
-        mutex_unlock(&nn->listeners_lock);
-        return -ENOBUFS;
-    }
-    groups = (s->groups & ~drop) | add;
-    if (!s->groups && groups) {
-        list_add_tail(&nn->listeners, &s->listening);
-        WRITE_ONCE(*nr, *nr + 1);
-    }
-    if (s->groups && !groups) {
-        list_del(&s->listening);
-        WRITE_ONCE(*nr, *nr - 1);
-    }
-    WRITE_ONCE(s->groups, groups);
-    mutex_unlock(&nn->listeners_lock);
-    return 0;
-}
-
-bool nl_listened(struct net_ns *ns, u8 protocol, u32 group)
-{
-    return READ_ONCE(nl_ns_of(ns)->nr_listeners[protocol != NETLINK_ROUTE]);
-}
-
-void nl_tell(struct net_ns *ns, u8 protocol, u32 group, const struct nl_builder *b)
-{
-    const struct nl_request *asking = nl_asking(ns);
-    struct nl_ns *nn = nl_ns_of(ns);
-    struct nl_sock *s, *except = NULL;
-
-    if (asking && (asking->h.flags & NLM_F_ECHO)) {
-        except = asking->s;
-        (void)nl_queue(except, b->buf, b->len, 0);
-    }
-    if (!nl_listened(ns, protocol, group))
-        return;
-    mutex_lock(&nn->listeners_lock);
-    list_for_each (s, &nn->listeners, listening) {
-        if (s != except && s->protocol->protocol == protocol && (s->groups >> (group - 1) & 1))
-            (void)nl_queue(s, b->buf, b->len, group);
-        cond_yield();
-    }
-    mutex_unlock(&nn->listeners_lock);
-}
-
 /* ---- names ---- */
 
-static int nl_addr_in(const struct sock_addr *sa, u32 len, struct nl_addr *out)
+int nl_addr_in(const struct sock_addr *sa, u32 len, struct nl_addr *out)
 {
     if (len < sizeof(*out))
         return -EINVAL;
@@ -254,7 +185,7 @@ static int nl_addr_in(const struct sock_addr *sa, u32 len, struct nl_addr *out)
     return out->family == AF_NETLINK ? 0 : -EINVAL;
 }
 
-static void nl_addr_out(u32 port, u32 groups, struct sock_addr *sa, u32 *len)
+void nl_addr_out(u32 port, u32 groups, struct sock_addr *sa, u32 *len)
 {
     struct nl_addr a = {AF_NETLINK, 0, port, groups};
 
@@ -297,14 +228,15 @@ static int nl_connect(struct socket *sock, const struct sock_addr *sa, u32 len,
         err = nl_addr_in(sa, len, &a);
         if (err)
             return err;
-        if ((a.port || a.groups) && !cred_capable(current_cred(), sock->ns->user_ns, CAP_NET_ADMIN))
+        if ((a.port || a.groups) && !nl_may_send(s))
             return -EPERM;
         err = nl_autobind(s);
         if (err)
             return err;
     }
     WRITE_ONCE(s->peer_port, a.port);
-    WRITE_ONCE(s->peer_group, a.groups);
+    WRITE_ONCE(s->peer_group, nl_group_first(a.groups));
+    WRITE_ONCE(s->connected, sa->family != AF_UNSPEC);
     return 0;
 }
 
@@ -313,116 +245,13 @@ static int nl_name(struct socket *sock, bool peer, struct sock_addr *out, u32 *l
     struct nl_sock *s = nl_of(sock);
 
     if (peer)
-        nl_addr_out(READ_ONCE(s->peer_port), READ_ONCE(s->peer_group), out, len);
+        nl_addr_out(READ_ONCE(s->peer_port), nl_group_mask(READ_ONCE(s->peer_group)), out, len);
     else
         nl_addr_out(READ_ONCE(s->port), (u32)READ_ONCE(s->groups), out, len);
     return 0;
 }
 
-/* ---- sending and receiving ---- */
-
-/* Requests go to the kernel, whose port is 0; programs do not send to each other here. */
-static int nl_to_kernel(struct nl_sock *s, const struct socket_message *m)
-{
-    u32 port = READ_ONCE(s->peer_port), groups = READ_ONCE(s->peer_group);
-    struct nl_addr a;
-
-    if (m->addr_len) {
-        int err = nl_addr_in(&m->addr, m->addr_len, &a);
-
-        if (err)
-            return err;
-        port = a.port;
-        groups = a.groups;
-    }
-    if (!port && !groups)
-        return 0;
-    return cred_capable(current_cred(), s->sock.ns->user_ns, CAP_NET_ADMIN) ? -ECONNREFUSED
-                                                                            : -EPERM;
-}
-
-static ssize_t nl_send(struct socket *sock, struct socket_message *m, unsigned flags,
-                       const struct walk_ctx *ctx)
-{
-    struct nl_sock *s = nl_of(sock);
-    u64 n = m->data->count;
-    u8 *bytes;
-    int err = nl_to_kernel(s, m);
-
-    if (!err && !n)
-        err = -ENODATA;
-    if (!err)
-        err = nl_autobind(s);
-    if (!err && n > READ_ONCE(sock->sndbuf) - SEND_OVERHEAD)
-        err = -EMSGSIZE;
-    if (err)
-        return err;
-    bytes = FAILPOINT(netlink_send) ? NULL : kmalloc(n + 1);
-    if (!bytes)
-        return -ENOBUFS;
-    if (iov_copy_from(m->data, bytes, n) == n)
-        nl_requests(s, bytes, (u32)n);
-    else
-        err = -EFAULT;
-    kfree(bytes);
-    return err ? err : (ssize_t)n;
-}
-
-struct nl_msg {
-    struct sock_msg msg; /* first */
-    u32 group;           /* that it was told to, or 0 */
-    u8 data[];
-};
-
-static int nl_msg_give(struct socket *sock, struct sock_msg *msg, struct socket_message *m,
-                       unsigned flags, bool *last)
-{
-    const struct nl_msg *nm = (const struct nl_msg *)msg;
-    u32 group = nm->group;
-
-    nl_addr_out(0, group && group <= 32 ? 1U << (group - 1) : 0, &m->addr, &m->addr_len);
-    if (nl_of(sock)->told)
-        socket_note(m, SOL_NETLINK, NETLINK_PKTINFO, &group, sizeof(group));
-    m->has_cred = READ_ONCE(sock->passcred); /* the kernel's: process 0, root */
-    return 0;
-}
-
-bool nl_queue(struct nl_sock *s, const void *bytes, u32 n, u32 group)
-{
-    struct socket *to = &s->sock;
-    bool wake = false, fits = READ_ONCE(to->queued) < READ_ONCE(to->rcvbuf);
-    struct account *former;
-    struct nl_msg *nm = NULL;
-
-    if (fits) {
-        former = account_swap(to->account);
-        nm = FAILPOINT(netlink_queue) ? NULL : kmalloc(sizeof(*nm) + n);
-        account_swap(former);
-    }
-    if (nm) {
-        memset(nm, 0, sizeof(*nm));
-        nm->msg.len = n;
-        nm->msg.head = offsetof(struct nl_msg, data);
-        nm->msg.overhead = SOCK_MSG_COST;
-        nm->group = group;
-        memcpy(nm->data, bytes, n);
-        spin_lock(&to->lock);
-        fits = !to->dead && to->queued < to->rcvbuf;
-        if (fits)
-            wake = sock_queue_add_locked(to, &nm->msg);
-        spin_unlock(&to->lock);
-    }
-    if (wake)
-        sock_queue_wake(to);
-    if (nm && fits)
-        return true;
-    kfree(nm);
-    if (!READ_ONCE(s->no_enobufs)) {
-        WRITE_ONCE(to->error, ENOBUFS);
-        socket_wake(to, POLLERR);
-    }
-    return false;
-}
+/* ---- receiving ---- */
 
 static ssize_t nl_recv(struct socket *sock, struct socket_message *m, unsigned flags)
 {
@@ -537,6 +366,7 @@ static void nl_release(struct socket *sock)
     s->dump = NULL;
     sock_queue_take_all_locked(sock, &lost);
     spin_unlock(&sock->lock);
+    waitq_wake_all(&sock->senders_wait);
     sock_queue_free(sock, &lost);
     nl_dump_free(dump);
     socket_put(sock);
@@ -564,7 +394,12 @@ static const struct socket_ops nl_ops = {
     .destroy = nl_destroy,
     .refuses = SOCK_SHUT_RD,
     .msg_give = nl_msg_give,
+    .msg_free = nl_msg_free,
 };
+
+/* Programs among themselves; what they tell a group is for those who may configure the network. */
+NETLINK_PROTOCOL(usersock) = {
+    .protocol = NETLINK_USERSOCK, .groups = 32, .reserved = 0xffffffff, .anyone_sends = true};
 
 SOCKET_FAMILY(netlink) = {.family = AF_NETLINK, .create = nl_create};
 
