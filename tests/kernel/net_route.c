@@ -8,8 +8,8 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/ip/addr.h"
-#include "net/ip/config.h"
-#include "net/ip/ip_priv.h"
+#include "net/ip/fib.h"
+#include "net/core/worker.h"
 #include "net/ip/ip.h"
 #include "net/link/loopback.h"
 #include "obj/cred.h"
@@ -30,8 +30,16 @@ static int fake_transmit(struct netdev_queue *q, struct packet *p, bool more)
     return 0;
 }
 
+/* a  What a namespace's end did with its devices. */
+static struct {
+    struct net_ns *ns;
+    u32 down, down_at_first, gone, destroyed;
+} ends;
+
 static void fake_destroy(struct netdev *dev)
 {
+    if (dev->ns == READ_ONCE(ends.ns))
+        __atomic_fetch_add(&ends.destroyed, 1, __ATOMIC_RELEASE);
     kfree(container_of(dev, struct fake, dev));
 }
 
@@ -263,6 +271,11 @@ static int change_hear(struct netdev *dev, enum net_device_event event)
 {
     if (event == NET_DEVICE_CHANGED && dev->ops == &fake_ops)
         __atomic_fetch_add(&changes_heard, 1, __ATOMIC_RELAXED);
+    if (dev->ns != READ_ONCE(ends.ns) || dev->ops != &fake_ops)
+        return 0;
+    ends.down += event == NET_DEVICE_DOWN;
+    if (event == NET_DEVICE_GONE && !ends.gone++)
+        ends.down_at_first = ends.down;
     return 0;
 }
 NET_DEVICE_HOOK(route_test) = {change_hear};
@@ -289,6 +302,83 @@ SELFTEST(net_config_that_is_held_holds_up_no_worker_of_all)
     work_flush(workq_system, &dev->changed);
     net_config_unlock(ns);
     CHECK(!net_device_delete(dev));
+    net_ns_put(ns);
+}
+
+/* So they share the grace periods behind each step, however many they are. */
+SELFTEST(net_namespace_takes_its_devices_away_together)
+{
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+
+    CHECK(dev && fake_add(ns) && fake_add(ns));
+    memset(&ends, 0, sizeof(ends));
+    WRITE_ONCE(ends.ns, ns);
+    net_ns_put(ns);
+    while (load_acquire(&ends.destroyed) < 3)
+        CHECK(!sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE));
+    WRITE_ONCE(ends.ns, NULL);
+    CHECK(ends.gone == 3 && ends.down == 3 && ends.down_at_first == 3);
+}
+
+static u32 addresses_left(struct ip_config *c)
+{
+    u32 n = 0;
+
+    for (struct rb_node *at = rb_first(&c->addrs); at; at = rb_next(at))
+        n += rb_entry(at, struct ip_ifaddr, node)->valid_until != 0;
+    return n;
+}
+
+/* At most a part of those whose time is over goes in one turn of the worker that all namespaces
+ * share, also if they go with another one. */
+SELFTEST(addresses_whose_time_is_over_go_in_turns)
+{
+    enum { N = 80 };
+    struct ip_addr_view v = {.family = V4, .prefix = 24, .valid = 3600, .preferred = 60};
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u64 far = time_ns() + 7200 * NSEC_PER_SEC, next = 1;
+    u32 left = N, turns = 0;
+
+    CHECK(dev);
+    v.device = dev->index;
+    for (u32 i = 0; i < N; i++) { /* the first one's net has half of them */
+        v.addr = ip_from_v4(0x0a000001 + (i < N / 2 ? i : i << 8));
+        CHECK(!ip_address_add(ns, &v, IP_CREATE | IP_EXCL));
+    }
+    net_config_lock(ns);
+    CHECK(address_time(ip_config_of(ns), time_ns()) && addresses_left(ip_config_of(ns)) == N);
+    for (; next && next <= far && turns < N; turns++) {
+        u32 before = left;
+
+        next = address_time(ip_config_of(ns), far);
+        left = addresses_left(ip_config_of(ns));
+        CHECK(before - left < N / 2);
+    }
+    net_config_unlock(ns);
+    CHECK(!left && turns > 2);
+    net_ns_put(ns);
+}
+
+/* The first that is due is told first, not the one with the least address. */
+SELFTEST(group_that_is_due_first_is_told_first)
+{
+    struct ip_addr one = ip_from_v4(0xef010201), two = ip_from_v4(0xef010202);
+    struct membership_batch b;
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+
+    CHECK(dev);
+    WRITE_ONCE(ip_ns_of(ns)->membership.closed, true); /* the worker leaves them to this test */
+    net_worker_flush(&ip_ns_of(ns)->membership.work);
+    CHECK(!ip_group_join(ns, dev->index, &two) && !ip_group_join(ns, dev->index, &one));
+    do {
+        (void)ip_groups_collect(ns, &b);
+    } while (b.nr && !b.v4);
+    CHECK(b.nr == 2 && ip_equal(&b.groups[0], &two) && ip_equal(&b.groups[1], &one));
+    (void)ip_groups_collect(ns, &b);
+    CHECK(!b.nr);
     net_ns_put(ns);
 }
 

@@ -67,30 +67,6 @@ static void devices_teardown(struct net_ns *ns, void *part)
 NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_setup,
                            devices_teardown};
 
-/* Before all other parts: what they keep for devices goes with these, but for lo. */
-static u32 devices_first_offset;
-
-static struct netdev *devices_not_lo(struct net_devices *d)
-{
-    struct rb_node *n;
-
-    rb_for_each (n, &d->devs)
-        if (!(devices_of_node(n)->flags & NETDEV_LOOPBACK))
-            break;
-    return devices_of_node(n);
-}
-
-/* What stands on a device goes with it. */
-static void devices_first_teardown(struct net_ns *ns, void *part)
-{
-    struct net_devices *d = devices_of(ns);
-    struct netdev *dev;
-
-    while ((dev = devices_not_lo(d)))
-        devices_remove(dev);
-}
-NET_PART("99", devices_first) = {0, &devices_first_offset, NULL, devices_first_teardown};
-
 struct netdev *net_devices_named_locked(struct net_devices *d, const char *name)
 {
     struct rb_node *n;
@@ -327,25 +303,42 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
         log_limited(LOG_WARN, "%s: a group too many", dev->name);
 }
 
-static void devices_remove(struct netdev *dev)
+/* ---- how a device goes ----
+ *
+ * In three steps with a grace period behind each of the first two, so that those of many devices
+ * may be shared. Behind the first, who saw the device up is done; behind the second, nobody finds
+ * it by what hooks have taken away. */
+
+static void devices_mark_gone(struct netdev *dev)
+{
+    mutex_lock(&dev->config);
+    __atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST);
+    mutex_unlock(&dev->config);
+}
+
+/* Those that stand on it have left already. */
+static void devices_leave(struct netdev *dev)
+{
+    devices_mark_gone(dev);
+    netdev_tell_stop(dev); /* which would use a namespace that may go */
+    net_device_down(dev);
+}
+
+static void devices_forget(struct netdev *dev)
+{
+    net_config_lock(dev->ns);
+    (void)devices_tell(dev, NET_DEVICE_GONE);
+    net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
+    net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
+    net_config_unlock(dev->ns);
+}
+
+static void devices_release(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
     struct net_altname *names;
     char *alias;
 
-    mutex_lock(&dev->config);
-    __atomic_fetch_or(&dev->flags, NETDEV_GONE, __ATOMIC_SEQ_CST);
-    mutex_unlock(&dev->config);
-    (void)devices_tell(dev, NET_DEVICE_LEAVING);
-    netdev_tell_stop(dev); /* which would use a namespace that may go */
-    net_device_down(dev);
-    if (!(dev->flags &
-          NETDEV_LOOPBACK)) /* who saw it up is done: what it left anywhere is forgotten below */
-        rcu_synchronize();
-    mutex_lock(&d->config);
-    (void)devices_tell(dev, NET_DEVICE_GONE);
-    net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
-    net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
     spin_lock(&d->lock);
     rb_erase(&d->devs, &dev->node);
     d->nr--;
@@ -356,8 +349,56 @@ static void devices_remove(struct netdev *dev)
     spin_unlock(&d->lock);
     kfree(alias);
     net_altnames_free(names);
-    mutex_unlock(&d->config);
     netdev_put(dev);
+}
+
+static void devices_remove(struct netdev *dev)
+{
+    bool lo = dev->flags & NETDEV_LOOPBACK; /* it goes with all that knew it */
+
+    devices_mark_gone(dev);
+    (void)devices_tell(dev, NET_DEVICE_LEAVING);
+    devices_leave(dev);
+    if (!lo)
+        rcu_synchronize();
+    devices_forget(dev);
+    if (!lo)
+        rcu_synchronize();
+    devices_release(dev);
+}
+
+/* All but lo; what stands on another device has a larger index than that, and goes first. */
+static void devices_each(struct net_ns *ns, void (*fn)(struct netdev *dev))
+{
+    struct rb_node *n, *before;
+
+    for (n = rb_last(&devices_of(ns)->devs); n; n = before) { /* no other thread has them */
+        before = rb_prev(n);
+        if (!(devices_of_node(n)->flags & NETDEV_LOOPBACK))
+            fn(devices_of_node(n));
+        cond_yield();
+    }
+}
+
+static void devices_each_of(struct net_ns *first, void (*fn)(struct netdev *dev))
+{
+    for (struct net_ns *ns = first; ns; ns = ns->ending)
+        devices_each(ns, fn);
+}
+
+void net_devices_end(struct net_ns *first)
+{
+    bool any = false;
+
+    for (struct net_ns *ns = first; ns; ns = ns->ending)
+        any |= devices_of(ns)->nr > 1;
+    if (!any)
+        return;
+    devices_each_of(first, devices_leave);
+    rcu_synchronize();
+    devices_each_of(first, devices_forget);
+    rcu_synchronize();
+    devices_each_of(first, devices_release);
 }
 
 void up_netdev_remove(struct netdev *dev)

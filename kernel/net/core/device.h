@@ -86,7 +86,8 @@ enum net_device_event {
     NET_DEVICE_LEAVING,
 };
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
- * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
+ * when it goes away, down by then: nothing may refer to it after that, but readers within RCU, for
+ * whom a grace period follows (the hook itself waits for none). -errno: it cannot be up;
  * then it goes down again, and all listeners are called for that. CHANGED: its link came or went,
  * its MTU or its address changed, up or not. LEAVING: it is about to go away: what stands on it
  * goes first. Context: may sleep; config is held, but for LEAVING. */

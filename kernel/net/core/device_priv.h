@@ -13,6 +13,9 @@ struct net_devices {
     u32 last_index, nr;  /* lock */
 };
 struct net_devices *net_devices_of(struct net_ns *ns);
+/* Takes away all devices but lo of namespaces that nobody uses any more, a list by `ending`, in
+ * the same two grace periods. May sleep. */
+void net_devices_end(struct net_ns *first);
 /* By its name or another one of its. */
 struct netdev *net_devices_named_locked(struct net_devices *d, const char *name) REQUIRES(d->lock);
 

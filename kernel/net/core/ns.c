@@ -5,7 +5,9 @@
 #include "net/core/ns.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/device_priv.h"
 #include "obj/cred.h"
+#include "sched/work.h"
 
 #define PART_ALIGN 16
 
@@ -13,6 +15,7 @@ TABLE_DECLARE(struct net_part, net_parts);
 
 struct net_ns *net_ns_init;
 static struct workq *net_ns_ends;
+static struct net_ns *net_ns_ending; /* a  those that are to end, the last first */
 static u32 net_ns_size = ALIGN_UP((u32)sizeof(struct net_ns), PART_ALIGN);
 
 static void net_ns_undo(struct net_ns *ns, const struct net_part *end)
@@ -45,6 +48,9 @@ struct net_ns *net_ns_create(struct user_ns *user_ns)
     return ns;
 }
 
+static void net_ns_end(struct work *w);
+static struct work net_ns_work;
+
 static void net_ns_boot(void)
 {
     const struct net_part *p;
@@ -63,6 +69,7 @@ INIT_HOOK(net_ns_boot, INIT_CORE);
 
 static void net_ns_late(void)
 {
+    work_init(&net_ns_work, net_ns_end);
     net_ns_ends = workq_create("net ends");
     if (!net_ns_ends)
         panic("no memory for the end of net namespaces");
@@ -78,13 +85,23 @@ void net_ns_get(struct net_ns *ns)
  * may not sleep so long: the end has a worker of its own. */
 static void net_ns_end(struct work *w)
 {
-    net_ns_undo(container_of(w, struct net_ns, end), __table_net_parts_end);
+    struct net_ns *first = __atomic_exchange_n(&net_ns_ending, NULL, __ATOMIC_ACQUIRE), *next;
+
+    net_devices_end(first);
+    for (struct net_ns *ns = first; ns; ns = next) {
+        next = ns->ending;
+        net_ns_undo(ns, __table_net_parts_end);
+        cond_yield();
+    }
 }
 
 void net_ns_put(struct net_ns *ns)
 {
     if (!refcount_put(&ns->ref))
         return;
-    work_init(&ns->end, net_ns_end);
-    work_queue(net_ns_ends, &ns->end);
+    ns->ending = READ_ONCE(net_ns_ending);
+    while (!__atomic_compare_exchange_n(&net_ns_ending, &ns->ending, ns, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+        ;
+    work_queue(net_ns_ends, &net_ns_work);
 }

@@ -6,13 +6,13 @@
  * look-up is an addition. A part has locks of its own.
  *
  * Lifetime: counted. A socket, a process's set of namespaces and a device hold a reference. The
- * last one has the parts' teardown called by a worker, in the reverse order of their setup.
+ * last one has its devices but lo taken away, then the parts' teardown called in the reverse order
+ * of their setup, by a worker: namespaces that end at about the same time share grace periods.
  */
 #pragma once
 
 #include "lib/list.h"
 #include "lib/types.h"
-#include "sched/work.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
@@ -24,7 +24,7 @@ struct user_ns;
 struct net_ns {
     refcount_t ref;
     u64 inum;                /* I */
-    struct work end;         /*    once nothing refers to it */
+    struct net_ns *ending;   /*    once nothing refers to it: the next one */
     struct user_ns *user_ns; /* I  a reference */
     u32 watchers;            /* a  who sees packets beside their receivers (taps, raw sockets) */
 };

@@ -19,6 +19,7 @@
 #include "obj/poll.h"
 #include "sched/mutex.h"
 #include "sched/wait.h"
+#include "sched/work.h"
 
 struct cred;
 struct iov_iter;

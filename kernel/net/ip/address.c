@@ -12,6 +12,8 @@
 #include "net/link/loopback.h"
 #include "sched/timer.h"
 
+#define ADDRS_STEP 32U /* that one call of address_time sees to, or drops */
+
 int addr_compare(const struct ip_ifaddr *a, u32 device, u16 family, const struct ip_addr *addr,
                  u8 prefix)
 {
@@ -82,6 +84,7 @@ static void addr_unlink(struct ip_config *c, struct ip_ifaddr *a)
         link = &(*link)->next;
     store_release(link, a->next);
     rb_erase(&c->addrs, &a->node);
+    ip_due_set(&c->addrs_due, &a->due, 0);
     c->nr_addrs--;
 }
 
@@ -96,6 +99,18 @@ static void addr_drop(struct ip_config *c, struct ip_ifaddr *a)
     ip_changed(c->ns);
     addr_tell(c, a, NET_EVENT_UNADDRESS, 0);
     rcu_call(&a->rcu, addr_free);
+}
+
+void addr_due(struct ip_config *c, struct ip_ifaddr *a)
+{
+    u64 times[] = {a->probe_at, a->flags & ADDR_DEPRECATED ? 0 : a->preferred_until,
+                   a->valid_until};
+    u64 first = 0;
+
+    for (u32 i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        first = times[i] && (!first || times[i] < first) ? times[i] : first;
+    ip_due_set(&c->addrs_due, &a->due, first);
+    ip_config_due(c, first);
 }
 
 static int device_ip_make(struct netdev *dev)
@@ -121,6 +136,7 @@ static void addr_link(struct ip_config *c, struct ip_ifaddr *a)
     store_release(link, a);
     rb_insert(&c->addrs, &a->node, addr_less);
     c->nr_addrs++;
+    addr_due(c, a);
     addr_group(c, a, true);
     if (addr_is_probed(a))
         addr_probe_start(c, a, a->created);
@@ -131,8 +147,8 @@ static void addr_link(struct ip_config *c, struct ip_ifaddr *a)
     ip_changed(c->ns);
 }
 
-static void addr_set_times(struct ip_config *c, struct ip_ifaddr *a, const struct ip_addr_view *v,
-                           u64 now)
+/* The caller calls addr_due, once a is linked. */
+static void addr_set_times(struct ip_ifaddr *a, const struct ip_addr_view *v, u64 now)
 {
     bool forever = !v->valid || v->valid == IP_FOREVER;
     bool preferred = forever && (!v->preferred || v->preferred == IP_FOREVER);
@@ -144,8 +160,6 @@ static void addr_set_times(struct ip_config *c, struct ip_ifaddr *a, const struc
                              : MAX(now + v->preferred * NSEC_PER_SEC, (u64)1);
     WRITE_ONCE(a->flags, (a->flags & ~(u32)(ADDR_PERMANENT | ADDR_DEPRECATED)) |
                              (forever ? ADDR_PERMANENT : 0));
-    ip_config_due(c, a->valid_until);
-    ip_config_due(c, a->preferred_until);
 }
 
 /* IPv4: one in the net of another is secondary. */
@@ -209,7 +223,8 @@ static int addr_change(struct ip_config *c, struct ip_ifaddr *a, const struct ip
 {
     if (!(change & IP_REPLACE))
         return -EEXIST;
-    addr_set_times(c, a, v, time_ns());
+    addr_set_times(a, v, time_ns());
+    addr_due(c, a);
     ip_changed(c->ns);
     addr_tell(c, a, NET_EVENT_ADDRESS, change);
     return 0;
@@ -229,7 +244,7 @@ static int addr_add(struct ip_config *c, struct netdev *dev, const struct ip_add
         return -ENOMEM;
     if (a->family == FAMILY_V4 && addr_is_secondary(dev, v))
         a->flags |= ADDR_SECONDARY;
-    addr_set_times(c, a, v, now);
+    addr_set_times(a, v, now);
     addr_link(c, a);
     addr_tell(c, a, NET_EVENT_ADDRESS, change);
     return 0;
@@ -282,21 +297,30 @@ int ip_address_add(struct net_ns *ns, const struct ip_addr_view *view, u32 chang
     return err;
 }
 
-/* With a primary address of IPv4 its secondaries go. */
-static void addr_remove(struct ip_config *c, struct ip_ifaddr *a)
+/* With a primary address of IPv4 its secondaries go, before it. False: `most` have been dropped,
+ * and there are more. */
+static bool addr_remove_some(struct ip_config *c, struct ip_ifaddr *a, u32 most)
 {
+    bool primary = a->family == FAMILY_V4 && !(a->flags & ADDR_SECONDARY);
     struct ip_ifaddr *x, *next;
 
-    if (a->family == FAMILY_V4 && !(a->flags & ADDR_SECONDARY)) {
-        for (x = ip_addrs_of(a->dev); x; x = next) {
-            next = x->next;
-            if (x->family == FAMILY_V4 && (x->flags & ADDR_SECONDARY) && x->prefix == a->prefix &&
-                ip_in_net(&x->peer, &a->peer, a->prefix))
-                addr_drop(c, x);
-            cond_yield();
+    for (x = primary ? ip_addrs_of(a->dev) : NULL; x; x = next) {
+        next = x->next;
+        if (x->family == FAMILY_V4 && (x->flags & ADDR_SECONDARY) && x->prefix == a->prefix &&
+            ip_in_net(&x->peer, &a->peer, a->prefix)) {
+            if (!most--)
+                return false;
+            addr_drop(c, x);
         }
+        cond_yield();
     }
     addr_drop(c, a);
+    return true;
+}
+
+static void addr_remove(struct ip_config *c, struct ip_ifaddr *a)
+{
+    (void)addr_remove_some(c, a, IP_ADDRS_MOST);
 }
 
 int ip_address_remove(struct net_ns *ns, const struct ip_addr_view *v)
@@ -440,38 +464,35 @@ void address_down(struct ip_config *c, struct netdev *dev, bool gone)
     }
 }
 
-/* One address; the next time that something is due for it, or 0. */
-static u64 addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+/* What is due of one address. False: there is more, of those that go with it. */
+static bool addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
 {
-    u64 next = a->probe_at ? addr_probe_time(c, a, now) : 0, until;
-
-    if (a->valid_until && a->valid_until <= now) {
-        addr_remove(c, a);
-        return 0;
-    }
+    if (a->valid_until && a->valid_until <= now)
+        return addr_remove_some(c, a, ADDRS_STEP);
+    if (a->probe_at && a->probe_at <= now)
+        addr_probe_time(c, a, now);
     if (a->preferred_until && a->preferred_until <= now && !(a->flags & ADDR_DEPRECATED)) {
         WRITE_ONCE(a->flags, a->flags | ADDR_DEPRECATED);
         ip_changed(c->ns);
         addr_tell(c, a, NET_EVENT_ADDRESS, 0);
     }
-    until = a->preferred_until > now ? a->preferred_until : a->valid_until;
-    return next && (!until || next < until) ? next : until;
+    addr_due(c, a);
+    return true;
 }
 
 u64 address_time(struct ip_config *c, u64 now)
 {
-    struct ip_addr_view place = {.device = 0};
-    struct ip_ifaddr *a;
-    u64 first = 0, at;
+    struct ip_due *d;
+    bool more = true;
 
-    while ((a = addr_behind(c, &place))) { /* one that goes takes others with it */
-        place = (struct ip_addr_view){
-            .device = a->dev->index, .family = a->family, .addr = a->addr, .prefix = a->prefix};
-        at = addr_time(c, a, now);
-        first = at && (!first || at < first) ? at : first;
+    for (u32 n = 0; more && n < ADDRS_STEP; n++) {
+        d = ip_due_first(&c->addrs_due);
+        if (!d || d->at > now)
+            break;
+        more = addr_time(c, container_of(d, struct ip_ifaddr, due), now);
         cond_yield();
     }
-    return first;
+    return ip_due_next(&c->addrs_due);
 }
 
 void address_free(struct ip_config *c)

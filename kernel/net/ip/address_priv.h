@@ -9,7 +9,9 @@
 
 #define PRIORITY_ADDR6 256 /* of the routes of addresses of IPv6 */
 
-/* address.c: the order of a namespace's addresses. */
+/* address.c: a's times have changed. */
+void addr_due(struct ip_config *c, struct ip_ifaddr *a);
+/* The order of a namespace's addresses. */
 int addr_compare(const struct ip_ifaddr *a, u32 device, u16 family, const struct ip_addr *addr,
                  u8 prefix);
 /* Those who listen to events are told; change: enum ip_change bits of the request, or 0. */
@@ -29,5 +31,5 @@ bool addr_net_is_shared(const struct ip_ifaddr *a);
 void addr_group(struct ip_config *c, struct ip_ifaddr *a, bool join);
 bool addr_is_probed(const struct ip_ifaddr *a);
 void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now);
-/* Does what is due of a's probes; the next time, or 0. */
-u64 addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now);
+/* Does what is due of a's probes, and sets when more is. */
+void addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now);

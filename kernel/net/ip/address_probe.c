@@ -41,7 +41,7 @@ void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
     WRITE_ONCE(a->flags, (a->flags | ADDR_TENTATIVE) & ~(u32)ADDR_DADFAILED);
     a->probes = (u8)net_conf(a->dev, CONF6_DAD_TRANSMITS);
     a->probe_at = now + random_u64() % DAD_DELAY;
-    ip_config_due(c, a->probe_at);
+    addr_due(c, a);
 }
 
 /* It is unique as far as one can know: from here on it is this host's. */
@@ -61,7 +61,7 @@ static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
     addr_tell(c, a, NET_EVENT_ADDRESS, 0);
 }
 
-u64 addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
+void addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
 {
     if (READ_ONCE(a->flags) & ADDR_DADFAILED) {
         addr_duplicate(c, a);
@@ -72,5 +72,4 @@ u64 addr_probe_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
     } else if (a->probe_at <= now) {
         addr_probed(c, a);
     }
-    return a->probe_at;
 }

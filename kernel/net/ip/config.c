@@ -55,6 +55,10 @@ static void config_work(struct work *w)
     r = routes_expire(c, now);
     net_config_unlock(c->ns);
     ip_config_due(c, reassembly_time(&c->reassembly, now));
+    if ((a && a <= now) || (r && r <= now)) { /* there is more: others' turn */
+        work_queue(workq_system, w);
+        return;
+    }
     ip_config_due(c, a);
     ip_config_due(c, r);
 }
@@ -102,7 +106,7 @@ struct ip_config *ip_config_make(struct net_ns *ns)
     if (!c)
         return NULL;
     c->ns = ns;
-    c->routes = c->addrs = RB_ROOT;
+    c->routes = c->addrs = c->addrs_due = c->routes_due = RB_ROOT;
     timer_init(&c->timer, config_fire);
     work_init(&c->work, config_work);
     reassembly_init(&c->reassembly, ip_ns_of(ns)->account);
@@ -153,10 +157,15 @@ static int config_up(struct netdev *dev)
     return err;
 }
 
+static void config_part_free(struct rcu_head *h)
+{
+    kfree(container_of(h, struct ip_device, rcu));
+}
+
 static void config_down(struct netdev *dev, bool gone)
 {
     struct ip_config *c = ip_config_of(dev->ns);
-    void *part;
+    struct ip_device *part;
 
     if (!gone)
         config_groups(dev, false);
@@ -173,8 +182,8 @@ static void config_down(struct netdev *dev, bool gone)
         return;
     part = dev->ip;
     store_release(&dev->ip, NULL);
-    rcu_synchronize(); /* no reader has it from the device, a route or an address any more */
-    kfree(part);
+    if (part)
+        rcu_call(&part->rcu, config_part_free);
 }
 
 /* Before this part of the first namespace is set up, its lo is up. */

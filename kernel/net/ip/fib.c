@@ -191,6 +191,7 @@ void fib_remove(struct ip_config *c, struct ip_route *r)
     for (u32 i = lpm_remove(&t->root, n, gone); i--;)
         rcu_call(&container_of(gone[i], struct fib_node, lpm)->rcu, fib_node_free);
     rb_erase(&c->routes, &r->node);
+    ip_due_set(&c->routes_due, &r->due, 0);
     rcu_call(&r->rcu, fib_route_free);
     c->nr_routes--;
     t->nr--;

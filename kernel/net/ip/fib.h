@@ -11,6 +11,7 @@
 
 #include "lib/rbtree.h"
 #include "net/ip/config.h"
+#include "net/ip/due.h"
 #include "net/ip/ip_priv.h"
 #include "net/ip/lpm.h"
 #include "net/ip/reassembly.h"
@@ -76,7 +77,8 @@ struct ip_route {
     u32 table, priority;
     u16 family;
     u8 prefix, tos, type, scope, protocol, nr_hops;
-    u64 expires; /* time_ns(); 0: never */
+    u64 expires;       /* time_ns(); 0: never */
+    struct ip_due due; /* c  in the config's tree, by that */
     struct ip_metrics metrics;
     struct ip_hop hops[];
 };
@@ -109,6 +111,7 @@ struct ip_ifaddr {
     u32 metric;
     u64 valid_until, preferred_until; /* c to change; a  time_ns(); 0: forever */
     u64 probe_at;                     /* c */
+    struct ip_due due;                /* c  in the config's tree, by the first of these */
     u64 created, updated;             /* c */
     char label[NETDEV_NAME];
 };
@@ -116,6 +119,7 @@ struct ip_ifaddr {
 struct ip_device {
     struct netdev *dev;
     struct ip_ifaddr *addrs; /* a */
+    struct rcu_head rcu;
 };
 
 static inline struct ip_device *ip_device_of(const struct netdev *dev)
@@ -134,20 +138,21 @@ static inline struct ip_ifaddr *ip_addr_after(const struct ip_ifaddr *a)
 }
 
 struct ip_config {
-    struct net_ns *ns;                   /* I */
-    struct ip_table *tables;             /* a */
-    struct ip_table *local[2], *main[2]; /* I  [0] IPv4, [1] IPv6 */
-    u32 nr_tables;                       /* c */
-    struct rb_root routes;               /* c  in the order of ip_route_next */
-    u32 nr_routes;                       /* c */
-    struct ip_rule *rules[2];            /* a */
-    bool rules_made[2];                  /* c */
-    bool ruled[2];                       /* a  the rules are not those of every namespace */
-    u32 nr_rules;                        /* c */
-    u64 last_place;                      /* c  of a rule */
-    struct rb_root addrs;                /* c */
-    u32 nr_addrs;                        /* c */
-    struct timer timer;                  /* lifetimes, detection of duplicates */
+    struct net_ns *ns;                    /* I */
+    struct ip_table *tables;              /* a */
+    struct ip_table *local[2], *main[2];  /* I  [0] IPv4, [1] IPv6 */
+    u32 nr_tables;                        /* c */
+    struct rb_root routes;                /* c  in the order of ip_route_next */
+    u32 nr_routes;                        /* c */
+    struct ip_rule *rules[2];             /* a */
+    bool rules_made[2];                   /* c */
+    bool ruled[2];                        /* a  the rules are not those of every namespace */
+    u32 nr_rules;                         /* c */
+    u64 last_place;                       /* c  of a rule */
+    struct rb_root addrs;                 /* c */
+    struct rb_root addrs_due, routes_due; /* c  those with a time (due.h) */
+    u32 nr_addrs;                         /* c */
+    struct timer timer;                   /* lifetimes, detection of duplicates */
     struct work work;
     bool closed; /* a  the timer is started no more */
     struct reassembly reassembly;
@@ -228,6 +233,7 @@ void rules_free(struct ip_config *c);
 void route_add_own(struct ip_config *c, const struct ip_route_view *v);
 void route_remove_own(struct ip_config *c, const struct ip_route_view *v);
 void routes_forget(struct ip_config *c, const struct netdev *dev, bool gone);
+/* Drops some that have expired; when the next one does, or 0. */
 u64 routes_expire(struct ip_config *c, u64 now);
 void routes_free(struct ip_config *c);
 
@@ -235,6 +241,7 @@ void routes_free(struct ip_config *c);
 int address_up(struct ip_config *c, struct netdev *dev) __must_check;
 void address_down(struct ip_config *c, struct netdev *dev, bool gone);
 int address_lo(struct ip_config *c, struct netdev *lo) __must_check;
+/* Does some of what is due; when the rest is, or 0. */
 u64 address_time(struct ip_config *c, u64 now);
 /* IPv6 of a device is switched: its addresses go, or those that come by themselves come. */
 void address_switch6(struct netdev *dev, bool on);

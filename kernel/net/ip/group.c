@@ -132,8 +132,15 @@ bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *add
 void group_remove_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in->lock)
 {
     ASSERT_HELD(&in->lock);
+    ip_due_set(&in->groups_due, &g->due, 0);
     rb_erase(&in->groups, &g->node);
     WRITE_ONCE(in->nr_groups, in->nr_groups - 1);
+}
+
+void group_due_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in->lock)
+{
+    ASSERT_HELD(&in->lock);
+    ip_due_set(&in->groups_due, &g->due, g->report.due);
 }
 
 /* Takes a group off that was left and of which something is still to be said; NULL: none. */
@@ -175,6 +182,7 @@ static void group_begin_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in
         g->report.older_until = other->report.older_until;
     }
     report_join(&g->report, time_ns());
+    group_due_locked(in, g);
 }
 
 /* Places at a device that are taken by other groups than g. */
@@ -333,6 +341,7 @@ static bool group_lingers_locked(struct ip_ns *in, struct ip_group *g, bool own)
             return false;
     }
     report_leave(&g->report, ip_is_v4(&g->addr), time_ns());
+    group_due_locked(in, g);
     return true;
 }
 

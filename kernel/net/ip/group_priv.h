@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "net/ip/due.h"
 #include "net/ip/ip_priv.h"
 #include "obj/cred.h"
 
@@ -19,6 +20,7 @@ struct ip_group {
     kuid_t user;   /* the first of the users */
     bool told;     /* the link is told of it */
     struct report report;
+    struct ip_due due; /* in the namespace's tree, by report.due */
 };
 
 static inline bool group_is_used(const struct ip_group *g)
@@ -42,5 +44,7 @@ struct ip_group *group_find_locked(struct ip_ns *in, u32 device, const struct ip
 /* The device's first, or NULL. */
 struct ip_group *group_first_locked(struct ip_ns *in, u32 device) REQUIRES(in->lock);
 void group_remove_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in->lock);
+/* Its report has changed: it goes where it is due. */
+void group_due_locked(struct ip_ns *in, struct ip_group *g) REQUIRES(in->lock);
 /* Those of a list by `gone`. */
 void groups_free(struct list_node *gone);

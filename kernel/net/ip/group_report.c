@@ -10,7 +10,8 @@
 #include "sched/timer.h"
 #include "vfs/pseudo.h"
 
-#define GROUPS_SHOWN 16U /* that are copied in one hold of the lock */
+#define GROUPS_SHOWN 16U  /* that are copied in one hold of the lock */
+#define GROUPS_LOOKED 64U /* that one hold looks at otherwise */
 
 static u64 group_random(u64 *seed)
 {
@@ -24,9 +25,8 @@ static void group_collect(struct ip_group *g, u64 now, u64 *seed, struct members
 {
     bool v4 = ip_is_v4(&g->addr);
     u8 version = report_version(&g->report, v4, now);
-    u32 most = version < (v4 ? 3 : 2) ? 1 : v4 ? REPORT_IGMP_RECORDS : REPORT_MLD_RECORDS;
 
-    if (b->nr && (g->device != b->device || v4 != b->v4 || version != b->version || b->nr >= most))
+    if (b->nr && (g->device != b->device || v4 != b->v4 || version != b->version))
         return;
     b->device = g->device;
     b->v4 = v4;
@@ -35,47 +35,106 @@ static void group_collect(struct ip_group *g, u64 now, u64 *seed, struct members
     b->kinds[b->nr++] = (u8)report_take(&g->report, v4, now, group_random(seed), over);
 }
 
+static bool groups_batch_is_full(const struct membership_batch *b)
+{
+    if (b->nr && b->version < (b->v4 ? 3 : 2))
+        return true;
+    return b->nr >= (!b->nr || b->v4 ? REPORT_IGMP_RECORDS : REPORT_MLD_RECORDS);
+}
+
+static void groups_collect_locked(struct ip_ns *in, u64 now, struct membership_batch *b,
+                                  struct list_node *gone) REQUIRES(in->lock)
+{
+    struct ip_due *d = ip_due_first(&in->groups_due), *after;
+    u64 seed = random_u64();
+
+    ASSERT_HELD(&in->lock);
+    for (u32 n = 0; d && d->at <= now && n < GROUPS_LOOKED && !groups_batch_is_full(b); n++) {
+        struct ip_group *g = container_of(d, struct ip_group, due);
+        bool over = false;
+
+        after = ip_due_after(d);
+        group_collect(g, now, &seed, b, &over);
+        if (over) {
+            group_remove_locked(in, g);
+            list_add_tail(gone, &g->gone);
+        } else {
+            group_due_locked(in, g);
+        }
+        d = after;
+    }
+}
+
 u64 ip_groups_collect(struct net_ns *ns, struct membership_batch *b)
 {
     struct ip_ns *in = ip_ns_of(ns);
-    u64 now = time_ns(), seed = random_u64(), next = 0;
-    struct rb_node *n, *after;
     struct list_node gone;
+    u64 next;
 
     b->nr = 0;
     list_init(&gone);
     spin_lock(&in->lock);
-    for (n = rb_first(&in->groups); n; n = after) {
-        struct ip_group *g = rb_entry(n, struct ip_group, node);
-        bool over = false;
-
-        after = rb_next(n);
-        if (g->report.due && g->report.due <= now)
-            group_collect(g, now, &seed, b, &over);
-        if (over) {
-            group_remove_locked(in, g);
-            list_add_tail(&gone, &g->gone);
-        } else if (g->report.due && (!next || g->report.due < next)) {
-            next = g->report.due;
-        }
-    }
+    groups_collect_locked(in, time_ns(), b, &gone);
+    next = ip_due_next(&in->groups_due);
     spin_unlock(&in->lock);
     groups_free(&gone);
     return next;
 }
 
-void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_query *q)
+/* What is to be done with some of a device's groups. */
+struct groups_step {
+    void (*fn)(struct ip_ns *in, struct ip_group *g, const struct groups_step *s);
+    const struct report_query *q;
+    bool v4;
+};
+
+/* All groups of a device, some in each hold of the lock. */
+static void groups_walk(struct ip_ns *in, u32 device, const struct groups_step *s)
 {
-    struct ip_ns *in = ip_ns_of(ns);
-    u64 now = time_ns(), seed = random_u64();
+    struct ip_addr from = {0};
     struct ip_group *g;
 
-    spin_lock(&in->lock);
-    for (g = group_first_locked(in, device); g; g = group_after(g))
-        if (g->told && ip_is_v4(&g->addr) == v4 &&
-            (ip_is_any(&q->group) || ip_equal(&g->addr, &q->group)))
-            report_ask(&g->report, q, v4, now, group_random(&seed));
-    spin_unlock(&in->lock);
+    do {
+        u32 n = 0;
+
+        spin_lock(&in->lock);
+        g = group_from_locked(in, device, &from);
+        g = g && g->device == device ? g : NULL;
+        for (; g && n < GROUPS_LOOKED; g = group_after(g), n++) {
+            s->fn(in, g, s);
+            group_due_locked(in, g);
+        }
+        if (g)
+            from = g->addr;
+        spin_unlock(&in->lock);
+    } while (g);
+}
+
+static void group_ask(struct ip_ns *in, struct ip_group *g, const struct groups_step *s)
+{
+    u64 seed = random_u64();
+
+    if (g->told && ip_is_v4(&g->addr) == s->v4)
+        report_ask(&g->report, s->q, s->v4, time_ns(), group_random(&seed));
+}
+
+void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_query *q)
+{
+    const struct groups_step step = {.fn = group_ask, .q = q, .v4 = v4};
+    struct ip_ns *in = ip_ns_of(ns);
+    struct ip_group *g;
+
+    if (ip_is_any(&q->group)) {
+        groups_walk(in, device, &step);
+    } else {
+        spin_lock(&in->lock);
+        g = group_find_locked(in, device, &q->group);
+        if (g) {
+            group_ask(in, g, &step);
+            group_due_locked(in, g);
+        }
+        spin_unlock(&in->lock);
+    }
     membership_kick(ns);
 }
 
@@ -86,23 +145,27 @@ void ip_groups_heard(struct net_ns *ns, u32 device, const struct ip_addr *group)
 
     spin_lock(&in->lock);
     g = group_find_locked(in, device, group);
-    if (g && g->told)
+    if (g && g->told) {
         report_heard(&g->report, ip_is_v4(group), time_ns());
+        group_due_locked(in, g);
+    }
     spin_unlock(&in->lock);
+}
+
+static void group_rejoin(struct ip_ns *in, struct ip_group *g, const struct groups_step *s)
+{
+    if (g->told && group_is_used(g))
+        report_join(&g->report, time_ns());
 }
 
 void ip_groups_rejoin(struct net_ns *ns, u32 device)
 {
+    const struct groups_step step = {.fn = group_rejoin};
     struct ip_ns *in = ip_ns_of(ns);
-    struct ip_group *g;
 
     if (!READ_ONCE(in->nr_groups))
         return;
-    spin_lock(&in->lock);
-    for (g = group_first_locked(in, device); g; g = group_after(g))
-        if (g->told && group_is_used(g))
-            report_join(&g->report, time_ns());
-    spin_unlock(&in->lock);
+    groups_walk(in, device, &step);
     membership_kick(ns);
 }
 

@@ -47,8 +47,9 @@ struct ip_ns {
     struct ip_config *config; /* a  once it is there it stays */
     struct account *account;  /* I  its maker's */
     u64 generation; /* a  of all that a path depends on; no two namespaces have the same ever */
-    struct spinlock lock;  /* RANK_NET 8 */
-    struct rb_root groups; /* l  struct ip_group */
+    struct spinlock lock;      /* RANK_NET 8 */
+    struct rb_root groups;     /* l  struct ip_group */
+    struct rb_root groups_due; /* l  those of which something is to be said (due.h) */
     struct membership membership;
     u32 nr_groups; /* l */
     struct ip_values values;
@@ -93,7 +94,8 @@ int ip_group_join_own(struct net_ns *ns, u32 device, const struct ip_addr *group
 void ip_group_leave_own(struct net_ns *ns, u32 device, const struct ip_addr *group);
 bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);
 void ip_groups_forget(struct net_ns *ns, u32 device); /* 0: all */
-/* Records that are due now, of one device, family and version; returns when more will be, or 0. */
+/* Records that are due now, of one device, family and version, the earliest first; returns when
+ * more will be, or 0. Few are looked at; none in the batch: none is due. */
 struct membership_batch {
     u32 device, nr;
     bool v4;

@@ -79,12 +79,10 @@ static struct ip_ifaddr *nd_find(const struct netdev *dev, const struct ip_addr 
     return a;
 }
 
-/* Another has, or wants, an address that is tentative here. */
-static void nd_duplicate(struct netdev *dev, struct ip_ifaddr *a)
+/* Another has, or wants, an address that is tentative here: its next probe's time finds that. */
+static void nd_duplicate(struct ip_ifaddr *a)
 {
-    if (__atomic_fetch_or(&a->flags, ADDR_DADFAILED, __ATOMIC_RELAXED) & ADDR_DADFAILED)
-        return;
-    ip_config_due(ip_config_of(dev->ns), time_ns());
+    __atomic_fetch_or(&a->flags, ADDR_DADFAILED, __ATOMIC_RELAXED);
 }
 
 /* As Linux, a device answers for its own addresses alone. */
@@ -98,7 +96,7 @@ static void nd_asked(struct netdev *dev, const struct nd *m, const struct ip_inf
         return;
     if (READ_ONCE(a->flags) & ADDR_TENTATIVE) {
         if (unknown)
-            nd_duplicate(dev, a);
+            nd_duplicate(a);
         return;
     }
     answer.solicited = !unknown;
@@ -119,7 +117,7 @@ static void nd_answered(struct netdev *dev, const struct nd *m)
 
     if (a) {
         if (READ_ONCE(a->flags) & ADDR_TENTATIVE)
-            nd_duplicate(dev, a);
+            nd_duplicate(a);
         return; /* another claims to be us */
     }
     if (!m->has_link)

@@ -17,7 +17,7 @@ static int ip_ns_setup(struct net_ns *ns, void *part)
     struct ip_ns *in = part;
 
     spinlock_init(&in->lock, RANK_NET, 8, "ip groups");
-    in->groups = RB_ROOT;
+    in->groups = in->groups_due = RB_ROOT;
     membership_init(&in->membership, ns);
     in->generation = __atomic_add_fetch(&ip_ns_numbers, 1ULL << 32, __ATOMIC_RELAXED);
     in->values = (struct ip_values){.ttl = 64,

@@ -11,6 +11,7 @@
 #include "sched/timer.h"
 
 #define PRIORITY_V6 1024 /* of a route that says none */
+#define ROUTES_STEP 32U  /* that one call of routes_expire drops */
 
 static bool route_has_hops(u8 type)
 {
@@ -248,6 +249,7 @@ static int route_put(struct ip_config *c, struct ip_route *r, u32 change)
     }
     if (old && (change & IP_REPLACE))
         fib_remove(c, old);
+    ip_due_set(&c->routes_due, &r->due, r->expires);
     ip_config_due(c, r->expires);
     route_tell(c, r, NET_EVENT_ROUTE, change);
     return 0;
@@ -456,20 +458,16 @@ void routes_forget(struct ip_config *c, const struct netdev *dev, bool gone)
 
 u64 routes_expire(struct ip_config *c, u64 now)
 {
-    struct rb_node *n, *next;
-    u64 first = 0;
+    struct ip_due *d;
 
-    for (n = rb_first(&c->routes); n; n = next) {
-        struct ip_route *r = rb_entry(n, struct ip_route, node);
-
-        next = rb_next(n);
-        if (r->expires && r->expires <= now)
-            route_drop(c, r);
-        else if (r->expires && (!first || r->expires < first))
-            first = r->expires;
+    for (u32 n = 0; n < ROUTES_STEP; n++) {
+        d = ip_due_first(&c->routes_due);
+        if (!d || d->at > now)
+            break;
+        route_drop(c, container_of(d, struct ip_route, due));
         cond_yield();
     }
-    return first;
+    return ip_due_next(&c->routes_due);
 }
 
 void routes_free(struct ip_config *c)

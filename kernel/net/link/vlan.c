@@ -33,6 +33,7 @@ struct vlan {
 /* Those that stand on a device, by number: its netdev.vlans. */
 struct vlan_set {
     struct vlan **parts[VLAN_PARTS]; /* a */
+    struct rcu_head rcu;
 };
 
 static struct vlan *vlan_of(const struct netdev *dev)
@@ -98,18 +99,21 @@ static struct vlan **vlan_slot(struct netdev *lower, u32 id)
     return &part[id % VLAN_PART];
 }
 
-/* No frame comes any more. */
-static void vlan_set_free(struct netdev *lower)
+static void vlan_set_free(struct rcu_head *h)
 {
-    struct vlan_set *set = lower->vlans;
+    struct vlan_set *set = container_of(h, struct vlan_set, rcu);
 
-    if (!set)
-        return;
-    store_release(&lower->vlans, NULL);
-    rcu_synchronize();
     for (u32 i = 0; i < VLAN_PARTS; i++)
         kfree(set->parts[i]);
     kfree(set);
+}
+
+static void vlan_set_drop(struct netdev *lower)
+{
+    struct vlan_set *set = lower->vlans;
+
+    store_release(&lower->vlans, NULL);
+    rcu_call(&set->rcu, vlan_set_free);
 }
 
 /* ---- packets ---- */
@@ -327,7 +331,6 @@ static void vlan_gone(struct vlan *v)
 
     if (part && part[v->id % VLAN_PART] == v)
         store_release(&part[v->id % VLAN_PART], NULL);
-    rcu_synchronize(); /* no frame finds it any more */
     mutex_lock(&v->dev.config);
     vlan_hold(v, NETDEV_PROMISC, &v->promisc, false);
     vlan_hold(v, NETDEV_ALLMULTI, &v->all, false);
@@ -390,7 +393,7 @@ static int vlan_device_event(struct netdev *dev, enum net_device_event event)
     if (event == NET_DEVICE_LEAVING)
         vlan_leave(dev);
     else if (event == NET_DEVICE_GONE)
-        vlan_set_free(dev);
+        vlan_set_drop(dev);
     else
         for (u32 id = 0; (v = vlan_from(dev, id)); id = v->id + 1U)
             vlan_hear(v, event);
