@@ -239,10 +239,18 @@ static int netdev_pass_all(struct netdev *dev, struct list_node *list)
     return err;
 }
 
-/* The queue of this CPU gets the packets of list, in order. The first error. */
-static int netdev_queue_all(struct netdev *dev, struct list_node *list)
+static struct netdev_queue *netdev_select(struct netdev *dev, struct packet *p)
 {
-    struct netdev_queue *q = &dev->queues[cpu_id() % dev->nr_queues];
+    u32 i = unlikely(dev->ops->select) ? dev->ops->select(dev, p) : cpu_id() % dev->nr_queues;
+
+    ASSERT(i < dev->nr_queues);
+    return &dev->queues[i];
+}
+
+/* q gets the packets of list, in order. The first error. */
+static int netdev_queue_all(struct netdev_queue *q, struct list_node *list)
+{
+    struct netdev *dev = q->dev;
     struct packet *p;
     int err = 0;
 
@@ -264,6 +272,7 @@ static int netdev_queue_all(struct netdev *dev, struct list_node *list)
 /* Takes p, whose segments go a few at a time. */
 static int netdev_transmit_cut(struct netdev *dev, struct packet *p)
 {
+    struct netdev_queue *q = dev->ops->pass ? NULL : netdev_select(dev, p);
     struct list_node list;
     u32 next = 0;
     int err = 0, failed;
@@ -271,7 +280,7 @@ static int netdev_transmit_cut(struct netdev *dev, struct packet *p)
     list_init(&list);
     do {
         err = netdev_cut(dev, p, &next, &list);
-        failed = dev->ops->pass ? netdev_pass_all(dev, &list) : netdev_queue_all(dev, &list);
+        failed = q ? netdev_queue_all(q, &list) : netdev_pass_all(dev, &list);
         err = err < 0 ? err : failed ? failed : err;
     } while (err > 0);
     packet_free(p);
@@ -293,7 +302,7 @@ int netdev_transmit(struct netdev *dev, struct packet *p)
         return netdev_transmit_cut(dev, p);
     if (unlikely(dev->ops->pass))
         return netdev_pass(dev, p);
-    q = &dev->queues[cpu_id() % dev->nr_queues];
+    q = netdev_select(dev, p);
     spin_lock(&q->lock);
     if (READ_ONCE(dev->flags) & NETDEV_UP) {
         err = netdev_queue_locked(q, p, false);

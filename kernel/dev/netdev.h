@@ -20,7 +20,8 @@
  * transmit takes, for an answer may go out before it returns.
  *
  * Sending. netdev_transmit takes a packet whose link header is there, chooses the queue of this
- * CPU, and calls the driver's transmit under that queue's lock, in the sender's own context. A
+ * CPU, or the one that the device chooses for the packet's flow (`select`), and calls the driver's
+ * transmit under that queue's lock, in the sender's own context. A
  * queue without space keeps up to tx_queue_len packets; more are dropped and counted, and the
  * sender is told (-ENOBUFS). When the driver's ring has space again it calls netdev_wake. What a
  * device cannot do by itself is done before (netdev_prepare.c): a packet is cut into segments that
@@ -135,6 +136,9 @@ struct netdev_ops {
      * call netdev_wake. Other -errno: p stays the caller's, which drops it. Context: q->lock held,
      * never sleeps. */
     int (*transmit)(struct netdev_queue *q, struct packet *p, bool more);
+    /* The queue, below nr_queues, that p goes to. NULL: that of this CPU. May make p's head linear.
+     * Context: no lock held; never sleeps; several at once. */
+    u32 (*select)(struct netdev *dev, struct packet *p);
     /* In place of transmit, of a device that stands on another: p goes on. Takes p. The same
      * errors as netdev_transmit. Context: no lock held; never sleeps; several at once. */
     int (*pass)(struct netdev *dev, struct packet *p);
@@ -194,7 +198,7 @@ struct netdev {
     u8 addr[NETDEV_ADDR];                     /* c */
     u8 own_addr[NETDEV_ADDR];                 /* I  that it came with */
     u16 rx_ring, tx_ring;                     /* I  slots of each queue; 0: it has no rings */
-    u16 nr_queues;                            /* I  1..NETDEV_QUEUES */
+    u16 nr_queues;                            /* I  1 at least; hardware: NETDEV_QUEUES at most */
     struct netdev_queue *queues;              /* I  the driver's array; netdev_init fills it in */
     u8 groups[NETDEV_MULTICAST][NETDEV_ADDR]; /* c */
     u16 group_users[NETDEV_MULTICAST];        /* c */

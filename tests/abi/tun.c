@@ -205,6 +205,245 @@ TEST(tun_reader_that_waits_is_told_of_the_end)
     EXPECT(status_of(reader) == 7 << 8);
 }
 
+/* ---- several queues ---- */
+
+static int queue(const char *name)
+{
+    return tap(name, IFF_NO_PI | IFF_MULTI_QUEUE);
+}
+
+static int queue_set(int fd, int flags)
+{
+    struct ifreq r = {.ifr_flags = (short)flags};
+
+    return ioctl(fd, TUNSETQUEUE, &r);
+}
+
+static int queue_flags(int fd)
+{
+    struct ifreq r = {0};
+
+    EXPECT(!ioctl(fd, TUNGETIFF, &r));
+    return (unsigned short)r.ifr_flags;
+}
+
+/* A datagram's frame of one of many flows, or its answer's. */
+static size_t flow_frame(unsigned char *f, unsigned flow, bool answer)
+{
+    unsigned char udp[12] = {0x10, (unsigned char)flow, 0x20, 0, 0, 12}, from[4];
+
+    if (answer) {
+        memcpy(from, udp, 2);
+        memcpy(udp, udp + 2, 2);
+        memcpy(udp + 2, from, 2);
+    }
+    frame(f, 14);
+    f[12] = 8;
+    f[13] = 0;
+    packet_put(f + 14, "10.9.0.2", 17, udp, sizeof(udp));
+    if (answer) {
+        memcpy(from, f + 26, 4);
+        memcpy(f + 26, f + 30, 4);
+        memcpy(f + 30, from, 4);
+    }
+    return 14 + 20 + sizeof(udp);
+}
+
+/* The one of n queues that a frame has come to, which is taken. */
+static unsigned queue_of_answer(const int *fds, unsigned n, int s, unsigned flow)
+{
+    unsigned char out[100], in[100];
+    size_t len = flow_frame(out, flow, true);
+    struct pollfd p[4];
+    unsigned found = n;
+
+    for (unsigned i = 0; i < n; i++)
+        p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    EXPECT(send(s, out, len, 0) == (ssize_t)len && poll(p, n, -1) == 1);
+    for (unsigned i = 0; i < n; i++)
+        found = p[i].revents ? i : found;
+    EXPECT(found < n && read(fds[found], in, sizeof(in)) == (ssize_t)len && !memcmp(in, out, len));
+    return found;
+}
+
+static void flow_came(int fd, unsigned flow)
+{
+    unsigned char out[100];
+    size_t len = flow_frame(out, flow, false);
+
+    EXPECT(write(fd, out, len) == (ssize_t)len);
+}
+
+TEST(tap_answers_a_flow_by_the_queue_that_it_came_by_last)
+{
+    int n = namespace_open(), fds[3] = {queue("t0"), queue("t0"), queue("t0")}, s;
+    unsigned used = 0;
+
+    EXPECT(!link_flags(n, "t0", IFF_UP, IFF_UP));
+    s = packet_open("t0");
+    for (unsigned flow = 0; flow < 64; flow++)
+        used |= 1U << queue_of_answer(fds, 3, s, flow);
+    EXPECT(used & (used - 1)); /* what never came is spread */
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned flow = 0; flow < 30; flow++)
+            flow_came(fds[(flow + round) % 3], flow);
+        for (unsigned flow = 0; flow < 30; flow++)
+            EXPECT(queue_of_answer(fds, 3, s, flow) == (flow + round) % 3);
+    }
+}
+
+TEST(tap_file_without_a_queue_writes_and_hears_nothing_until_it_has_one_again)
+{
+    int n = namespace_open(), fds[3] = {queue("t0"), queue("t0"), queue("t0")}, s, x;
+    unsigned char in[100];
+
+    EXPECT(queue_flags(fds[1]) == (IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE));
+    EXPECT(!link_flags(n, "t0", IFF_UP, IFF_UP));
+    s = packet_open("t0");
+    EXPECT_ERR(queue_set(fds[1], 0), EINVAL);
+    EXPECT_ERR(queue_set(fds[1], IFF_ATTACH_QUEUE), EINVAL);
+    EXPECT(!queue_set(fds[1], IFF_DETACH_QUEUE));
+    EXPECT_ERR(queue_set(fds[1], IFF_DETACH_QUEUE), EINVAL);
+    EXPECT(queue_flags(fds[1]) == (IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_DETACH_QUEUE));
+    flow_came(fds[1], 1);
+    EXPECT(recv(s, in, sizeof(in), 0) == 46);
+    for (unsigned flow = 0; flow < 64; flow++)
+        EXPECT(queue_of_answer(fds, 3, s, flow) != 1);
+    EXPECT_ERR(read(fds[1], in, sizeof(in)), EAGAIN);
+    EXPECT(!queue_set(fds[1], IFF_ATTACH_QUEUE));
+    EXPECT(queue_flags(fds[1]) == (IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE));
+    for (unsigned i = 0; i < 3; i++) {
+        flow_came(fds[i], 7);
+        EXPECT(queue_of_answer(fds, 3, s, 7) == i);
+    }
+    x = open("/dev/net/tun", O_RDWR);
+    EXPECT_ERR(queue_set(x, IFF_ATTACH_QUEUE), EINVAL);
+    EXPECT_ERR(queue_set(x, IFF_DETACH_QUEUE), EINVAL);
+    EXPECT_ERR(queue_set(tap("t1", IFF_NO_PI), IFF_DETACH_QUEUE), EINVAL);
+}
+
+TEST(tap_queues_go_in_any_order_and_the_device_with_the_last)
+{
+    static const unsigned orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}, {2, 0, 3, 1}};
+    int n = namespace_open(), err;
+
+    for (unsigned i = 0; i < 4; i++) {
+        int fds[4], left[4], s;
+
+        for (unsigned q = 0; q < 4; q++)
+            fds[q] = queue("t0");
+        EXPECT(!link_flags(n, "t0", IFF_UP, IFF_UP));
+        s = packet_open("t0");
+        EXPECT(!queue_set(fds[orders[i][3]], IFF_DETACH_QUEUE));
+        for (unsigned gone = 0; gone < 3; gone++) {
+            unsigned nr = 0;
+
+            for (unsigned k = gone; k < 3; k++)
+                left[nr++] = fds[orders[i][k]];
+            for (unsigned q = 0; q < nr; q++) {
+                flow_came(left[q], q);
+                EXPECT(queue_of_answer(left, nr, s, q) == q);
+            }
+            close(left[0]);
+        }
+        EXPECT(if_nametoindex("t0")); /* one is left that is detached */
+        EXPECT(!queue_set(fds[orders[i][3]], IFF_ATTACH_QUEUE));
+        EXPECT(queue_of_answer(&fds[orders[i][3]], 1, s, 9) == 0);
+        close(fds[orders[i][3]]);
+        EXPECT(!if_nametoindex("t0"));
+        close(s);
+    }
+    close(tap("t0", IFF_NO_PI));
+    (void)queue("t0");
+    close(tun_open("t0", IFF_TAP | IFF_NO_PI, &err));
+    EXPECT(err == EINVAL);
+    close(tun_open("t0", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_TUN_EXCL, &err));
+    EXPECT(err == EBUSY);
+    (void)tap("t1", IFF_NO_PI);
+    close(tun_open("t1", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE, &err));
+    EXPECT(err == EINVAL);
+}
+
+TEST(tap_has_256_queues_at_most)
+{
+    int fds[256], err, x;
+
+    namespace_open();
+    for (unsigned i = 0; i < 256; i++)
+        fds[i] = queue("t0");
+    close(tun_open("t0", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE, &err));
+    EXPECT(err == E2BIG);
+    EXPECT(!queue_set(fds[7], IFF_DETACH_QUEUE));
+    close(tun_open("t0", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE, &err));
+    EXPECT(err == E2BIG); /* it may come back */
+    EXPECT(!queue_set(fds[7], IFF_ATTACH_QUEUE));
+    close(fds[9]);
+    x = queue("t0");
+    EXPECT(queue_flags(x) == (IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE));
+}
+
+TEST(tun_of_several_queues_has_virtio_headers_and_stays)
+{
+    int n = namespace_open(), err, fds[2], s;
+    struct {
+        struct virtio_net_hdr h;
+        unsigned char ip[32];
+    } out = {0}, in;
+    const int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+
+    for (unsigned i = 0; i < 2; i++)
+        EXPECT((fds[i] = tun_open("u0", flags, &err)) >= 0 && !err);
+    EXPECT(!ioctl(fds[0], TUNSETPERSIST, 1) && queue_flags(fds[1]) == (flags | IFF_PERSIST));
+    close(fds[0]);
+    close(fds[1]);
+    for (unsigned i = 0; i < 2; i++)
+        EXPECT((fds[i] = tun_open("u0", flags, &err)) >= 0 && !err);
+    EXPECT(!ioctl(fds[1], TUNSETPERSIST, 0) && queue_flags(fds[0]) == flags);
+    EXPECT(!link_flags(n, "u0", IFF_UP, IFF_UP));
+    s = packet_open("u0");
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned char frame[100];
+        size_t len = flow_frame(frame, 5, false) - 14;
+
+        memcpy(out.ip, frame + 14, len);
+        EXPECT(write(fds[i % 2], &out, sizeof(out)) == sizeof(out));
+        EXPECT(recv(s, &in, sizeof(in), 0) == (ssize_t)len && !memcmp(&in, out.ip, len));
+        (void)flow_frame(frame, 5, true);
+        EXPECT(send(s, frame + 14, len, 0) == (ssize_t)len);
+        EXPECT(read(fds[i % 2], &in, sizeof(in)) == sizeof(in) && !memcmp(in.ip, frame + 14, len));
+    }
+}
+
+static void *closes(void *fd)
+{
+    close(*(int *)fd);
+    return NULL;
+}
+
+/* A device that goes with its last file is had by none again; the next has one of its own. */
+TEST(tun_device_that_goes_is_not_joined)
+{
+    namespace_open();
+    delay_at("tun_leave", true);
+    for (unsigned i = 0; i < 20; i++) {
+        int t = tap("t0", IFF_NO_PI | (i % 2 ? IFF_MULTI_QUEUE : 0)), next, err;
+        pthread_t thread;
+
+        EXPECT(!pthread_create(&thread, NULL, closes, &t));
+        do {
+            next = tun_open("t0", IFF_TAP | IFF_NO_PI, &err);
+            if (err)
+                close(next);
+            EXPECT(!err || err == EBUSY || err == EINVAL);
+        } while (err);
+        EXPECT(!pthread_join(thread, NULL));
+        EXPECT(if_nametoindex("t0") && fcntl(next, F_GETFL) >= 0);
+        close(next);
+        EXPECT(!if_nametoindex("t0"));
+    }
+    delay_at("tun_leave", false);
+}
+
 /* A socket of packets that listens hears neither more nor less when the link comes and goes. */
 TEST(packet_socket_is_not_told_that_the_carrier_went)
 {

@@ -11,7 +11,6 @@
 #include "net/link/ethernet.h"
 #include "net/link/tun_priv.h"
 #include "net/link/vnet_header.h"
-#include "obj/poll.h"
 #include "sync/rcu.h"
 
 COUNTER(tun_dropped);
@@ -21,61 +20,48 @@ static struct tun *tun_of(struct netdev *dev)
     return container_of(dev, struct tun, dev);
 }
 
+/* Of a packet that comes or goes. */
+static u32 tun_flow(const struct tun *t, struct packet *p)
+{
+    u32 n = MIN(p->len, FLOW_HEAD);
+    const u8 *head = packet_need(p, n);
+
+    return flow_hash(&t->flows->key, head, head ? n : 0, t->dev.header);
+}
+
+static u32 tun_select(struct netdev *dev, struct packet *p)
+{
+    struct tun *t = tun_of(dev);
+    u32 n = READ_ONCE(t->nr_attached);
+
+    return n > 1 ? flow_queue(t->flows, tun_flow(t, p), n) : 0;
+}
+
 /* Without a reader nothing is kept; a reader that is slow makes senders find no space. */
 static int tun_transmit(struct netdev_queue *q, struct packet *p, bool more)
 {
     struct tun *t = tun_of(q->dev);
-    int err = 0;
+    struct tun_file *tf = q->driver;
 
-    if (!READ_ONCE(t->file)) {
+    ASSERT_HELD(&q->lock);
+    if (!tf) {
         COUNT(tun_dropped);
         return -ENOTCONN; /* dropped, and counted as an error */
     }
-    if (READ_ONCE(t->nr_frames) >= TUN_FRAMES)
+    if (READ_ONCE(tf->nr_frames) >= TUN_FRAMES)
         return -EBUSY;
     if (t->account && packet_charge(p, t->account))
         return -ENOMEM;
     packet_arrived(p);
-    spin_lock(&t->lock);
-    list_add_tail(&t->frames, &p->node);
-    WRITE_ONCE(t->nr_frames, t->nr_frames + 1);
-    spin_unlock(&t->lock);
-    waitq_wake_inline(&t->wait, POLLIN | POLLRDNORM, 1);
-    return err;
-}
-
-struct packet *tun_take(struct tun *t)
-{
-    struct packet *p;
-    bool was_full;
-
-    spin_lock(&t->lock);
-    was_full = t->nr_frames >= TUN_FRAMES;
-    p = list_first(&t->frames, struct packet, node);
-    if (p) {
-        list_del(&p->node);
-        WRITE_ONCE(t->nr_frames, t->nr_frames - 1);
-    }
-    spin_unlock(&t->lock);
-    if (was_full)
-        netdev_wake(&t->queue);
-    return p;
-}
-
-void tun_purge(struct tun *t)
-{
-    struct packet *p;
-
-    while ((p = tun_take(t)))
-        packet_free(p);
-    waitq_wake_all(&t->wait);
+    tun_give(tf, p);
+    return 0;
 }
 
 /* Writers that saw it up are waited for. */
 static void tun_stop(struct netdev *dev)
 {
     rcu_synchronize();
-    tun_purge(tun_of(dev));
+    tun_purge_all(tun_of(dev));
 }
 
 static int tun_set_address(struct netdev *dev, const u8 *addr)
@@ -92,23 +78,28 @@ static void tun_stats(struct netdev *dev, struct netdev_stats *out)
     out->rx_dropped += READ_ONCE(t->rx_dropped);
 }
 
+/* It has no files: they hold references. */
 static void tun_destroy(struct netdev *dev)
 {
-    tun_purge(tun_of(dev));
-    kfree(tun_of(dev));
+    struct tun *t = tun_of(dev);
+
+    ASSERT(list_empty(&t->files));
+    kfree(t->flows);
+    kfree(t);
 }
 
 const struct netdev_ops tun_ops = {.stop = tun_stop,
+                                   .select = tun_select,
                                    .transmit = tun_transmit,
                                    .set_address = tun_set_address,
                                    .stats = tun_stats,
                                    .destroy = tun_destroy};
 
-static void tun_setup(struct tun *t, u32 flags)
+static void tun_setup(struct tun *t, u32 flags, u32 nr_queues)
 {
     struct netdev *dev = &t->dev;
 
-    netdev_init(dev, &tun_ops, &t->queue, 1);
+    netdev_init(dev, &tun_ops, t->queues, nr_queues);
     dev->type = flags & IFF_TAP ? ARPHRD_ETHER : ARPHRD_NONE;
     dev->header = flags & IFF_TAP ? ETHERNET_HEADER : 0;
     dev->features = NETDEV_FRAGS;
@@ -123,26 +114,46 @@ static void tun_setup(struct tun *t, u32 flags)
     t->owner = t->group = TUN_ANYBODY;
     t->account = slab_account(t);
     t->vnet_size = VNET_HEADER;
-    spinlock_init(&t->lock, RANK_NET, 3, "tun frames");
-    list_init(&t->frames);
-    waitq_init(&t->wait);
+    spinlock_init(&t->lock, RANK_NET, 4, "tun");
+    list_init(&t->files);
 }
 
-int tun_create(struct net_ns *ns, const char *name, u32 flags, struct tun_file *file,
-               struct tun **out)
+/* NULL: no memory. */
+static struct tun *tun_alloc(u32 flags)
 {
-    struct tun *t = FAILPOINT(tun_create) ? NULL : kzalloc(sizeof(*t));
+    u32 n = flags & IFF_MULTI_QUEUE ? TUN_QUEUES : 1;
+    struct tun *t = FAILPOINT(tun_create) ? NULL : kzalloc(sizeof(*t) + n * sizeof(t->queues[0]));
+
+    if (!t)
+        return NULL;
+    tun_setup(t, flags, n);
+    if (n == 1)
+        return t;
+    t->flows = kzalloc(sizeof(*t->flows));
+    if (!t->flows) {
+        netdev_put(&t->dev);
+        return NULL;
+    }
+    random_bytes(&t->flows->key, sizeof(t->flows->key));
+    return t;
+}
+
+int tun_create(struct tun_file *tf, const char *name, u32 flags, struct tun **out)
+{
+    struct tun *t = tun_alloc(flags);
     int err;
 
     if (!t)
         return -ENOMEM;
-    tun_setup(t, flags);
-    t->file = file;
-    err = net_device_add(ns, &t->dev, name);
-    if (err)
+    err = tun_add_file(t, tf);
+    ASSERT(!err); /* it is the first */
+    err = net_device_add(tf->ns, &t->dev, name);
+    if (err) {
+        (void)tun_remove_file(t, tf);
         netdev_put(&t->dev);
-    else
+    } else {
         *out = t;
+    }
     return err;
 }
 
@@ -154,14 +165,22 @@ static u16 tun_protocol(struct packet *p)
     return at && *at >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;
 }
 
-void tun_receive(struct tun *t, struct packet *p)
+/* The flow's answers go to the file that it came by. */
+static void tun_learn(struct tun *t, const struct tun_file *tf, struct packet *p)
 {
+    if (READ_ONCE(t->nr_attached) > 1 && READ_ONCE(tf->attached))
+        flow_learn(t->flows, tun_flow(t, p), READ_ONCE(tf->index));
+}
+
+void tun_receive(struct tun *t, struct tun_file *tf, struct packet *p)
+{
+    tun_learn(t, tf, p);
     if (!t->dev.header)
         p->protocol = tun_protocol(p);
     __atomic_fetch_add(&t->rx_packets, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&t->rx_bytes, p->len, __ATOMIC_RELAXED);
     p->dev = &t->dev;
-    p->queue = 0;
+    p->queue = (u16)READ_ONCE(tf->index);
     up_netdev_receive(p);
 }
 
@@ -182,7 +201,7 @@ static int tun_link_header(struct packet *p, struct netdev *dev, u16 protocol, c
 static int tun_device_event(struct netdev *dev, enum net_device_event event)
 {
     if (event == NET_DEVICE_GONE && dev->ops == &tun_ops)
-        waitq_wake_all(&tun_of(dev)->wait);
+        tun_wake_all(tun_of(dev));
     return 0;
 }
 NET_DEVICE_HOOK(tun) = {tun_device_event};

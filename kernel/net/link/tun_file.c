@@ -23,6 +23,7 @@ enum {
     TUNSETGROUP = 0x400454ce,
     TUNSETOFFLOAD = 0x400454d0,
     TUNSETVNETHDRSZ = 0x400454d8,
+    TUNSETQUEUE = 0x400454d9,
     SIOCGIFHWADDR = 0x8927,
     SIOCSIFHWADDR = 0x8924,
 };
@@ -47,18 +48,6 @@ struct tun_ifreq {
     };
 };
 
-struct tun_file {
-    struct net_ns *ns; /* I  its opener's: a reference */
-    struct tun *tun;   /* tun_join_lock to write, once; a */
-};
-static struct mutex tun_join_lock;
-
-static void tun_init(void)
-{
-    mutex_init(&tun_join_lock, RANK_DRIVER, 27, "tun files");
-}
-INIT_HOOK(tun_init, INIT_CORE);
-
 /* ---- joining ---- */
 
 static bool tun_may_join(const struct tun_file *tf, const struct tun *t)
@@ -72,90 +61,119 @@ static bool tun_may_join(const struct tun_file *tf, const struct tun *t)
            (t->group == TUN_ANYBODY || c->egid == t->group || cred_in_group(c, t->group));
 }
 
-/* The device of that name, if it is one of ours, free and may be had. */
-static int tun_rejoin(struct tun_file *tf, struct netdev *dev, u32 flags, struct tun **out)
+/* tf joins the device, if it is one of ours, has a place and may be had. */
+static int tun_rejoin(struct tun_file *tf, struct netdev *dev, u32 flags) REQUIRES(tun_join_lock)
 {
     struct tun *t = container_of(dev, struct tun, dev);
-
-    if (dev->ops != &tun_ops || ((t->flags ^ flags) & (IFF_TUN | IFF_TAP)))
-        return -EINVAL;
-    if (flags & IFF_TUN_EXCL)
-        return -EBUSY;
-    if (!tun_may_join(tf, t))
-        return -EPERM;
-    if (t->file)
-        return -EBUSY;
-    t->flags = flags;
-    *out = t;
-    return 0;
-}
-
-/* -ENODEV: no device has the name. */
-static int tun_join_locked(struct tun_file *tf, const char *name, u32 flags) REQUIRES(tun_join_lock)
-{
-    struct netdev *dev = name[0] ? net_device_by_name(tf->ns, name) : NULL;
-    struct tun *t = NULL;
     int err;
 
     ASSERT_HELD(&tun_join_lock);
-    if (!dev)
-        return -ENODEV;
-    err = tun_rejoin(tf, dev, flags, &t);
-    if (err) {
-        netdev_put(dev);
+    if (flags & IFF_TUN_EXCL)
+        return -EBUSY;
+    if (dev->ops != &tun_ops || ((t->flags ^ flags) & (IFF_TUN | IFF_TAP | IFF_MULTI_QUEUE)))
+        return -EINVAL;
+    if (!tun_may_join(tf, t))
+        return -EPERM;
+    err = t->dies ? -EBUSY : tun_add_file(t, tf);
+    if (err)
         return err;
-    }
-    WRITE_ONCE(t->file, tf);
+    if (t->nr_files == 1)
+        WRITE_ONCE(t->flags, flags);
+    netdev_set_carrier(dev, true);
     store_release(&tf->tun, t);
     return 0;
 }
 
-/* Without tun_join_lock, which is for all files: the namespace may be busy with its devices. The
- * new one is the file's from the start; -EEXIST: another thread has joined the file meanwhile. */
+/* -ENODEV: no device has the name. */
+static int tun_join_old(struct tun_file *tf, const char *name, u32 flags)
+{
+    struct netdev *dev = name[0] ? net_device_by_name(tf->ns, name) : NULL;
+    int err;
+
+    if (!dev)
+        return -ENODEV;
+    mutex_lock(&tun_join_lock);
+    err = tun_rejoin(tf, dev, flags);
+    mutex_unlock(&tun_join_lock);
+    if (err)
+        netdev_put(dev);
+    return err;
+}
+
+/* Without tun_join_lock, which is for all files: the namespace may be busy with its devices. */
 static int tun_join_new(struct tun_file *tf, const char *name, u32 flags)
 {
+    const char *form = flags & IFF_TAP ? "tap%d" : "tun%d";
     struct tun *t;
     int err;
 
     if (!cred_capable(current_cred(), tf->ns->user_ns, CAP_NET_ADMIN))
         return -EPERM;
-    err = tun_create(tf->ns, name[0] ? name : flags & IFF_TAP ? "tap%d" : "tun%d", flags, tf, &t);
+    err = tun_create(tf, name[0] ? name : form, flags & ~(u32)IFF_TUN_EXCL, &t);
     if (err)
         return err == -EEXIST ? -EBUSY : err;
-    mutex_lock(&tun_join_lock);
+    netdev_set_carrier(&t->dev, true);
+    store_release(&tf->tun, t);
+    return 0;
+}
+
+static int tun_join_locked(struct tun_file *tf, struct tun_ifreq *r) REQUIRES(tf->joining)
+{
+    u32 flags = r->flags, kind = flags & (IFF_TUN | IFF_TAP);
+    int err;
+
+    ASSERT_HELD(&tf->joining);
     if (tf->tun)
-        err = -EEXIST;
-    else
-        store_release(&tf->tun, t);
-    mutex_unlock(&tun_join_lock);
+        return -EEXIST;
+    if (flags & ~(u32)(TUN_FEATURES | IFF_TUN_EXCL) || (kind != IFF_TUN && kind != IFF_TAP) ||
+        (r->name[0] && !net_device_name_ok(r->name)))
+        return -EINVAL;
+    err = tun_join_old(tf, r->name, flags);
+    if (err == -ENODEV)
+        err = tun_join_new(tf, r->name, flags);
     if (!err)
-        return 0;
-    if (net_device_delete(&t->dev))
-        tun_purge(t); /* a request was faster */
-    netdev_put(&t->dev);
+        net_device_name(&tf->tun->dev, r->name);
     return err;
 }
 
 static int tun_join(struct tun_file *tf, struct tun_ifreq *r)
 {
-    u32 flags = r->flags & (TUN_FEATURES | IFF_TUN_EXCL), kind = flags & (IFF_TUN | IFF_TAP);
-    int err = -EEXIST;
+    int err;
 
     r->name[NETDEV_NAME - 1] = 0;
-    if (r->flags & ~(TUN_FEATURES | IFF_TUN_EXCL) || (kind != IFF_TUN && kind != IFF_TAP) ||
-        (r->name[0] && !net_device_name_ok(r->name)))
+    mutex_lock(&tf->joining);
+    err = tun_join_locked(tf, r);
+    mutex_unlock(&tf->joining);
+    return err;
+}
+
+/* TUNSETQUEUE: a file of several is to have a queue, or none. */
+static int tun_set_attached_locked(struct tun_file *tf, u32 flags) REQUIRES(tun_join_lock)
+{
+    struct tun *t = tf->tun;
+    bool attach = flags & IFF_ATTACH_QUEUE;
+
+    ASSERT_HELD(&tun_join_lock);
+    if (!t || !(flags & (IFF_ATTACH_QUEUE | IFF_DETACH_QUEUE)) || !t->flows ||
+        tf->attached == attach)
         return -EINVAL;
-    mutex_lock(&tun_join_lock);
-    if (!tf->tun)
-        err = tun_join_locked(tf, r->name, flags);
-    mutex_unlock(&tun_join_lock);
-    if (err == -ENODEV)
-        err = tun_join_new(tf, r->name, flags);
-    if (err)
-        return err;
-    net_device_name(&tf->tun->dev, r->name);
-    netdev_set_carrier(&tf->tun->dev, true);
+    if (attach)
+        tun_attach(t, tf);
+    else
+        tun_detach(t, tf);
     return 0;
+}
+
+static int tun_set_attached(struct tun_file *tf, u32 flags)
+{
+    int err;
+
+    mutex_lock(&tun_join_lock);
+    err = tun_set_attached_locked(tf, flags);
+    mutex_unlock(&tun_join_lock);
+    if (!err && (flags & IFF_ATTACH_QUEUE) == 0)
+        tun_purge(tf);
+    return err;
 }
 
 static int tun_open(struct file *f, u32 minor)
@@ -164,27 +182,38 @@ static int tun_open(struct file *f, u32 minor)
 
     if (!tf)
         return -ENOMEM;
+    tun_file_init(tf);
     tf->ns = up_current_net_ns();
     net_ns_get(tf->ns);
     f->priv = tf;
     return 0;
 }
 
+/* True: the device goes with its last file, and none joins it any more. */
+static bool tun_leave(struct tun_file *tf, struct tun *t)
+{
+    bool dies = false;
+
+    mutex_lock(&tun_join_lock);
+    if (tun_remove_file(t, tf)) {
+        netdev_set_carrier(&t->dev, false);
+        t->dies = dies = !t->persist;
+    }
+    mutex_unlock(&tun_join_lock);
+    tun_purge(tf);
+    DELAYPOINT(tun_leave);
+    return dies;
+}
+
 static void tun_release(struct file *f)
 {
     struct tun_file *tf = f->priv;
     struct tun *t = tf->tun;
-    bool stays = false;
 
     if (t) {
-        mutex_lock(&tun_join_lock);
-        WRITE_ONCE(t->file, NULL);
-        stays = t->persist;
-        mutex_unlock(&tun_join_lock);
-        netdev_set_carrier(&t->dev, false);
-        tun_purge(t);
-        if (!stays && net_device_delete(&t->dev))
-            tun_purge(t); /* a request was faster */
+        int err = tun_leave(tf, t) ? net_device_delete(&t->dev) : 0;
+
+        ASSERT(!err || err == -ENODEV); /* a request was faster */
         netdev_put(&t->dev);
     }
     net_ns_put(tf->ns);
@@ -198,11 +227,6 @@ static struct tun *tun_joined(struct file *f)
     const struct tun_file *tf = f->priv;
 
     return load_acquire(&tf->tun);
-}
-
-static bool tun_gone(const struct tun *t)
-{
-    return READ_ONCE(t->dev.flags) & NETDEV_GONE;
 }
 
 static ssize_t tun_put(struct iov_iter *to, const void *bytes, u64 n)
@@ -256,20 +280,21 @@ static ssize_t tun_read_packet(struct tun *t, const struct packet *p, struct iov
 
 static ssize_t tun_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
+    struct tun_file *tf = f->priv;
     struct tun *t = tun_joined(f);
     struct packet *p;
     ssize_t n;
 
     if (!t)
         return -EBADFD;
-    while (!(p = tun_take(t))) {
+    while (!(p = tun_take(t, tf))) {
         if (tun_gone(t))
             return -EIO;
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
-        n = wait_event_exclusive(&t->wait, tun_has_frames(t) || tun_gone(t), 0);
-        if (n && tun_has_frames(t))
-            waitq_wake_one(&t->wait); /* the wake may have been for this one */
+        n = wait_event_exclusive(&tf->wait, tun_has_frames(tf) || tun_gone(t), 0);
+        if (n && tun_has_frames(tf))
+            waitq_wake_one(&tf->wait); /* the wake may have been for this one */
         if (n)
             return n;
     }
@@ -317,7 +342,8 @@ static int tun_write_heads(struct tun *t, struct iov_iter *from, struct vnet_hea
     return from->count > PACKET_LEN_MAX ? -EINVAL : vnet_header_parse(vnet, (u32)from->count, h);
 }
 
-static int tun_write_packet(struct tun *t, struct iov_iter *from, const struct vnet_header *h)
+static int tun_write_packet(struct tun *t, struct tun_file *tf, struct iov_iter *from,
+                            const struct vnet_header *h)
 {
     struct packet *p = sock_packet_alloc();
     u64 n = from->count;
@@ -332,7 +358,7 @@ static int tun_write_packet(struct tun *t, struct iov_iter *from, const struct v
         packet_free(p);
         return err;
     }
-    tun_receive(t, p);
+    tun_receive(t, tf, p);
     return 0;
 }
 
@@ -352,19 +378,20 @@ static ssize_t tun_write(struct file *f, struct iov_iter *from, loff_t *pos)
         (from->count < (t->dev.header ? t->dev.header : 1U) || from->count > PACKET_LEN_MAX))
         err = -EINVAL;
     if (!err)
-        err = tun_write_packet(t, from, &h);
+        err = tun_write_packet(t, f->priv, from, &h);
     return err ? err : (ssize_t)n;
 }
 
 static u32 tun_poll(struct file *f, struct poll_table *pt)
 {
+    struct tun_file *tf = f->priv;
     struct tun *t = tun_joined(f);
     u32 mask = 0;
 
     if (!t)
         return POLLERR;
-    poll_wait(pt, &t->wait);
-    if (tun_has_frames(t))
+    poll_wait(pt, &tf->wait);
+    if (tun_has_frames(tf))
         mask |= POLLIN | POLLRDNORM;
     if (READ_ONCE(t->dev.flags) & NETDEV_UP)
         mask |= POLLOUT | POLLWRNORM;
@@ -400,12 +427,14 @@ static int tun_set_owner(struct tun *t, u32 *owner, u64 arg, bool group)
     return 0;
 }
 
-static s64 tun_get_iff(struct tun *t, u64 arg)
+/* IFF_NOFILTER, which is said of a file without a filter, and that is all, is IFF_NO_PI. */
+static s64 tun_get_iff(struct tun *t, const struct tun_file *tf, u64 arg)
 {
     struct tun_ifreq r = {0};
 
-    memcpy(r.name, t->dev.name, NETDEV_NAME);
-    r.flags = (u16)t->flags;
+    net_device_name(&t->dev, r.name);
+    r.flags = (u16)(t->flags | IFF_NO_PI | (t->persist ? IFF_PERSIST : 0) |
+                    (READ_ONCE(tf->attached) ? 0 : IFF_DETACH_QUEUE));
     return copy_out((void __user *)arg, &r, sizeof(r));
 }
 
@@ -435,7 +464,15 @@ static s64 tun_set_vnet_size(struct tun *t, u64 arg)
     return 0;
 }
 
-static s64 tun_command(struct tun *t, unsigned cmd, u64 arg)
+static int tun_set_persist(struct tun *t, bool persist)
+{
+    mutex_lock(&tun_join_lock);
+    t->persist = persist;
+    mutex_unlock(&tun_join_lock);
+    return 0;
+}
+
+static s64 tun_command(struct tun *t, const struct tun_file *tf, unsigned cmd, u64 arg)
 {
     u32 n;
 
@@ -443,8 +480,7 @@ static s64 tun_command(struct tun *t, unsigned cmd, u64 arg)
     case TUNSETNOCSUM: /* of no effect for long */
         return 0;
     case TUNSETPERSIST:
-        t->persist = arg;
-        return 0;
+        return tun_set_persist(t, arg);
     case TUNSETOWNER:
         return tun_set_owner(t, &t->owner, arg, false);
     case TUNSETGROUP:
@@ -452,7 +488,7 @@ static s64 tun_command(struct tun *t, unsigned cmd, u64 arg)
     case TUNSETOFFLOAD:
         return tun_set_offload(t, arg);
     case TUNGETIFF:
-        return tun_get_iff(t, arg);
+        return tun_get_iff(t, tf, arg);
     case TUNSETVNETHDRSZ:
         return tun_set_vnet_size(t, arg);
     case TUNGETVNETHDRSZ:
@@ -479,14 +515,16 @@ static s64 tun_ioctl(struct file *f, unsigned cmd, u64 arg)
 
     if (cmd == TUNGETFEATURES)
         return copy_out((void __user *)arg, &features, sizeof(features));
-    if (cmd == TUNSETIFF) {
+    if (cmd == TUNSETIFF || cmd == TUNSETQUEUE) {
         if (copy_in(&r, (const void __user *)arg, sizeof(r)))
             return -EFAULT;
+        if (cmd == TUNSETQUEUE)
+            return tun_set_attached(tf, r.flags);
         err = tun_join(tf, &r);
         return err ? err : copy_out((void __user *)arg, &r, sizeof(r));
     }
     t = tun_joined(f);
-    return t ? tun_command(t, cmd, arg) : -EBADFD;
+    return t ? tun_command(t, tf, cmd, arg) : -EBADFD;
 }
 
 static const struct file_ops tun_file_ops = {
