@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import (BRIEF, Engine, Skip, busybox_layer, config, docker_archive, expect, expect_in,
                             main, sha, tar)
 from http_unix import Connection
+from registry_fixture import Rogue, Store
 
 REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 BASE = busybox_layer()
@@ -302,6 +303,11 @@ def test_what_has_no_space_is_refused_and_nothing_stays(engine):
         refused(small, docker_archive("bomb:1", [GOOD], conf=conf, stored=[bomb]), "no space")
         refused(small, gzip.compress(b"\0" * (100 // PART << 20)), "image archive", "no space")
         refused(small, docker_archive("names:1", [GOOD], conf=conf, stored=[names]), "no space")
+        rogue, store = Rogue(lambda r: store.serve(r)), Store()
+        store.image("1", [GOOD], conf, stored=[os.urandom(60 // PART << 20)])
+        p = small.run("pull", rogue.host + "/large:1")
+        rogue.close()
+        expect_in("layer: no space for it", p.stderr, "a pull")
         p = small.load(docker_archive("good:1", [GOOD]))
         expect((p.returncode, p.stdout), (0, "Loaded image: good:1\n"), p.stderr)
 

@@ -19,10 +19,11 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import USER, Engine, Skip, clean, config, docker_archive, expect, expect_in, main, sha, tar, until
 from http_unix import Connection, request
-from netns import Space
-from registry_fixture import LIST, REGISTRY, Registry, Rogue, Store, basic
+from netns import Space, run
+from registry_fixture import LIST, REGISTRY, V2, Registry, Rogue, Store, basic
 
 DOCKER = shutil.which("docker")
+SET_IDS = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID
 
 
 def layer_of(n, size=10):
@@ -317,6 +318,10 @@ def test_https_goes_by_the_proxy(engine):
             r.reply(502, b"certificate verify failed: self-signed certificate\n", Content_Type="text/plain")
         elif host == "downgrade.example":
             r.reply(302, Location=f"http://{cdn.host}{path}")
+        elif host == "slow.example":
+            asked.set()
+            go.wait()
+            r.reply(404)
         elif host == "auth.example" and path.startswith("/token"):
             r.reply(200, b'{"token":"good"}')
         elif r.headers.get("Authorization") != "Bearer good" and host == "reg.example:8443":
@@ -325,7 +330,19 @@ def test_https_goes_by_the_proxy(engine):
             r.reply(307, Location="https://cdn.example" + path)
         else:
             store.serve(r)
-    proxy = Proxy(engine.path("https.sock"), serve)
+    proxy, asked, go = Proxy(engine.path("https.sock"), serve), threading.Event(), threading.Event()
+
+    def dialer():
+        """Of what belongs to a pull, the one that has root's number and no capability: no other of that number may look into it."""
+        c = begin(engine, "slow.example/s:1")
+        asked.wait()
+        found = [p for p, s in processes_below(engine.process.pid).items() if s["Uid"].split()[0] == "0" and not int(s["CapPrm"], 16)]
+        expect(len(found), 1)
+        p = subprocess.run(["setpriv", "--bounding-set=-all", "--inh-caps=-all", "readlink", f"/proc/{found[0]}/root"],
+                           capture_output=True, text=True)
+        go.set()
+        expect(p.stdout, "", "its root")
+        c.getresponse().read()
 
     def test():
         pulled(engine, "reg.example:8443/s:1")
@@ -335,10 +352,17 @@ def test_https_goes_by_the_proxy(engine):
         text = failed(engine, "untrusted.example/s:1", "certificate verify failed: self-signed certificate")
         expect_in('Get \\"https://untrusted.example/v2/s/manifests/1\\"', text)
         failed(engine, "downgrade.example/s:1", "redirects from https to http")
-    with_engine(engine, ["--https", "unix:" + engine.path("https.sock")], test)
+    def led_astray():
+        os.rename(engine.path("https.sock"), engine.path("other.sock"))
+        os.symlink(engine.path("other.sock"), engine.path("https.sock"))
+        before = len(proxy.seen)
+        failed(engine, "reg.example:8443/s:1", "https.sock is no socket")
+        expect(len(proxy.seen), before)
+    with_engine(engine, ["--https", "unix:" + engine.path("https.sock")], lambda: (test(), dialer(), led_astray()))
     proxy.close()
     cdn.close()
     os.unlink(engine.path("https.sock"))
+    os.unlink(engine.path("other.sock"))
     with_engine(engine, ["--https", engine.path("https.sock")],
                 lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {engine.path('https.sock')}"))
 
@@ -376,6 +400,39 @@ def test_what_is_sent_follows_no_redirect(engine):
     far.close()
 
 
+def test_what_follows_a_layer_is_no_request(engine):
+    """A manifest that is wrong of the length of a layer that is here already: what is sent for the layer is its length, no more."""
+    store = Store()
+    inner = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    layer = tar([("f", tarfile.REGTYPE, "0123456789" + inner.decode())])  # which stands behind a header of 512 bytes
+    conf = config([layer])
+
+    def handle(r):
+        sent = r.rfile.read(int(r.headers.get("Content-Length", 0)))
+        if r.command == "POST":
+            r.reply(202, Location="/v2/l/blobs/uploads/1")
+        elif r.command == "PUT":
+            r.reply(201)
+            if "/blobs/" in r.path:
+                taken[r.path.rpartition(":")[2]] = sent
+        elif r.command == "HEAD":
+            r.reply(404)
+        else:
+            store.serve(r)
+    taken, rogue = {}, Rogue(handle)
+    name = rogue.host + "/l:1"
+    engine.load(docker_archive("own:1", [layer], conf=config([layer], Env=["OTHER=image"])))
+    m = {"schemaVersion": 2, "mediaType": V2, "config": {"mediaType": "application/vnd.docker.container.image.v1+json",
+                                                         "size": len(conf), "digest": store.put(conf)},
+         "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar", "size": 522, "digest": store.put(layer)}]}
+    store.manifest("1", m)
+    expect_in("Already exists", pulled(engine, name))
+    expect_in("digest", str(push(engine, name)))
+    expect((taken.get(sha(layer)) == layer, rogue.paths("smuggled")), (True, []))
+    rogue.close()
+    remove(engine, name, "own:1")
+
+
 def test_a_registry_sends_nobody_to_this_machine(engine):
     """By a redirect, a token's realm or a place for an upload, of a registry that is elsewhere: an address of a namespace's lo here."""
     space = Space("registry")
@@ -399,7 +456,13 @@ def test_a_registry_sends_nobody_to_this_machine(engine):
         else:
             store.serve(r)
     near = Rogue(handle, space.listener("10.9.8.7"))
-    other = Engine(options=["--insecure-registry", "10.9.8.7/32"], under=("nsenter", f"--net=/run/netns/{space.name}"))
+    other = Engine(options=["--insecure-registry", "10.9.0.0/16"], under=("nsenter", f"--net=/run/netns/{space.name}"))
+    beyond = Space("beyond")
+    run("ip", "link", "add", "wire", "netns", space.name, "type", "veth", "peer", "name", "wire", "netns", beyond.name)
+    for end, own in ((space, "10.9.9.1/24"), (beyond, "10.9.9.2/24")):
+        end.ip("addr", "add", own, "dev", "wire")
+        end.ip("link", "set", "wire", "up")
+    far = Rogue(handle, beyond.listener("10.9.9.2"))
     try:
         for host in (f"127.0.0.1:{inward.port}", f"localhost:{inward.port}", f"0.0.0.0:{inward.port}", f"[::ffff:127.0.0.1]:{inward.port}",
                      "169.254.169.254"):
@@ -412,12 +475,18 @@ def test_a_registry_sends_nobody_to_this_machine(engine):
         expect_in("permission denied", str(push(other, near.host + "/p:1")).lower())
         expect(inward.seen, [])
         ways.update(host=elsewhere.host, kind="redirect")
-        expect('"error"' in pull(other, near.host + "/i:1")[1], False, "to another host it may")
+        expect('"error"' in pull(other, near.host + "/i:1")[1], False, "to another address it may")
+        for name in ("/i:1", "/p:1"):
+            expect(request(other.socket, "DELETE", "/images/" + near.host + name)[0], 200)
+        before = len(elsewhere.seen)
+        expect_in("permission denied", pull(other, far.host + "/i:1")[1].lower(), "from beyond to an address that this machine has")
+        expect(len(elsewhere.seen), before)
     finally:
         other.close()
-        for rogue in (inward, elsewhere, near):
+        for rogue in (inward, elsewhere, near, far):
             rogue.close()
         space.delete()
+        beyond.delete()
 
 
 def test_a_mirror_that_lies_is_passed_over(engine):
@@ -633,6 +702,11 @@ def test_what_talks_to_a_registry_may_do_nothing_else(engine):
     until(lambda: len(talkers()) == 3, "one asks, two fetch")
     for pid, status in talkers().items():
         expect_confined(pid, status)
+    worker = next(s["PPid"] for s in talkers().values())
+
+    def unpackers():
+        return [int(s["CapPrm"], 16) for s in processes_below(int(worker)).values() if s["Uid"].split()[0] == "0"]
+    until(lambda: [caps & SET_IDS for caps in unpackers()] == [0], "what unpacks becomes nobody else")
     held.go.set()
     expect_in("Downloaded newer image", c.getresponse().read().decode())
     expect(talkers(), {})

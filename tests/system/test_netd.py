@@ -130,6 +130,50 @@ def test_what_goes_with_a_link_that_is_put_down_is_made_again():
         n.await_(all_there, "all is there again")
 
 
+def own_routes(n):
+    """To the lease's own network, by eth0."""
+    return [line for line in n.routes() if line.startswith("10.7.0.0/24") and "eth0" in line]
+
+
+def test_a_lease_that_stands_aside_does_so_after_its_link_was_down_and_for_a_netd_that_is_started_again():
+    with Net() as n:
+        n.dnsmasq(RANGE)
+        netd = n.netd("eth0 dhcp nora")
+        n.await_(lambda: bound(n)() and own_routes(n), "a lease")
+
+        def down_and_up():
+            n.box.ip("link", "set", "eth0", "down")
+            n.await_(lambda: n.state()["dhcp4"]["state"] == "stopped", "it is down")
+            n.box.ip("link", "set", "eth0", "up")
+            n.await_(lambda: n.state()["dhcp4"]["state"] == "bound" and any("default" in line for line in n.routes()), "it is up")
+        bridge(n, "10.7.0.200/16")
+        n.await_(lambda: not own_routes(n), "it stands aside")
+        down_and_up()
+        expect(own_routes(n), [], "aside, as before")
+        n.box.ip("link", "del", "br0")
+        n.await_(lambda: own_routes(n), "it has its network back")
+        down_and_up()
+        n.await_(lambda: own_routes(n), "it has it again")
+        netd.terminate()
+        netd.wait()
+        bridge(n, "10.7.0.200/16")
+        os.remove(n.path("run/state.json"))
+        n.netd("eth0 dhcp nora")
+        n.await_(bound(n), "a lease")
+        n.await_(lambda: not own_routes(n), "what the earlier one left stands aside")
+
+
+def test_an_address_that_a_container_network_has_is_declined():
+    with Net() as n:
+        bridge(n, "10.7.0.50/16")
+        s = Server(n)
+        n.netd("eth0 dhcp nora")
+        s.lease()
+        _, _, options, _ = s.hear(DECLINE)
+        expect((options[50], n.addresses("eth0", "scope", "global")), (socket.inet_aton("10.7.0.50"), []))
+        s.close()
+
+
 def test_two_cards_have_metrics_and_names_in_their_order():
     with Net(cards=2) as n:
         n.dnsmasq(RANGE, "--dhcp-range=10.8.0.50,10.8.0.60,255.255.255.0,300")
@@ -565,6 +609,24 @@ def test_a_router_takes_no_container_s_traffic_and_no_hop_limit_away():
         expect([line.split()[2] for line in n.routes("-6") if line.startswith("fd00:17::/64")], ["br0"])
         expect(n.box.run("cat", "/proc/sys/net/ipv6/conf/eth0/hop_limit").strip(), "64")
         expect("expires" in next(line for line in n.routes("-6") if line.startswith("fd00:9::/64")), True, "it ends with its prefix")
+
+
+def test_a_router_s_mtu_is_kept_beside_a_lease_s_and_its_route_ends_by_itself():
+    def mtu():
+        return int(n.box.run("cat", "/proc/sys/net/ipv6/conf/eth0/mtu"))
+    with Net() as n:
+        n.netd("eth0 dhcp ra")
+        six_ready(n)
+
+        def heard():
+            advertise(n, options=struct.pack(">BBHI", 5, 1, 0, 1350))
+            return mtu() == 1350
+        n.await_(heard, "the router's word")
+        routes = [line for line in n.routes("-6") if line.startswith("default")]
+        expect(all("expires" in line for line in routes) and len(routes), 1, routes)
+        n.dnsmasq(RANGE, "--dhcp-option=26,1400")
+        n.await_(lambda: "mtu 1400" in n.box.ip("link", "show", "eth0"), "the lease's word")
+        n.await_(lambda: mtu() == 1350, "the router's is as it was")
 
 
 def test_log_lines_that_others_cause_are_limited():

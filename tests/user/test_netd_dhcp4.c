@@ -204,20 +204,27 @@ TEST(dhcp4_nak_of_a_request_is_no_reason_to_hurry)
     EXPECT(order_type(&out) == DHCP4_DISCOVER);
 }
 
+/* It probes what a server has given. */
+static void dhcp_probe(struct dhcp4 *d, struct dhcp4_out *out)
+{
+    struct answer a;
+
+    dhcp4_init(d, dhcp_mac, "", 7);
+    dhcp4_start(d, 1000, out);
+    answer_lease(&a, DHCP4_OFFER, order_xid(out));
+    dhcp4_message(d, a.bytes, a.len, 1000, out);
+    answer_lease(&a, DHCP4_ACK, order_xid(out));
+    dhcp4_message(d, a.bytes, a.len, 1000, out);
+}
+
 TEST(dhcp4_declines_an_address_that_is_taken)
 {
     struct dhcp4 d;
     struct dhcp4_out out;
-    struct answer a;
     uint8_t arp[ARP_SIZE];
     uint32_t v;
 
-    dhcp4_init(&d, dhcp_mac, "", 7);
-    dhcp4_start(&d, 1000, &out);
-    answer_lease(&a, DHCP4_OFFER, order_xid(&out));
-    dhcp4_message(&d, a.bytes, a.len, 1000, &out);
-    answer_lease(&a, DHCP4_ACK, order_xid(&out));
-    dhcp4_message(&d, a.bytes, a.len, 1000, &out);
+    dhcp_probe(&d, &out);
     arp_make(arp, dhcp_mac, OURS, true);
     dhcp4_arp(&d, arp, sizeof(arp), 1050, &out);
     EXPECT(d.state == DHCP4_PROBING); /* our own */
@@ -227,6 +234,18 @@ TEST(dhcp4_declines_an_address_that_is_taken)
     EXPECT(order_u32(&out, 50, &v) && v == OURS && d.wake == 1050 + 10000);
     dhcp4_wake(&d, d.wake, &out);
     EXPECT(d.state == DHCP4_SELECTING && order_type(&out) == DHCP4_DISCOVER);
+}
+
+TEST(dhcp4_declines_an_address_that_another_device_of_this_machine_has)
+{
+    struct dhcp4 d;
+    struct dhcp4_out out;
+
+    dhcp_probe(&d, &out);
+    dhcp4_taken(&d, 1000, &out);
+    EXPECT(d.state == DHCP4_PAUSED && order_type(&out) == DHCP4_DECLINE && !d.has_lease);
+    dhcp4_taken(&d, 1000, &out); /* nothing is on offer */
+    EXPECT(d.state == DHCP4_PAUSED && !out.len);
 }
 
 TEST(dhcp4_keeps_a_lease_without_a_carrier_and_asks_for_it_again)

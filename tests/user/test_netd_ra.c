@@ -85,6 +85,16 @@ static void ra_ready(struct ra *r, uint64_t now)
     ra_start(r, now, &out);
 }
 
+/* It has heard of a router and a prefix. */
+static void ra_led(struct ra *r, struct advert *a, uint16_t seconds, uint32_t valid,
+                   struct ra_out *out)
+{
+    ra_ready(r, 1000);
+    advert_begin(a, seconds);
+    advert_prefix(a, 0xc0, valid, valid);
+    advert_hear(r, a, 1000, out);
+}
+
 TEST(ra_solicits_until_a_router_answers)
 {
     struct ra r;
@@ -142,10 +152,7 @@ TEST(ra_takes_no_address_away_within_two_hours)
     struct ra_out out;
     struct advert a;
 
-    ra_ready(&r, 1000);
-    advert_begin(&a, 1800);
-    advert_prefix(&a, 0xc0, 86400, 86400);
-    advert_hear(&r, &a, 1000, &out);
+    ra_led(&r, &a, 1800, 86400, &out);
     advert_begin(&a, 1800);
     advert_prefix(&a, 0xc0, 0, 0);
     advert_hear(&r, &a, 2000, &out);
@@ -293,12 +300,10 @@ TEST(ra_of_a_link_that_was_down_is_told_again_but_for_its_words)
     struct ra_out out;
     struct advert a;
 
-    ra_ready(&r, 1000);
-    advert_begin(&a, 1);
-    advert_prefix(&a, 0xc0, 7200, 7200);
-    advert_hear(&r, &a, 1000, &out);
+    ra_led(&r, &a, 1, 7200, &out);
     advert_hear(&r, &a, 1001, &out);
-    EXPECT(!out.routers && !r.router[0].e.changed && r.hop_limit == 61);
+    EXPECT(!out.routers && r.hop_limit == 61);
+    EXPECT(out.renewed && r.router[0].e.changed && r.router[0].e.ends == 2001); /* a new end */
     ra_stop(&r);
     ra_start(&r, 1002, &out);
     EXPECT(out.routers && r.router[0].e.changed && !r.router[0].e.gone && !r.router[1].e.changed);

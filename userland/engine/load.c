@@ -62,6 +62,7 @@ void load_fail(const char *fmt, ...)
     jw_object(&w, NULL);
     jw_str(&w, "error", text);
     jw_object_end(&w);
+    buf_char(&b, '\n');
     _exit(write_all(load.out, b.data, b.len) ? 2 : 1);
 }
 
@@ -364,15 +365,23 @@ void load_image(const struct load_image *in, char **tags, size_t ntags)
 
 /* What unpacking takes: owners, modes, devices, trusted.* and security.* attributes. The filter is
  * for none of them: no call that only CAP_SYS_ADMIN may make is let through. */
+#define LOAD_CAPS                                                                             \
+    (1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER | 1ull << CAP_FSETID | \
+     1ull << CAP_MKNOD | 1ull << CAP_SYS_ADMIN | 1ull << CAP_SETFCAP)
+
 static void load_confine(uint64_t more)
 {
     struct child ch = {.sync = load.out};
 
-    child_limit(&ch,
-                1ull << CAP_CHOWN | 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER |
-                    1ull << CAP_FSETID | 1ull << CAP_MKNOD | 1ull << CAP_SYS_ADMIN |
-                    1ull << CAP_SETFCAP | more,
-                0);
+    child_limit(&ch, LOAD_CAPS | more, 0);
+}
+
+void load_alone(void)
+{
+    int err = child_keep(LOAD_CAPS);
+
+    if (err)
+        load_fail("cannot give up rights: %s", strerror(-err));
 }
 
 void load_enter(const char *dir, int out_fd, uint64_t more)

@@ -280,11 +280,16 @@ static int engine_option(int argc, char **argv, int *ready)
         } else if (value && !strcmp(argv[i], "--after") && str_u64(value, &fd) && fd < 3600) {
             sleep((unsigned)fd);
             engine.patient = fd >= AFTER_PATIENT;
-        } else if (value && str_starts(argv[i], "--") && registry_option(argv[i] + 2, value)) {
-            continue;
         } else {
-            fprintf(stderr, "engine: unknown option %s\n", argv[i]);
-            return -EINVAL;
+            int err =
+                value && str_starts(argv[i], "--") ? registry_option(argv[i] + 2, value) : -ENOENT;
+
+            if (err == -ENOENT)
+                fprintf(stderr, "engine: unknown option %s\n", argv[i]);
+            else if (err)
+                fprintf(stderr, "engine: %s makes no sense: %s\n", argv[i], value);
+            if (err)
+                return -EINVAL;
         }
     }
     return 0;
@@ -301,7 +306,7 @@ int main(int argc, char **argv)
         life_print(stdout);
         return 0;
     }
-    registry_options_of_boot();
+    registry_options_of_boot("/proc/cmdline");
     if (engine_option(argc, argv, &ready))
         return 2;
     random_hex(hex, 32);

@@ -206,6 +206,7 @@ static void pull_start_unpacker(char **tags, size_t ntags)
         registry_fail(500, "cannot make a pipe: %s", str_error(errno));
     if (!pull_fork(&pull.unpacker, 0)) {
         close(ends[1]);
+        load_alone();
         pull.ready = ends[0];
         pull.image.begun = unpack_begun;
         pull.image.done = unpack_done;
@@ -234,6 +235,15 @@ static void pull_give(void)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
+/* What load_fail() has said. */
+_Noreturn static void pull_failed(const char *line)
+{
+    struct json *j = json_parse(line, strlen(line), NULL);
+    const char *why = json_str(j, "error");
+
+    registry_fail(500, "%s", why ? why : "a process of the pull has lost its way");
+}
+
 static void pull_fetcher_line(struct pull_child *c, const char *line)
 {
     char text[48], *why;
@@ -256,6 +266,8 @@ static void pull_fetcher_line(struct pull_child *c, const char *line)
         pull_say_layer(c->layer, "Download complete", 0);
         pull_give();
         break;
+    case '{':
+        pull_failed(line);
     default:
         code = (int)strtol(line + 1, &why, 10);
         registry_fail(code, "%s", why + strspn(why, " "));
@@ -306,8 +318,6 @@ static void pull_hear(struct pull_child *c, void (*line)(struct pull_child *, co
     }
     if (c->in.len > PULL_LINE_MAX)
         registry_fail(500, "the image's description is too long");
-    if (n <= 0 && c == &pull.unpacker && c->in.len)
-        line(c, c->in.data); /* a failure's line has no end */
     if (n <= 0 && c != &pull.unpacker && !c->done)
         registry_fail(500, "a process of the pull has ended before its layer was there");
     if (n <= 0 && !(c == &pull.unpacker && pull.report.len))

@@ -3,6 +3,7 @@
 #include "engine/registry.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,40 +39,72 @@ static bool registry_url_ok(const char *value)
     return url_parse(&u, value) == 0 && !strchr(u.target, '?');
 }
 
-bool registry_option(const char *name, const char *value)
+static bool option_mirror(const char *value)
 {
     struct registry_config *c = &registry_config;
-    uint64_t idle;
 
-    if (!*value)
+    return registry_url_ok(value) && registry_list_add(c->mirrors, &c->nmirrors, value);
+}
+
+static bool option_insecure(const char *value)
+{
+    return registry_list_add(registry_config.insecure, &registry_config.ninsecure, value);
+}
+
+static bool option_https(const char *value)
+{
+    const char *path = str_starts(value, "unix:") ? value + 5 : value;
+
+    if (*path != '/')
         return false;
-    if (!strcmp(name, "mirror"))
-        return registry_url_ok(value) && registry_list_add(c->mirrors, &c->nmirrors, value);
-    if (!strcmp(name, "insecure-registry"))
-        return registry_list_add(c->insecure, &c->ninsecure, value);
-    if (!strcmp(name, "https")) {
-        c->https = str_dup(str_starts(value, "unix:") ? value + 5 : value);
-        return *c->https == '/';
-    }
-    if (strcmp(name, "registry-idle") || !str_u64(value, &idle) || !idle || idle > 3600)
-        return false;
-    c->idle = (int64_t)idle;
+    registry_config.https = str_dup(path);
     return true;
 }
 
-void registry_options_of_boot(void)
+static bool option_idle(const char *value)
+{
+    uint64_t idle;
+
+    if (!str_u64(value, &idle) || !idle || idle > 3600)
+        return false;
+    registry_config.idle = (int64_t)idle;
+    return true;
+}
+
+static const struct registry_setting {
+    const char *name;
+    bool (*set)(const char *value);
+} registry_settings[] = {
+    {"mirror", option_mirror},
+    {"insecure-registry", option_insecure},
+    {"https", option_https},
+    {"registry-idle", option_idle},
+};
+
+int registry_option(const char *name, const char *value)
+{
+    for (size_t i = 0; i < sizeof(registry_settings) / sizeof(registry_settings[0]); i++)
+        if (!strcmp(registry_settings[i].name, name))
+            return *value && registry_settings[i].set(value) ? 0 : -EINVAL;
+    return -ENOENT;
+}
+
+void registry_options_of_boot(const char *file)
 {
     struct buf text = {0};
     char *save, *word;
 
-    if (file_read("/proc/cmdline", CMDLINE_MAX, &text) == 0 && text.len)
+    if (file_read(file, CMDLINE_MAX, &text) == 0 && text.len)
         for (word = strtok_r(text.data, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
             char *value = strchr(word, '=');
 
             if (!str_starts(word, "bothy.") || !value)
                 continue;
             *value++ = 0;
-            registry_option(word + 6, value);
+            if (registry_option(word + 6, value) == -EINVAL)
+                engine_log("%s=%s on the command line is ignored: it makes no sense, or is one too "
+                           "many",
+                           word, value);
         }
     buf_free(&text);
 }

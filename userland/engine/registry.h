@@ -22,10 +22,10 @@
 
 /* ---- the engine's side (registry.c) ---------------------------------------------------------- */
 
-/* One of the engine's options, also as words `bothy.NAME=` on the kernel's command line: false when
- * it is another or is no good. */
-bool registry_option(const char *name, const char *value);
-void registry_options_of_boot(void);
+/* One of the engine's options: 0, -ENOENT when it is another, -EINVAL when its value is no good. */
+int registry_option(const char *name, const char *value);
+/* The same of words `bothy.NAME=` of a kernel's command line; what is no good is logged. */
+void registry_options_of_boot(const char *file);
 
 /* A reference's parts; its strings are the struct's. */
 struct registry_name {
@@ -84,9 +84,9 @@ struct registry {
     const char *path;
     const char *actions; /* "pull" or "pull,push" */
     const struct json *auth;
-    const char *from; /* a second repository to be read, or NULL */
-    bool basic;       /* it wants that */
-    bool local;       /* it is on this machine: it may send us to other places here */
+    const char *from;       /* a second repository to be read, or NULL */
+    bool basic;             /* it wants that */
+    enum fetch_place place; /* where it is: it sends us no nearer */
     char *token;
     char code[64];  /* of the last error answer, "MANIFEST_UNKNOWN"; or "" */
     char why[1024]; /* of the last failure */

@@ -4,8 +4,8 @@
 // Credentials and tokens go to the registry's own origin alone; a redirect to another gets none.
 // The token server is whom the registry names, as the protocol has it, but a registry that is
 // reached by https cannot send the password to one that is not. Wherever a registry sends us, by
-// redirects, tokens' realms or places for uploads, is not this machine or a link-local address,
-// unless the registry is on this machine itself; and never plain HTTP from https.
+// redirects, tokens' realms or places for uploads, is no nearer than it is itself (fetch.h): not
+// this machine, if it is elsewhere; and never plain HTTP from https.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,7 +259,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
     fetch_init(f, r->f.proxy, r->f.hint, r->f.agent);
     f->idle_ms = r->f.idle_ms;
     f->dial = r->f.dial;
-    f->no_local = !r->local && !url_same_origin(&realm, &r->base);
+    f->nearest = url_same_origin(&realm, &r->base) ? FETCH_LOCAL : r->place;
     status = registry_ask_token(r, f, c, &realm);
     status = status ? status : fetch_answer(f);
     kept = r->f; /* whose words registry_refused and registry_broken use */
@@ -327,10 +327,10 @@ static int registry_open_request(struct registry *r, const char *method, const s
         else if (r->token)
             buf_fmt(&b, "Authorization: Bearer %s\r\n", r->token);
     }
-    r->f.no_local = !own && !r->local;
+    r->f.nearest = own ? FETCH_LOCAL : r->place;
     err = fetch_open(&r->f, method, u, b.data, length);
     if (own && !err)
-        r->local = r->f.local;
+        r->place = r->f.place;
     if (err == -EACCES) /* it sent us where we do not go */
         r->fatal = true;
     buf_free(&b);

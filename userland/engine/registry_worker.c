@@ -93,24 +93,43 @@ static void registry_copy(const char *dir, const char *path)
     free(to);
 }
 
+/* The socket itself: the directory is a container's as well, where a link of that name may lead to
+ * anything of ours. */
+static void registry_mount_proxy(const char *from, const char *to)
+{
+    int fd = open(from, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    char path[32];
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        registry_fail(500, "HTTPS proxy: %s: %s", from, str_error(errno));
+    if (!S_ISSOCK(st.st_mode))
+        registry_fail(500, "HTTPS proxy: %s is no socket", from);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (mount(path, to, NULL, MS_BIND, NULL) < 0)
+        registry_fail(500, "HTTPS proxy: %s: %s", from, str_error(errno));
+    close(fd);
+}
+
 /* The proxy's socket, if it is there, gets a name in the worker's root. */
 static void registry_reach_proxy(const char *dir)
 {
     struct registry_order *o = &registry_order_read;
     const char *from = json_str(o->text, "Https");
     char *to = str_fmt("%s" REGISTRY_PROXY, dir);
+    struct stat st;
     int fd;
 
     o->no_proxy = str_fmt("no HTTPS proxy serves %s: run the proxy's image, or name the registry "
                           "an insecure one if it speaks plain HTTP",
                           from ? from : "");
-    if (from && access(from, F_OK) == 0) {
+    if (from && lstat(from, &st) == 0) {
         fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if (fd >= 0)
             close(fd);
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount(from, to, NULL, MS_BIND, NULL) < 0)
-            registry_fail(500, "HTTPS proxy: %s: %s", from, str_error(errno));
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+            registry_fail(500, "HTTPS proxy: a place for %s: %s", from, str_error(errno));
+        registry_mount_proxy(from, to);
         o->proxy = REGISTRY_PROXY;
     }
     free(to);

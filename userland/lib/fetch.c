@@ -19,8 +19,12 @@
 
 void fetch_init(struct fetch *f, const char *proxy, const char *hint, const char *agent)
 {
-    *f = (struct fetch){
-        .proxy = proxy, .hint = hint, .agent = agent, .idle_ms = FETCH_IDLE_MS, .fd = -1};
+    *f = (struct fetch){.proxy = proxy,
+                        .hint = hint,
+                        .agent = agent,
+                        .idle_ms = FETCH_IDLE_MS,
+                        .nearest = FETCH_LOCAL,
+                        .fd = -1};
 }
 
 static void fetch_disconnect(struct fetch *f)
@@ -28,7 +32,7 @@ static void fetch_disconnect(struct fetch *f)
     if (f->connected)
         close(f->fd);
     f->fd = -1;
-    f->connected = f->kept = false;
+    f->connected = f->kept = f->asked = false;
     buf_clear(&f->in);
     f->scanned = 0;
 }
@@ -65,7 +69,7 @@ static int fetch_wait(struct fetch *f, short events)
     return n > 0 ? 0 : n ? -errno : -ETIMEDOUT;
 }
 
-/* `n` bytes have come: 0, or -ETIMEDOUT when it takes too long with them. */
+/* `n` bytes have come or gone: 0, or -ETIMEDOUT when it takes too long with them. */
 static int fetch_pace(struct fetch *f, size_t n)
 {
     f->came += n;
@@ -81,7 +85,7 @@ static bool fetch_v4_is_local(uint32_t a)
     return a >> 24 == 127 || a >> 24 == 0 || a >> 16 == 0xa9fe; /* 169.254/16 */
 }
 
-/* Of this machine or of this link alone: where no other machine has a business to send us. */
+/* Of every machine's own or of this link alone: where no other has a business to send us. */
 static bool fetch_is_local(const struct sockaddr *addr)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
@@ -96,13 +100,41 @@ static bool fetch_is_local(const struct sockaddr *addr)
     return IN6_IS_ADDR_UNSPECIFIED(v6) || IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_LINKLOCAL(v6);
 }
 
+/* Whether this machine has the address, to which others may not be bound. */
+static bool fetch_is_own(const struct sockaddr *addr, socklen_t size)
+{
+    struct sockaddr_storage any = {0};
+    bool own;
+    int fd;
+
+    if (addr->sa_family == AF_UNIX || size > sizeof(any))
+        return false;
+    memcpy(&any, addr, size);
+    if (addr->sa_family == AF_INET)
+        ((struct sockaddr_in *)&any)->sin_port = 0;
+    else
+        ((struct sockaddr_in6 *)&any)->sin6_port = 0;
+    fd = socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    own = fd >= 0 && bind(fd, (struct sockaddr *)&any, size) == 0;
+    if (fd >= 0)
+        close(fd);
+    return own;
+}
+
+static enum fetch_place fetch_place(const struct sockaddr *addr, socklen_t size)
+{
+    if (fetch_is_local(addr))
+        return FETCH_LOCAL;
+    return fetch_is_own(addr, size) ? FETCH_OWN : FETCH_ELSEWHERE;
+}
+
 static int fetch_connect_to(struct fetch *f, const struct sockaddr *addr, socklen_t size)
 {
     int err = 0, one = 1;
     socklen_t len = sizeof(err);
 
-    f->local = fetch_is_local(addr);
-    if (f->local && f->no_local)
+    f->place = fetch_place(addr, size);
+    if (f->place > f->nearest)
         return -EACCES;
     f->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (f->fd < 0)
@@ -135,7 +167,7 @@ static int fetch_connect_proxy(struct fetch *f)
     if (f->dial) {
         f->fd = f->dial(f->idle_ms);
         f->connected = f->fd >= 0;
-        f->local = false;
+        f->place = FETCH_ELSEWHERE;
         return f->connected ? 0 : fetch_fail(f, f->fd, "HTTPS proxy: ");
     }
     if (strlen(f->proxy) >= sizeof(addr.sun_path))
@@ -197,7 +229,7 @@ static int fetch_connect_name(struct fetch *f, const struct url *u)
 
 static int fetch_connect(struct fetch *f, const struct url *u)
 {
-    if (f->connected && f->kept && url_same_origin(&f->url, u))
+    if (f->connected && f->kept && !f->asked && url_same_origin(&f->url, u))
         return 0;
     fetch_disconnect(f);
     return u->https ? fetch_connect_proxy(f) : fetch_connect_name(f, u);
@@ -213,12 +245,13 @@ static int fetch_push(struct fetch *f, const char *data, size_t len)
 
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             err = -errno;
-        if (err)
-            return err;
         if (n > 0) {
+            err = fetch_pace(f, (size_t)n);
             data += n;
             len -= (size_t)n;
         }
+        if (err)
+            return err;
     }
     return 0;
 }
@@ -268,7 +301,8 @@ int fetch_open(struct fetch *f, const char *method, const struct url *url, const
         return err;
     f->url = *url;
     f->method = method;
-    f->again = true;
+    f->again = f->asked = true;
+    f->waited = f->came = 0;
     buf_clear(&f->sent);
     url_authority(url, authority);
     buf_fmt(&b, "%s ", method);
@@ -454,4 +488,5 @@ void fetch_done(struct fetch *f)
         fetch_disconnect(f);
     else
         f->kept = true;
+    f->asked = false;
 }

@@ -8,11 +8,11 @@
 // sentence in f->why in the words of Go's client, which are Docker's. After a failure the
 // connection is closed; fetch_open() makes another.
 //
-// The names of this machine (url_host_is_localhost) are asked of no server. With `no_local` set, no
-// address of this machine or of this link alone is connected to, under whatever name.
+// The names of this machine (url_host_is_localhost) are asked of no server. Nothing that is nearer
+// than `nearest` is connected to, under whatever name.
 //
-// What comes slower than FETCH_FLOOR, over FETCH_FLOOR_IDLES times idle_ms of waiting, has timed
-// out as well: a server cannot hold a worker by a byte now and then.
+// What comes, or is taken, slower than FETCH_FLOOR, over FETCH_FLOOR_IDLES times idle_ms of
+// waiting, has timed out as well: a server cannot hold a worker by a byte now and then.
 //
 // https:// goes as plain requests with absolute URIs to the proxy's unix socket, which verifies
 // certificates; without a proxy it is refused.
@@ -30,6 +30,13 @@
 #define FETCH_FLOOR 1024 /* bytes a second */
 #define FETCH_FLOOR_IDLES 2
 
+/* Where an address is. */
+enum fetch_place {
+    FETCH_ELSEWHERE,
+    FETCH_OWN,   /* one that this machine has */
+    FETCH_LOCAL, /* of every machine's own, or of this link alone */
+};
+
 struct fetch {
     const char *proxy; /* path of its socket, or NULL; borrowed */
     const char *hint;  /* what to say when there is none; borrowed */
@@ -37,15 +44,16 @@ struct fetch {
     int (*dial)(int timeout_ms);
     const char *agent; /* User-Agent; borrowed */
     int idle_ms;       /* of a connect, and between two pieces of anything */
-    bool no_local;     /* see above */
+    enum fetch_place nearest;
 
-    /* The rest is private but for `head`, `url`, `local`, `slow` and `why`. */
+    /* The rest is private but for `head`, `url`, `place`, `slow` and `why`. */
     int fd;
-    bool connected, kept;  /* kept: it has answered before */
-    bool local;            /* it is connected to this machine */
-    bool slow;             /* the last failure was one of speed */
-    uint64_t waited, came; /* milliseconds and bytes since speed was looked at */
-    struct url url;        /* of the request, and of the connection */
+    bool connected, kept;   /* kept: it has answered before */
+    bool asked;             /* a request is under way, until its answer has been read */
+    enum fetch_place place; /* it is connected to */
+    bool slow;              /* the last failure was one of speed */
+    uint64_t waited, came;  /* milliseconds and bytes since speed was looked at */
+    struct url url;         /* of the request, and of the connection */
     const char *method;
     struct http_head head; /* of the last answer */
     struct http_body body;

@@ -156,7 +156,7 @@ static struct device *device_new(const struct link *l, const struct config_rule 
 
     d->index = l->index;
     d->rule = r;
-    d->mtu = r->mtu ? r->mtu : l->mtu;
+    d->mtu = d->mtu_now = r->mtu ? r->mtu : l->mtu;
     memcpy(d->name, l->name, sizeof(d->name));
     memcpy(d->mac, l->mac, 6);
     d->metric = r->metric ? r->metric : METRIC_FIRST + METRIC_STEP * devices_seen;
@@ -265,6 +265,12 @@ static void others_due(struct ev_timer *t)
         lease_others_changed(d);
         v6_others_changed(d);
     }
+}
+
+void devices_look_again(void)
+{
+    device_others.fn = others_due;
+    ev_timer_set(&device_others, READ_AGAIN_MS);
 }
 
 /* An address of a device that no rule is for; once for many, since containers may be many. */

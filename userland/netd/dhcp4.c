@@ -258,6 +258,13 @@ void dhcp4_arp(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now, stru
         dhcp4_decline(d, now, out);
 }
 
+void dhcp4_taken(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (d->state == DHCP4_PROBING)
+        dhcp4_decline(d, now, out);
+}
+
 /* ---- what time does ---- */
 
 /* RFC 2131 4.4.5: half of what is left until then. Its minute at least between two tries would

@@ -27,7 +27,7 @@ void kernel_link_up(const struct device *d)
     kernel_do(&m, 0, d, "up");
 }
 
-void kernel_mtu(const struct device *d, uint32_t mtu)
+void kernel_mtu(struct device *d, uint32_t mtu)
 {
     struct ifinfomsg head = {.ifi_index = d->index};
     struct nl_msg m;
@@ -35,6 +35,7 @@ void kernel_mtu(const struct device *d, uint32_t mtu)
     nl_begin(&m, RTM_NEWLINK, 0, &head, sizeof(head));
     nl_attr_u32(&m, IFLA_MTU, mtu);
     kernel_do(&m, 0, d, "MTU");
+    d->mtu_now = mtu;
 }
 
 void kernel_vlan(const struct device *d, unsigned id)
@@ -156,14 +157,14 @@ void kernel_route(const struct device *d, const struct route *r, bool add)
     kernel_do(&m, add ? 0 : ESRCH, d, add ? "route" : "removing a route");
 }
 
-struct others {
+struct others_read {
     int but; /* a device's index */
-    struct buf *all;
+    struct buf *list;
 };
 
 static void others_one(const struct nl_part *p, void *arg)
 {
-    const struct others *o = arg;
+    const struct others_read *o = arg;
     struct nl_span a[IFA_FLAGS + 1];
     struct ifaddrmsg head;
     struct address network = {0};
@@ -177,27 +178,56 @@ static void others_one(const struct nl_part *p, void *arg)
         network.prefix > 8 * address_size(&network) || a[IFA_ADDRESS].len != address_size(&network))
         return;
     memcpy(network.bytes, a[IFA_ADDRESS].data, address_size(&network));
-    buf_add(o->all, &network, sizeof(network));
+    buf_add(o->list, &network, sizeof(network));
 }
 
-void kernel_others(const struct device *d, uint8_t family, struct buf *all)
+void kernel_others(struct device *d, uint8_t family, struct others *out)
 {
     struct ifaddrmsg head = {.ifa_family = family};
-    struct others o = {d->index, all};
+    struct others_read o = {d->index, &out->list};
+    int err;
 
-    kernel_dump(RTM_GETADDR, &head, sizeof(head), others_one, &o);
+    *out = (struct others){0};
+    err = kernel_dump(RTM_GETADDR, &head, sizeof(head), others_one, &o);
+    out->unknown = err;
+    if (!err)
+        return;
+    net_log_once(d, "other devices' addresses", -err);
+    devices_look_again();
 }
 
-bool kernel_others_have(const struct buf *all, const struct address *network)
+void others_free(struct others *o)
+{
+    buf_free(&o->list);
+}
+
+/* Whether `fits` is true of an address of theirs. */
+static bool others_any(const struct others *o, const struct address *of,
+                       bool (*fits)(const struct address *of, const struct address *theirs))
 {
     struct address a;
 
-    for (size_t at = 0; at + sizeof(a) <= all->len; at += sizeof(a)) {
-        memcpy(&a, all->data + at, sizeof(a));
-        if (address_within(network, &a))
+    for (size_t at = 0; at + sizeof(a) <= o->list.len; at += sizeof(a)) {
+        memcpy(&a, o->list.data + at, sizeof(a));
+        if (fits(of, &a))
             return true;
     }
     return false;
+}
+
+bool others_have(const struct others *o, const struct address *network)
+{
+    return others_any(o, network, address_within);
+}
+
+static bool others_same(const struct address *of, const struct address *theirs)
+{
+    return of->family == theirs->family && !memcmp(of->bytes, theirs->bytes, address_size(of));
+}
+
+bool others_are(const struct others *o, const struct address *a)
+{
+    return others_any(o, a, others_same);
 }
 
 void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value)

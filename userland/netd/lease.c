@@ -48,73 +48,81 @@ static void lease_route(struct device *d, const struct dhcp4_lease *l, uint32_t 
     kernel_route(d, &r, add);
 }
 
-/* One of its own routes: it stands aside while it would take the traffic of another device's
- * network. */
-static void lease_own_route(struct device *d, const struct dhcp4_lease *l, unsigned i, bool add)
+/* One that stands aside while it would take the traffic of another device's network; while these
+ * are not known it stays as it is. Always said to the kernel, which may have forgotten routes, or
+ * have those of an earlier netd. */
+static void lease_route_apart(struct device *d, const struct dhcp4_lease *l,
+                              const struct dhcp4_route *r, const struct others *o)
 {
-    const struct dhcp4_route *r = &l->route[i];
+    struct address to = address_v4(r->to, r->prefix);
 
-    if (add == !!(d->routes & 1u << i))
-        return;
-    d->routes ^= 1u << i;
-    lease_route(d, l, r->to, r->prefix, r->via, add);
+    if (!r->prefix)
+        lease_route(d, l, 0, 0, r->via, true);
+    else if (!o->unknown)
+        lease_route(d, l, r->to, r->prefix, r->via, !others_have(o, &to));
 }
 
-static void lease_own_routes(struct device *d, const struct dhcp4_lease *l, bool add)
+/* To its own network: what is not this machine is reached by the router without it. */
+static bool lease_network(const struct dhcp4_lease *l, struct dhcp4_route *out)
 {
-    struct buf others = {0};
-
-    if (l->routes && add)
-        kernel_others(d, AF_INET, &others);
-    for (unsigned i = 0; i < l->routes; i++) {
-        struct address to = address_v4(l->route[i].to, l->route[i].prefix);
-
-        lease_own_route(d, l, i, add && (!to.prefix || !kernel_others_have(&others, &to)));
-    }
-    buf_free(&others);
+    if (!l->prefix || l->prefix >= 32)
+        return false;
+    *out = (struct dhcp4_route){.to = l->address & UINT32_MAX << (32 - l->prefix),
+                                .prefix = l->prefix};
+    return true;
 }
 
-/* Whether another device has its own network, or one around it. */
-static bool lease_is_in_others(const struct device *d, const struct dhcp4_lease *l)
+static void lease_routes_set(struct device *d, const struct dhcp4_lease *l)
 {
-    struct address a = lease_address(l);
-    struct buf others = {0};
-    bool have;
+    struct dhcp4_route network;
+    struct others o;
 
-    kernel_others(d, AF_INET, &others);
-    have = kernel_others_have(&others, &a);
-    buf_free(&others);
-    return have;
+    kernel_others(d, AF_INET, &o);
+    if (lease_network(l, &network))
+        lease_route_apart(d, l, &network, &o);
+    for (unsigned i = 0; i < l->routes; i++)
+        lease_route_apart(d, l, &l->route[i], &o);
+    others_free(&o);
+    if (!l->has_routes && l->routers.n) /* RFC 3442: with routes, routers do not count */
+        lease_route(d, l, 0, 0, l->routers.item[0], true);
 }
 
-/* The route that the kernel has made of its address: it stands aside likewise. What is not this
- * machine is reached by the router then. */
-static void lease_stand_aside(struct device *d, const struct dhcp4_lease *l, bool aside)
+static void lease_routes_unset(struct device *d, const struct dhcp4_lease *l)
 {
-    uint32_t mask = l->prefix ? UINT32_MAX << (32 - l->prefix) : 0;
-    struct route r = {.to = address_v4(l->address & mask, l->prefix),
-                      .from = address_v4(l->address, 32),
-                      .protocol = RTPROT_KERNEL};
+    struct dhcp4_route network;
 
-    if (aside == d->aside || l->prefix >= 32)
-        return;
-    d->aside = aside;
-    kernel_route(d, &r, !aside);
+    for (unsigned i = 0; i < l->routes; i++)
+        lease_route(d, l, l->route[i].to, l->route[i].prefix, l->route[i].via, false);
+    if (!l->has_routes && l->routers.n)
+        lease_route(d, l, 0, 0, l->routers.item[0], false);
+    if (lease_network(l, &network))
+        lease_route(d, l, network.to, network.prefix, 0, false);
 }
 
 void lease_others_changed(struct device *d)
 {
-    if (!d->is_set)
-        return;
-    lease_stand_aside(d, &d->set, lease_is_in_others(d, &d->set));
-    lease_own_routes(d, &d->set, true);
+    if (d->is_set)
+        lease_routes_set(d, &d->set);
 }
 
-static void lease_routes(struct device *d, const struct dhcp4_lease *l, bool add)
+/* Whether what is on offer is another device's, such as a containers' bridge has: their traffic
+ * would go astray. */
+static bool lease_is_anothers(struct device *d)
 {
-    lease_own_routes(d, l, add);
-    if (!l->has_routes && l->routers.n) /* RFC 3442: with routes, routers do not count */
-        lease_route(d, l, 0, 0, l->routers.item[0], add);
+    struct address a = lease_address(&d->dhcp4.offer);
+    struct others o;
+    bool is;
+
+    kernel_others(d, AF_INET, &o);
+    is = others_are(&o, &a);
+    others_free(&o);
+    return is;
+}
+
+static void lease_mtu_set(struct device *d, uint32_t mtu)
+{
+    kernel_mtu(d, mtu);
+    v6_mtu_changed(d);
 }
 
 static void lease_unset(struct device *d)
@@ -124,10 +132,10 @@ static void lease_unset(struct device *d)
 
     if (!d->is_set)
         return;
-    lease_routes(d, &d->set, false);
+    lease_routes_unset(d, &d->set);
     kernel_address_del(d, &a);
     if (!d->rule->mtu && d->set.mtu)
-        kernel_mtu(d, d->mtu);
+        lease_mtu_set(d, d->mtu);
     net_log("%s: %s is given up", d->name, address_text(&a, true, text));
     d->is_set = false;
     names_changed();
@@ -150,9 +158,9 @@ static void lease_mtu(struct device *d, const struct dhcp4_lease *l)
     if (d->rule->mtu)
         return;
     if (l->mtu && mtu <= d->mtu)
-        kernel_mtu(d, mtu);
+        lease_mtu_set(d, mtu);
     else if (d->is_set && d->set.mtu)
-        kernel_mtu(d, d->mtu);
+        lease_mtu_set(d, d->mtu);
 }
 
 /* An address with an end that is not the lease's is what an earlier netd has left. */
@@ -185,21 +193,18 @@ static void lease_set(struct device *d)
 {
     const struct dhcp4_lease *l = &d->dhcp4.lease;
     struct address a = lease_address(l), server = address_v4(l->server, 32);
-    bool fresh = !d->is_set, aside = lease_is_in_others(d, l);
+    bool fresh = !d->is_set;
     char text[ADDRESS_TEXT], by[ADDRESS_TEXT];
     uint64_t now = time_now_ms(), ends = d->dhcp4.lease_ends;
     uint32_t left = ends ? (uint32_t)((ends > now ? ends - now : 0) / 1000 + 1) : UINT32_MAX;
 
     if (fresh) /* before the new one is there, which could go with an old one as its secondary */
         lease_sweep(d);
-    kernel_address(d, &a, left, left, !aside);
-    if (fresh)
-        d->aside = aside && a.prefix < 32;
-    lease_stand_aside(d, l, aside);
+    kernel_address(d, &a, left, left, false);
     if (!fresh && !routes_same(l, &d->set))
-        lease_routes(d, &d->set, false);
+        lease_routes_unset(d, &d->set);
     if (fresh || !routes_same(l, &d->set))
-        lease_routes(d, l, true);
+        lease_routes_set(d, l);
     lease_mtu(d, l);
     d->set = *l;
     d->is_set = true;
@@ -426,8 +431,15 @@ static void lease_arp(struct device *d, bool announce)
 
 static void lease_apply(struct device *d, const struct dhcp4_out *out)
 {
-    uint64_t now = time_now_ms(), wake = d->dhcp4.wake;
+    uint64_t now = time_now_ms(), wake;
+    struct dhcp4_out taken;
 
+    if (out->probe && lease_is_anothers(d)) {
+        net_log_once(d, "what a server offers is another device's address", EADDRINUSE);
+        dhcp4_taken(&d->dhcp4, now, &taken);
+        out = &taken;
+    }
+    wake = d->dhcp4.wake;
     if (out->unbind)
         lease_unset(d);
     lease_sockets(d, out->announce);
@@ -475,10 +487,8 @@ void lease_carrier(struct device *d, bool on)
 
     if (!d->rule->dhcp)
         return;
-    if (on && d->is_set) { /* they may have gone with the link */
-        d->routes = 0;
-        lease_routes(d, &d->set, true);
-    }
+    if (on && d->is_set) /* they may have gone with the link */
+        lease_routes_set(d, &d->set);
     if (on)
         dhcp4_start(&d->dhcp4, time_now_ms(), &out);
     else

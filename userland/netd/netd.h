@@ -30,8 +30,9 @@ struct device {
     uint8_t mac[6];
     const struct config_rule *rule;
     uint32_t metric;
-    uint32_t mtu; /* as it was found, or as the rule has it */
-    bool up;      /* as the kernel has said last */
+    uint32_t mtu;     /* as it was found, or as the rule has it */
+    uint32_t mtu_now; /* at most that: a lease's word counts as well */
+    bool up;          /* as the kernel has said last */
     bool carrier;
     bool seen;        /* in the list that is being read */
     const char *said; /* what failed last, for net_log_once() */
@@ -43,8 +44,6 @@ struct device {
     struct ev_source packet, arp, udp; /* fd -1 while closed */
     struct dhcp4_lease set;            /* what of it the kernel has */
     bool is_set;
-    bool aside;      /* there is no route to its own network */
-    uint32_t routes; /* of set.route[], a bit each: those that are there */
 
     /* v6.c */
     struct address local; /* the link-local address, once it can be used; family 0: none */
@@ -90,12 +89,14 @@ int devices_start(void); /* 0 or -errno; the list follows the kernel's from then
 struct device *device_find(int index);
 /* Whether what it has comes from servers and routers: others' networks go before. */
 bool device_is_led(const struct device *d);
+/* What others have was not to be read: lease_others_changed() and v6_others_changed() soon. */
+void devices_look_again(void);
 const struct config_rule *
 rule_of_machine(unsigned *at); /* the next one without a device, or NULL */
 
 /* ---- kernel.c: requests to rtnetlink; what fails is logged ---- */
 void kernel_link_up(const struct device *d);
-void kernel_mtu(const struct device *d, uint32_t mtu);
+void kernel_mtu(struct device *d, uint32_t mtu); /* sets d->mtu_now */
 /* NAME.ID above a device; there already is fine. */
 void kernel_vlan(const struct device *d, unsigned id);
 /* Lifetimes in seconds, UINT32_MAX for ever. `on_link`: its network is a route too. */
@@ -114,9 +115,17 @@ struct route {
 void kernel_route(const struct device *d, const struct route *r, bool add);
 /* Networks of the devices that no rule is for, containers' bridges among them, or one with
  * addresses of its own: what a server or a router on the wire says is never to take their traffic.
- * `all` holds struct address. */
-void kernel_others(const struct device *d, uint8_t family, struct buf *all);
-bool kernel_others_have(const struct buf *all, const struct address *network);
+ */
+struct others {
+    struct buf list; /* of struct address: theirs, with the network's length */
+    bool unknown;    /* they could not be read, and will be again: devices_look_again() */
+};
+void kernel_others(struct device *d, uint8_t family, struct others *out);
+void others_free(struct others *o);
+/* Whether a network lies within one of theirs, as far as they are known. */
+bool others_have(const struct others *o, const struct address *network);
+/* Whether this very address is one of theirs. */
+bool others_are(const struct others *o, const struct address *a);
 /* Gives each message of a dump to fn, which may make requests itself. 0 or -errno. */
 int kernel_dump(uint16_t type, const void *head, size_t size,
                 void (*fn)(const struct nl_part *p, void *arg), void *arg);
@@ -135,6 +144,7 @@ void lease_others_changed(struct device *d);
 void v6_init(struct device *d); /* before it is up */
 void v6_up(struct device *d);
 void v6_carrier(struct device *d);
+void v6_mtu_changed(struct device *d); /* the device's own, which IPv6's follows */
 void v6_end(struct device *d);
 /* The kernel tells of an IPv6 address; not there: it has gone. */
 void v6_address(struct device *d, const struct address *a, uint32_t flags, bool there);

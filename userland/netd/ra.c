@@ -131,9 +131,9 @@ static void ra_router(struct ra *r, const uint8_t address[16], uint32_t seconds,
     if (!at && (!seconds || !unused))
         return;
     if (at && seconds) {
-        at->e.ends = ra_until(now, seconds); /* as before, only longer */
-        at->e.heard = now;
-        at->e.gone = false;
+        bool *told = at->e.gone ? &out->routers : &out->renewed;
+
+        ra_entry_set(&at->e, ra_until(now, seconds), now, told);
         return;
     }
     if (!at) {

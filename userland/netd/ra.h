@@ -66,6 +66,7 @@ struct ra_domain {
 struct ra_out {
     bool solicit;  /* a solicitation is to be sent */
     bool routers;  /* some of the routers have changed */
+    bool renewed;  /* some that were there have another end */
     bool prefixes; /* likewise, of either kind; and so on */
     bool names;
     bool link; /* mtu or hop_limit */

@@ -268,16 +268,18 @@ static void v6_prefix(struct device *d, const struct ra_prefix *p)
 }
 
 /* A prefix that is on the link, unless it would take the traffic of another device's network. */
-static void v6_on_link(struct device *d, unsigned i, const struct buf *others)
+static void v6_on_link(struct device *d, unsigned i, const struct others *others)
 {
     const struct ra_prefix *p = &d->ra.on_link[i];
     struct route r = {.to = address_v6(p->bytes, p->bits),
                       .metric = d->metric,
                       .protocol = RTPROT_RA,
                       .expires = ra_left(p->e.ends, time_now_ms())};
-    bool add = p->e.used && !p->e.gone && !kernel_others_have(others, &r.to);
+    bool there = d->on_link & 1u << i,
+         apart = others->unknown ? there : !others_have(others, &r.to);
+    bool add = p->e.used && !p->e.gone && apart;
 
-    if (!add && !(d->on_link & 1u << i))
+    if (!add && !there)
         return;
     d->on_link = add ? d->on_link | 1u << i : d->on_link & ~(1u << i);
     kernel_route(d, &r, add);
@@ -286,7 +288,7 @@ static void v6_on_link(struct device *d, unsigned i, const struct buf *others)
 /* `all`: others' networks have changed; else what advertisements have changed. */
 static void v6_on_links(struct device *d, bool all)
 {
-    struct buf others = {0};
+    struct others others = {0};
     bool read = false;
 
     for (unsigned i = 0; i < RA_PREFIXES; i++) {
@@ -299,7 +301,7 @@ static void v6_on_links(struct device *d, bool all)
         read = true;
         v6_on_link(d, i, &others);
     }
-    buf_free(&others);
+    others_free(&others);
 }
 
 void v6_others_changed(struct device *d)
@@ -315,6 +317,7 @@ static void v6_routers(struct device *d)
         struct route route = {.to = {.family = AF_INET6},
                               .via = address_v6(r->address, 128),
                               .metric = d->metric + i,
+                              .expires = ra_left(r->e.ends, time_now_ms()),
                               .protocol = RTPROT_RA};
 
         if (r->e.changed)
@@ -322,10 +325,24 @@ static void v6_routers(struct device *d)
     }
 }
 
+static void v6_mtu(const struct device *d)
+{
+    uint32_t most = d->mtu_now;
+
+    kernel_sysctl(d, "ipv6", "mtu", d->ra.mtu && d->ra.mtu <= most ? d->ra.mtu : most);
+}
+
+/* The kernel has forgotten what was said of IPv6 alone. */
+void v6_mtu_changed(struct device *d)
+{
+    if (d->rule->ra && d->ra.mtu)
+        v6_mtu(d);
+}
+
 /* What no router says is as it was before. */
 static void v6_link(const struct device *d)
 {
-    kernel_sysctl(d, "ipv6", "mtu", d->ra.mtu && d->ra.mtu <= d->mtu ? d->ra.mtu : d->mtu);
+    v6_mtu(d);
     kernel_sysctl(d, "ipv6", "hop_limit", d->ra.hop_limit ? d->ra.hop_limit : HOPS_USUAL);
 }
 
@@ -340,7 +357,7 @@ static void v6_apply(struct device *d, const struct ra_out *out)
             v6_prefix(d, &d->ra.prefix[i]);
     if (out->prefixes)
         v6_on_links(d, false);
-    if (out->routers)
+    if (out->routers || out->renewed)
         v6_routers(d);
     if (out->link)
         v6_link(d);

@@ -377,6 +377,20 @@ static void child_privileges(struct child *ch, const struct user_ids *u)
     child_identity(ch, u, caps);
 }
 
+int child_keep(uint64_t caps)
+{
+    struct child_caps c = {.head = {CAP_VERSION_3, 0}};
+
+    if (syscall(SYS_capget, &c.head, c.data) < 0)
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        c.data[i].permitted &= (uint32_t)(caps >> (32 * i));
+        c.data[i].effective = c.data[i].permitted;
+        c.data[i].inheritable = 0;
+    }
+    return syscall(SYS_capset, &c.head, c.data) < 0 ? -errno : 0;
+}
+
 int child_forgo(void)
 {
     struct child_caps c = {.head = {CAP_VERSION_3, 0}};

@@ -99,7 +99,9 @@ void child_terminal(struct child *ch);
 void child_stdio(struct child *ch);
 /* root with these capabilities alone, the filter for `filter`, and no way to more. */
 void child_limit(struct child *ch, uint64_t caps, uint64_t filter);
-/* All capabilities go, for ever where there is no way to more. 0 or -errno. */
+/* Of its capabilities these stay, for ever where there is no way to more. 0 or -errno. */
+int child_keep(uint64_t caps);
+/* Likewise: none. */
 int child_forgo(void);
 /* Inside the container's root: terminal, last mounts, streams, limits, identity, program. */
 _Noreturn void child_run(struct child *ch);
