@@ -10,6 +10,7 @@
  */
 #include "drivers/net/virtio_net.h"
 #include "arch/x86/acpi.h"
+#include "dev/pci.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/random.h"
@@ -315,7 +316,9 @@ static int vnet_start(struct vnet *v, u32 all)
     virtio_start(v->vdev);
     if (v->nr > 1)
         err = vnet_control_pairs(v);
-    return err ? err : netdev_register(&v->dev, "eth%d");
+    return err ? err
+               : netdev_register_card(
+                     &v->dev, pci_class_rank(&v->vdev->dev, PCI_BASE_NETWORK, v->vdev->rank));
 }
 
 /* Joined segments need buffers that merge. */

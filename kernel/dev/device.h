@@ -214,6 +214,8 @@ struct device *device_find(const struct bus *bus, const char *name);
 /* The first registered after `serial` (0: from the start), as a reference; NULL: no more. For
  * listings: what comes and goes meanwhile is seen or not, nothing twice. */
 struct device *device_next(u64 serial);
+/* Some driver matches it; a probe may refuse it all the same. irq-safe. */
+bool device_is_wanted(const struct device *dev);
 /* Its driver's name, or NULL; a driver never goes. irq-safe. */
 const struct driver *device_driver(struct device *dev);
 bool device_is_bound(struct device *dev);

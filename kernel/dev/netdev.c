@@ -5,6 +5,8 @@
 #include "arch/x86/percpu.h"
 #include "dev/netdev_priv.h"
 #include "dev/up.h"
+#include "lib/errno.h"
+#include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -45,6 +47,16 @@ int netdev_stack(struct netdev *dev, const struct netdev *lower)
 int netdev_register(struct netdev *dev, const char *name)
 {
     return up_netdev_add(dev, name);
+}
+
+int netdev_register_card(struct netdev *dev, u32 rank)
+{
+    char name[NETDEV_NAME];
+    int err;
+
+    snprintf(name, sizeof(name), "eth%u", rank);
+    err = netdev_register(dev, name);
+    return err == -EEXIST ? netdev_register(dev, "eth%d") : err;
 }
 
 void netdev_unregister(struct netdev *dev)

@@ -88,8 +88,8 @@ void netdev_set_carrier(struct netdev *dev, bool on)
         return;
     netdev_flag(dev, NETDEV_CARRIER, on);
     __atomic_fetch_add(&dev->nr_carrier, 1, __ATOMIC_RELAXED);
-    log_limited(LOG_INFO, "%s: link %s", dev->name[0] ? dev->name : "net device",
-                on ? "up" : "down");
+    if (dev->name[0])
+        log_limited(LOG_INFO, "%s: link %s", dev->name, on ? "up" : "down");
     netdev_queue_tell(dev);
 }
 

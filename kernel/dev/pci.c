@@ -278,6 +278,32 @@ static ssize_t pci_modalias(const struct device *dev, char *buf, size_t size)
                     p->class & 0xff);
 }
 
+static bool pci_counts(const struct device *d, u8 base)
+{
+    return d->bus == &pci_bus && pci_device_of((struct device *)d)->class >> 16 == base &&
+           device_is_wanted(d);
+}
+
+u32 pci_class_rank(const struct device *dev, u8 base, u32 other)
+{
+    struct device *d;
+    u64 serial = 0;
+    u32 rank = 0;
+
+    while (dev && dev->bus != &pci_bus)
+        dev = dev->parent;
+    if (!dev)
+        return other;
+    while ((d = device_next(serial)) && d->serial < dev->serial) {
+        serial = d->serial;
+        rank += pci_counts(d, base);
+        device_put(d);
+    }
+    if (d)
+        device_put(d);
+    return rank;
+}
+
 const struct bus pci_bus = {
     .name = "pci",
     .match = pci_match,

@@ -40,6 +40,8 @@ extern const struct bus pci_bus;
         .class = (class_), .class_mask = (mask_)                                        \
     }
 
+#define PCI_BASE_NETWORK 2 /* the class's upper 8 bits */
+
 struct pci_host;
 struct pci_irqs;
 
@@ -90,6 +92,10 @@ int pci_reset(struct pci_device *p) __must_check;
  * -EINVAL: not within it; -ENOMEM. io_unmap gives it back. */
 int pci_map_bar(struct pci_device *p, unsigned index, enum io_cache cache,
                 struct io_region *out) __must_check;
+/* How many devices of that base class which some driver wants were found before the one that dev is
+ * or stands on: its place, whatever order probes end in. `other` where it is none of PCI's.
+ * Context: may sleep; walks the machine's devices. */
+u32 pci_class_rank(const struct device *dev, u8 base, u32 other);
 int pci_map_bar_range(struct pci_device *p, unsigned index, u64 offset, u64 size,
                       enum io_cache cache, struct io_region *out) __must_check;
 

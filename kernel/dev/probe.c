@@ -59,6 +59,11 @@ static bool probe_wanted(const struct device *dev, bool early)
     return false;
 }
 
+bool device_is_wanted(const struct device *dev)
+{
+    return dev->bus && probe_wanted(dev, false);
+}
+
 static void probe_publish(struct device *dev, const struct driver *drv, int err)
 {
     u64 flags;

@@ -148,6 +148,21 @@ TEST(hops_and_class_of_ipv6_are_what_the_sender_says)
     EXPECT(g.n == 1 && int_of(&g, IPPROTO_IPV6, IPV6_HOPLIMIT) == 9);
 }
 
+/* RFC 2292's numbers, under which musl and busybox know some of them. */
+TEST(options_of_the_older_advanced_interface_are_known)
+{
+    int from, to = pair(&sides[1], &from);
+    int hops = 9;
+    struct got g;
+
+    set(to, IPPROTO_IPV6, IPV6_2292HOPLIMIT, 1);
+    set(to, IPPROTO_IPV6, IPV6_2292PKTINFO, 1);
+    send_with(from, IPPROTO_IPV6, IPV6_2292HOPLIMIT, &hops, sizeof(hops));
+    receive(to, 0, &g);
+    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IPV6, IPV6_2292HOPLIMIT) == 9);
+    EXPECT(control_of(&g, IPPROTO_IPV6, IPV6_2292PKTINFO, sizeof(struct in6_pktinfo)));
+}
+
 TEST(the_destination_is_told_with_its_port)
 {
     int from, to = pair(&sides[0], &from);

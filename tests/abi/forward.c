@@ -578,6 +578,23 @@ TEST(forward_ipv6_goes_on_or_is_answered)
     passed6(&r, &q);
 }
 
+/* RFC 6724 5, rule 2: the destination's scope counts, not the router's. */
+TEST(beyond_a_router_the_address_is_of_the_destinations_scope)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(9)}, want;
+    socklen_t n = sizeof(a);
+    struct router r;
+    int s;
+
+    router_begin(&r, true, 0);
+    s = socket(AF_INET6, SOCK_DGRAM, 0);
+    route(r.netlink, RTN_UNICAST, "2001:db8::", 32, "fe80::2", "t1");
+    EXPECT(inet_pton(AF_INET6, "2001:db8::7", &a.sin6_addr) == 1);
+    EXPECT(!connect(s, (void *)&a, sizeof(a)) && !getsockname(s, (void *)&a, &n));
+    EXPECT(inet_pton(AF_INET6, "fd02::1", &want.sin6_addr) == 1);
+    EXPECT(!memcmp(&a.sin6_addr, &want.sin6_addr, 16));
+}
+
 /* Of UDP, all is prohibited. */
 static void prohibit_udp6(int n)
 {

@@ -72,7 +72,8 @@ TEST(a_checksum_is_made_and_looked_at_where_it_was_said)
     EXPECT_ERR(setsockopt(r, IPPROTO_IPV6, IPV6_CHECKSUM, &(int){3}, sizeof(int)), EINVAL);
     EXPECT_ERR(setsockopt(raw(IPPROTO_ICMPV6), IPPROTO_IPV6, IPV6_CHECKSUM, &(int){2}, sizeof(int)),
                EINVAL);
-    send_to(s, data, sizeof(data), "::1", 0); /* a wrong one */
+    set(raw(IPPROTO_ICMPV6), SOL_RAW, IPV6_CHECKSUM, 2); /* as ping says */
+    send_to(s, data, sizeof(data), "::1", 0);            /* a wrong one */
     EXPECT(recv(plain, got, sizeof(got), 0) == 8 && memcmp(got, data, 8) == 0);
     EXPECT_ERR(recv(r, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
     set(s, IPPROTO_IPV6, IPV6_CHECKSUM, 2);

@@ -40,6 +40,16 @@ def test_cards_come_in_the_order_and_of_the_models_asked_for():
            (["0x8086 0x100e", "0x8086 0x100e", "0x10ec 0x8139", "0x8086 0x10d3", "0x1af4 0x1041"], "", 0))
 
 
+def test_cards_are_named_in_their_order_whoever_is_ready_first():
+    models = ("e1000", "virtio", "rtl8139", "virtio", "e1000e")
+    words = [w for n, model in enumerate(models)
+             for w in ("--nic", model, "--net", f"user,mac=52:54:00:00:00:{n:02x}")]
+    p = run("--cpus", "2", "--append", "ip=off", *words, *SHELL,
+            *commands("/boot/files/busybox sh -c 'while [ $(ls -d /sys/class/net/eth* | wc -l) != 5 ]; do usleep 20000; done; "
+                      "cat /sys/class/net/eth[0-4]/address'"))
+    expect((p.stdout.splitlines(), p.stderr, p.returncode), ([f"52:54:00:00:00:{n:02x}" for n in range(5)], "", 0))
+
+
 def test_bochs_has_a_card_of_its_kind():
     p = run("--machine", "bochs", "--nic", "e1000", "--net", "user", "--publish", "0:80", *SHELL,
             *commands("/boot/files/busybox sh -c 'cat /sys/bus/pci/devices/*/device'"))

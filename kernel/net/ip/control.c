@@ -60,6 +60,7 @@ static int control_ipv6(struct socket_message *m, s32 type, const void *data, u6
 
     switch (type) {
     case IPV6_PKTINFO:
+    case IPV6_2292PKTINFO:
         if (n < sizeof(info))
             return -EINVAL;
         memcpy(&info, data, sizeof(info));
@@ -67,6 +68,7 @@ static int control_ipv6(struct socket_message *m, s32 type, const void *data, u6
         m->source_interface = (s32)info.device;
         return 0;
     case IPV6_HOPLIMIT:
+    case IPV6_2292HOPLIMIT:
         return control_int(data, n, -1, 255, &m->header.hops);
     case IPV6_TCLASS:
         return control_int(data, n, -1, 255, &m->header.tos);
@@ -121,6 +123,8 @@ static void control_notes6(struct inet_sock *s, struct socket_message *m,
 
     if (inet_option_on(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
         socket_note(m, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
+    if (inet_option_on(s, IPPROTO_IPV6, IPV6_2292HOPLIMIT))
+        socket_note(m, IPPROTO_IPV6, IPV6_2292HOPLIMIT, &hops, sizeof(hops));
     if (inet_option_on(s, IPPROTO_IPV6, IPV6_RECVTCLASS))
         socket_note(m, IPPROTO_IPV6, IPV6_TCLASS, &class, sizeof(class));
     if (flow && inet_option_on(s, IPPROTO_IPV6, IPV6_FLOWINFO))
@@ -142,6 +146,8 @@ static void control_notes(struct inet_sock *s, struct socket_message *m, const s
 
     if (s->sock.family == AF_INET6 && inet_option_on(s, IPPROTO_IPV6, IPV6_RECVPKTINFO))
         socket_note(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    if (s->sock.family == AF_INET6 && inet_option_on(s, IPPROTO_IPV6, IPV6_2292PKTINFO))
+        socket_note(m, IPPROTO_IPV6, IPV6_2292PKTINFO, &info, sizeof(info));
     if (ip_is_v4(&h->to))
         control_notes4(s, m, h, port);
     else

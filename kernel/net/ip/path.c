@@ -184,8 +184,9 @@ static void path_by_route(struct ip_config *c, const struct ip_flow *f, const st
         out->next = r->hop->gateway;
     if (ip_is_any(&out->source))
         out->source = r->route->prefsrc;
-    if (ip_is_any(&out->source))
-        select_source(c, r->hop->dev, &out->next, r->route->scope, &out->source);
+    if (ip_is_any(&out->source)) /* IPv4: an address of the gateway's net; IPv6: RFC 6724 5 */
+        select_source(c, r->hop->dev, ip_is_v4(&f->to) ? &out->next : &f->to, r->route->scope,
+                      &out->source);
     path_set(out, r->hop->dev, kind);
     path_set_metrics(out, &r->route->metrics);
 }

@@ -9,6 +9,8 @@
 #include "net/ip/ip.h"
 #include "net/netlink/rtnl_route.h"
 
+#define CACHE_EXPIRES 2 /* of struct rta_cacheinfo's words: hundredths of a second */
+
 static const struct {
     u16 type;
     size_t offset;
@@ -88,7 +90,7 @@ static void route_fill_hops(struct nl_builder *b, const struct ip_route_view *v)
 static void route_fill(const struct rtnl_out *o, u16 type, const struct ip_route_view *v, u32 flags)
 {
     struct rtmsg *m = rtnl_begin(o, type, sizeof(*m));
-    u32 cache[8] = {[3] = v->expires * 100};
+    u32 cache[8] = {[CACHE_EXPIRES] = v->expires * 100};
 
     if (m)
         *m = (struct rtmsg){.family = (u8)v->family,

@@ -354,9 +354,11 @@ static u32 raw_filter_size(const struct socket *s)
     return s->family == AF_INET ? 4 : 32;
 }
 
-static int raw_set_sum(struct raw_sock *r, s32 v)
+/* By the level of RFC 3542 3.1 it is not for ICMPv6, which always has it; as a raw socket's own
+ * option it is taken, as on Linux. */
+static int raw_set_sum(struct raw_sock *r, int level, s32 v)
 {
-    if (r->inet.sock.protocol == IPPROTO_ICMPV6) /* RFC 3542 3.1 */
+    if (r->inet.sock.protocol == IPPROTO_ICMPV6 && level == IPPROTO_IPV6)
         return -EINVAL;
     if (v > 0 && (v & 1))
         return -EINVAL;
@@ -383,7 +385,7 @@ static int raw_set_option(struct socket *s, int level, int name, const void *val
         return -EINVAL;
     memcpy(&v, val, sizeof(v));
     if (sum)
-        return raw_set_sum(r, v);
+        return raw_set_sum(r, level, v);
     WRITE_ONCE(r->header, v != 0);
     return 0;
 }
