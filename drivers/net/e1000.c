@@ -411,7 +411,7 @@ static int e1000_start(struct e1000 *e)
         goto rings;
     pci_set_master(e->pci, true);
     netdev_set_carrier(&e->dev, e1000_read(e, STATUS) & STATUS_LU);
-    err = netdev_register_card(&e->dev, pci_class_rank(&e->pci->dev, PCI_BASE_NETWORK, 0));
+    err = netdev_register(&e->dev, pci_class_rank(&e->pci->dev, PCI_BASE_NETWORK, 0));
     if (!err)
         return 0;
     pci_set_master(e->pci, false);

@@ -372,7 +372,7 @@ static int rtl_start(struct rtl *r)
         goto rings;
     pci_set_master(r->pci, true);
     rtl_link(r);
-    err = netdev_register_card(&r->dev, pci_class_rank(&r->pci->dev, PCI_BASE_NETWORK, 0));
+    err = netdev_register(&r->dev, pci_class_rank(&r->pci->dev, PCI_BASE_NETWORK, 0));
     if (!err)
         return 0;
     pci_set_master(r->pci, false);

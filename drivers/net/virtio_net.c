@@ -317,8 +317,8 @@ static int vnet_start(struct vnet *v, u32 all)
     if (v->nr > 1)
         err = vnet_control_pairs(v);
     return err ? err
-               : netdev_register_card(
-                     &v->dev, pci_class_rank(&v->vdev->dev, PCI_BASE_NETWORK, v->vdev->rank));
+               : netdev_register(&v->dev,
+                                 pci_class_rank(&v->vdev->dev, PCI_BASE_NETWORK, v->vdev->rank));
 }
 
 /* Joined segments need buffers that merge. */

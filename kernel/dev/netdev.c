@@ -44,19 +44,14 @@ int netdev_stack(struct netdev *dev, const struct netdev *lower)
     return 0;
 }
 
-int netdev_register(struct netdev *dev, const char *name)
-{
-    return up_netdev_add(dev, name);
-}
-
-int netdev_register_card(struct netdev *dev, u32 rank)
+int netdev_register(struct netdev *dev, u32 rank)
 {
     char name[NETDEV_NAME];
     int err;
 
     snprintf(name, sizeof(name), "eth%u", rank);
-    err = netdev_register(dev, name);
-    return err == -EEXIST ? netdev_register(dev, "eth%d") : err;
+    err = up_netdev_add(dev, name);
+    return err == -EEXIST ? up_netdev_add(dev, "eth%d") : err;
 }
 
 void netdev_unregister(struct netdev *dev)

@@ -231,12 +231,10 @@ void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev
                  unsigned nr_queues);
 /* Before it is registered: dev stands on lower. -EMLINK: too many would stand one on another. */
 int netdev_stack(struct netdev *dev, const struct netdev *lower) __must_check;
-/* name: with "%d" for the first free number. The caller keeps its reference. 0, -EEXIST, -ENFILE
- * (too many), -ENOMEM. Context: may sleep. */
-int netdev_register(struct netdev *dev, const char *name) __must_check;
-/* The same of a card, which is `eth` and its rank among the machine's cards, where that is free:
- * probes run in any order, names do not. */
-int netdev_register_card(struct netdev *dev, u32 rank) __must_check;
+/* A card: it is called `eth` and its rank among the machine's cards where that is free, else the
+ * first number that is: probes run in any order, names do not. The caller keeps its reference. 0,
+ * -ENFILE (too many), -ENOMEM. Context: may sleep. */
+int netdev_register(struct netdev *dev, u32 rank) __must_check;
 void netdev_unregister(struct netdev *dev);
 static inline void netdev_get(struct netdev *dev)
 {
