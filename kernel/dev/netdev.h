@@ -71,7 +71,7 @@ struct segment_plan;
 #define NETDEV_BACKLOG_MOST 10000U /* that may be asked for */
 #define NETDEV_QUEUES 16
 #define NETDEV_JOINS 8      /* flows whose segments are joined at a time, of one queue */
-#define NETDEV_CONF 40      /* numbers that net/core keeps for a device */
+#define NETDEV_CONF 48      /* numbers that net/core keeps for a device */
 #define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */
 #define NETDEV_DEPTH 4      /* devices that may be below one */
 #define NETDEV_CONFIG_ORDER 20

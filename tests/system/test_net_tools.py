@@ -153,6 +153,7 @@ ip route add default via 10.1.0.254 && ip route add 10.9.0.0/16 dev d0 metric 7 
 ip rule add from 10.1.0.0/24 table 100 pref 50 || exit 4
 ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev d0 || exit 5
 ip -br addr; ip route; ip -6 route; ip rule; ip neigh; ip route get 8.8.8.8; busybox ip route
+ip ntable show dev d0 name arp_cache; ip ntable | grep -c _cache
 ip route del 10.9.0.0/16 && ip rule del pref 50 && ip addr del 10.1.0.1/24 dev d0 || exit 6
 echo then; ip route; ip rule; ip -br addr show dev d0
 """, ("iproute2",), ("bin/ip",))
@@ -161,7 +162,7 @@ echo then; ip route; ip rule; ip -br addr show dev d0
                  "10.1.0.0/24 dev d0 proto kernel scope link src 10.1.0.1", "10.9.0.0/16 dev d0 scope link metric 7",
                  "2001:db8::/64 dev d0 proto kernel metric 256", "50:\tfrom 10.1.0.0/24 lookup 100",
                  "10.1.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT",
-                 "8.8.8.8 via 10.1.0.254 dev d0 src 10.1.0.1 uid 0"):
+                 "8.8.8.8 via 10.1.0.254 dev d0 src 10.1.0.1 uid 0", "base_reachable 30000 retrans 1000", "\n6\n"):
         expect_in(line, before)
     for gone in ("10.9.0.0", "10.1.0.1/24", "from 10.1.0.0"):
         expect(gone in then, False, f"{gone} in {then!r}")
