@@ -72,7 +72,7 @@ struct segment_plan;
 #define NETDEV_BACKLOG_MOST 10000U /* that may be asked for */
 #define NETDEV_QUEUES 16
 #define NETDEV_JOINS 8      /* flows whose segments are joined at a time, of one queue */
-#define NETDEV_CONF 40      /* numbers that net/core keeps for a device */
+#define NETDEV_CONF 48      /* numbers that net/core keeps for a device */
 #define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */
 #define NETDEV_DEPTH 4      /* devices that may be below one */
 #define NETDEV_CONFIG_ORDER 20
@@ -182,6 +182,21 @@ struct netdev_queue {
 };
 
 /* I immutable once registered · c config to write, atomic to read · n net/core's namespace lock */
+/* Where a device's name and address are from: what /sys calls name_assign_type and
+ * addr_assign_type. A card's name follows from the order of the buses, which is always the same. */
+enum netdev_name_is {
+    NETDEV_NAME_COUNTED = 1,
+    NETDEV_NAME_PREDICTED = 2,
+    NETDEV_NAME_GIVEN = 3,
+    NETDEV_NAME_CHANGED = 4
+};
+enum netdev_addr_is {
+    NETDEV_ADDR_OWN,
+    NETDEV_ADDR_RANDOM,
+    NETDEV_ADDR_BELOW, /* of the device below */
+    NETDEV_ADDR_SET
+};
+
 struct netdev {
     const struct netdev_ops *ops;             /* I */
     struct device *parent;                    /* I  the device that it is; or NULL */
@@ -205,6 +220,7 @@ struct netdev {
     u32 nr_groups;                            /* c */
     u32 more_groups;                          /* c  joins that found no place */
     u32 promisc, allmulti;                    /* c  holders of these flags */
+    u8 name_is, addr_is;                      /* a  enum netdev_name_is, netdev_addr_is */
     u32 tx_queue_len;                         /* a  packets that a queue keeps: NETDEV_BACKLOG */
     struct mutex config;
     struct work changed; /* tells net/core; has a reference while it is queued, or `again` armed */

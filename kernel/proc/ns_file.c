@@ -507,6 +507,11 @@ int ns_setns(struct file *f, u64 nstype)
     return ns_entry_end(&e, err ? err : ns_entry_add(&e, nf->kind, nf->ns));
 }
 
+s64 up_net_ns_publish(struct net_ns *ns)
+{
+    return ns_publish(ns_kind_named("net"), ns);
+}
+
 struct net_ns *up_net_ns_of_fd(s32 fd)
 {
     struct file *f = fd_file(fd);

@@ -6,11 +6,17 @@
 #include "abi.h"
 #include "netlink.h"
 #include <linux/filter.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C
+#endif
 #define UEVENT NETLINK_KOBJECT_UEVENT
 #define USER NETLINK_USERSOCK
 
@@ -321,4 +327,20 @@ TEST(netlink_talk_to_a_group_stops_at_no_full_member)
     EXPECT(talk_recv(c, 0).n == 4);
     EXPECT_ERR(talk_recv(b, 0).n, ENOBUFS);
     EXPECT(!memcmp(talk_recv(b, 0).bytes, "fill", 4));
+}
+
+TEST(netlink_talk_s_namespace_is_open_to_its_administrator)
+{
+    struct stat of_socket, of_thread;
+    int s, fd;
+
+    EXPECT(!unshare(CLONE_NEWNET));
+    s = talk_open(UEVENT, 0, 2);
+    fd = ioctl(s, SIOCGSKNS);
+    EXPECT(fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) && !fstat(fd, &of_socket));
+    EXPECT(!stat("/proc/thread-self/ns/net", &of_thread));
+    EXPECT(of_socket.st_ino == of_thread.st_ino);
+    EXPECT(!unshare(CLONE_NEWNET) && !setns(fd, CLONE_NEWNET));
+    EXPECT(!setresuid(1000, 1000, 1000));
+    EXPECT_ERR(ioctl(s, SIOCGSKNS), EPERM);
 }

@@ -171,6 +171,8 @@ TEST(igmp_groups_are_listed)
            strstr(out, "\t\t\t\t010000E0     1 0:00000000\t\t0\n"));
     text("/proc/self/net/igmp6", out, sizeof(out));
     EXPECT(strstr(out, " t0              ff020000000000000000000000000001     1 0000000C 0\n"));
+    text("/proc/self/net/dev_mcast", out, sizeof(out));
+    EXPECT(strstr(out, " t0              1     0     01005e010203\n"));
     EXPECT(!join4(false, s));
     text("/proc/self/net/igmp", out, sizeof(out));
     EXPECT(!strstr(out, "030201EF"));

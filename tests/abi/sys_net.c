@@ -100,6 +100,7 @@ TEST(a_device_s_files_say_what_it_is)
 
     EXPECT(!link_add(s, "one", "dummy", false));
     EXPECT(is("one/type", "1") && is("one/mtu", "1500") && is("one/addr_len", "6"));
+    EXPECT(is("one/name_assign_type", "3") && is("one/addr_assign_type", "1"));
     EXPECT(is("one/broadcast", "ff:ff:ff:ff:ff:ff") && strlen(says("one/address")) == 17);
     snprintf(text, sizeof(text), "%u", if_nametoindex("one"));
     EXPECT(is("one/ifindex", text) && is("one/iflink", text));
@@ -172,6 +173,7 @@ TEST(names_follow_devices)
     dir = open(SYS "/class/net/one", O_RDONLY | O_DIRECTORY);
     EXPECT(fd >= 0 && dir >= 0 && !link_rename(s, "one", "two"));
     EXPECT(!strcmp(names_in(SYS "/class/net"), "lo two ") && is("two/mtu", "1500"));
+    EXPECT(is("two/name_assign_type", "4"));
     EXPECT(!link_delete(s, "two") && !strcmp(names_in(SYS "/class/net"), "lo "));
     EXPECT_ERR(pread(fd, text, sizeof(text), 0), ENODEV);
     EXPECT_ERR(pwrite(fd, "1400", 4, 0), ENODEV);

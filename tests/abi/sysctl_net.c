@@ -8,7 +8,7 @@
 
 #include "abi.h"
 #include "netlink.h"
-#include "own_net.h"
+#include "peer.h"
 
 #define NET "/proc/sys/net/"
 
@@ -374,4 +374,59 @@ TEST(tcp_s_buffers_begin_as_they_are_set)
     s = socket(AF_INET, SOCK_STREAM, 0);
     EXPECT(get(s, SOL_SOCKET, SO_RCVBUF) == 100000 && get(s, SOL_SOCKET, SO_SNDBUF) == 50000);
     EXPECT(get(dgram(), SOL_SOCKET, SO_RCVBUF) == atoi("212992"));
+}
+
+/* The next frame of the device is a question for a neighbour. */
+static bool asks(struct peer *p, int ms)
+{
+    struct pollfd fd = {.fd = p->tap, .events = POLLIN};
+    unsigned char f[2048];
+
+    while (poll(&fd, 1, ms) == 1)
+        if (read(p->tap, f, sizeof(f)) >= 42 && get16(f + 12) == ETH_P_ARP)
+            return true;
+    return false;
+}
+
+TEST(neighbours_are_asked_for_as_often_as_is_said)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(9)};
+    struct peer p;
+    int s;
+
+    peer_open(&p);
+    EXPECT(!give("ipv4/neigh/t0/retrans_time_ms", "20"));
+    EXPECT(!give("ipv4/neigh/t0/mcast_solicit", "6"));
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT(inet_pton(AF_INET, THERE, &a.sin_addr) == 1);
+    EXPECT(sendto(s, "x", 1, 0, (void *)&a, sizeof(a)) == 1);
+    for (int i = 0; i < 6; i++)
+        EXPECT(asks(&p, -1));
+    EXPECT(!asks(&p, 200));
+}
+
+TEST(neighbours_times_are_a_device_s)
+{
+    struct peer p;
+
+    peer_open(&p);
+    EXPECT(is_there("ipv6/neigh/lo") && !is_there("ipv4/neigh/all"));
+    EXPECT(is("ipv4/neigh/t0/base_reachable_time_ms", "30000"));
+    EXPECT(is("ipv4/neigh/t0/delay_first_probe_time", "5"));
+    EXPECT(!give("ipv4/neigh/t0/retrans_time_ms", "2000"));
+    EXPECT(is("ipv4/neigh/t0/retrans_time_ms", "2000"));
+    EXPECT(is("ipv4/neigh/lo/retrans_time_ms", "1000"));
+    EXPECT(is("ipv6/neigh/lo/ucast_solicit", "3"));
+    EXPECT(give("ipv4/neigh/t0/ucast_solicit", "x") == EINVAL);
+}
+
+/* In the first namespace, where Linux has it too. */
+TEST(neighbours_times_of_a_new_device_are_those_of_default)
+{
+    int s = netlink_open(NETLINK_ROUTE);
+
+    EXPECT(!give("ipv4/neigh/default/ucast_solicit", "7"));
+    EXPECT(!link_add(s, "n0", "dummy", false));
+    EXPECT(is("ipv4/neigh/n0/ucast_solicit", "7") && is("ipv6/neigh/n0/ucast_solicit", "3"));
+    EXPECT(!give("ipv4/neigh/default/ucast_solicit", "3") && !link_delete(s, "n0"));
 }

@@ -369,6 +369,20 @@ TEST(one_receive_has_the_bytes_of_one_sender)
     EXPECT(receive_from(s[1], 1) == 0 && receive_from(s[1], 2) == 7);
 }
 
+/* Nobody can know yet whether the one who accepts will ask for it. */
+TEST(what_is_sent_before_it_is_accepted_has_its_sender)
+{
+    struct sockaddr_un a;
+    socklen_t n = name(&a, "early");
+    int l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0), s, on = 1;
+
+    EXPECT(!bind(l, (void *)&a, n) && !listen(l, 1) && !connect(c, (void *)&a, n));
+    send_as(c, 7);
+    s = accept(l, NULL, NULL);
+    EXPECT(s >= 0 && !setsockopt(s, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+    EXPECT(receive_from(s, 1) == 7);
+}
+
 /* The bounds of the host are for its own root: not for a user who made a user namespace. */
 TEST(no_namespace_gives_buffers_beyond_the_bound)
 {

@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "net/core/ns.h"
+#include "net/core/conf.h"
 #include "net/ip/neighbour_table.h"
 
 #define NEIGHBOUR_DEVICE 0x7ffffff0 /* an index that no device has */
@@ -41,6 +42,7 @@ static void neighbour_begin(s64 limit)
     bench.dev.ns = net_ns_init;
     bench.dev.index = NEIGHBOUR_DEVICE;
     bench.dev.flags = NETDEV_UP;
+    net_confs_begin(net_ns_init, &bench.dev);
     neighbour_table_init(&bench.table, &bench.account);
 }
 

@@ -22,8 +22,10 @@ ON_HOST = RUN.replace("tools", "--network host tools")
 # busybox has an `ip` of its own in its shell.
 HEAD = "export PATH=/usr/sbin:/sbin:/bin:/usr/bin; ip() { /bin/ip \"$@\"; }\n"
 
+PRIVILEGED = "run --rm --privileged tools sh /script"
 
-def outcome(script, packages=(), programs=(), others=(), options=()):
+
+def outcome(script, packages=(), programs=(), others=(), options=(), line=RUN):
     """What the script prints, run in a container that has these programs of these packages. With options of
     tools/run it is on the host's network."""
     layer = Layer()
@@ -41,7 +43,7 @@ def outcome(script, packages=(), programs=(), others=(), options=()):
         files = tar([("script", tarfile.REGTYPE, HEAD + script)])
         image = put(folder, "tools.tar", docker_archive("tools:latest", [busybox_layer(), layer.bytes(), files]))
         p = run("--image", image, "--memory", "512", "--timeout", "1500", *options,
-                *commands(ON_HOST if options else RUN))
+                *commands(ON_HOST if options else line))
     expect(p.returncode, 0, p.stdout + p.stderr)
     return p.stdout
 
@@ -91,7 +93,16 @@ ip link set d0 name d1; ip link del d1
 for i in $(seq 300); do grep -q "ACTION=remove" /tmp/heard && break; usleep 10000; done
 kill $m; cat /tmp/heard
 readlink /sys/class/net/lo; cat /sys/class/net/lo/operstate /sys/class/net/lo/mtu
-""", TOOLS, ("bin/ip", "bin/udevadm"))
+echo managed; mkdir -p /run/udev /lib/systemd /etc/udev/rules.d; ln -s /bin/udevadm /lib/systemd/systemd-udevd
+echo 'SUBSYSTEM=="net", ENV{SEEN}="$name"' > /etc/udev/rules.d/10-seen.rules
+/lib/systemd/systemd-udevd > /tmp/said 2>&1 & u=$!
+for i in $(seq 300); do udevadm control --ping 2> /dev/null && break; usleep 10000; done
+/bin/udevadm monitor --udev --property > /tmp/heard & m=$!
+for i in $(seq 300); do grep -q " 15 .* 00000002" /proc/net/netlink && break; usleep 10000; done
+ip link add d2 type dummy; udevadm trigger --action=change /sys/class/net/lo; udevadm settle || echo unsettled
+udevadm info /sys/class/net/d2; kill $m $u; cat /tmp/heard /tmp/said
+""", TOOLS, ("bin/ip", "bin/udevadm"), line=PRIVILEGED)
+    out, managed = out.split("managed\n")
     expect_in("P: /devices/virtual/net/d0", out)
     expect_in("E: INTERFACE=d0", out)
     expect_in("E: SUBSYSTEM=net", out)
@@ -99,6 +110,9 @@ readlink /sys/class/net/lo; cat /sys/class/net/lo/operstate /sys/class/net/lo/mt
     expect_in("DEVPATH_OLD=/devices/virtual/net/d0", out)
     expect_in("remove   /devices/virtual/net/d1 (net)", out)
     expect_in("../../devices/virtual/net/lo\nunknown\n65536", out)
+    for line in ("E: SEEN=d2", "add      /devices/virtual/net/d2 (net)", "change   /devices/virtual/net/lo (net)", "\nSEEN=lo\n"):
+        expect_in(line, managed)
+    expect("unsettled" in managed, False, managed)
 
 
 def test_counts_and_sysctls_are_shown():
@@ -139,6 +153,7 @@ ip route add default via 10.1.0.254 && ip route add 10.9.0.0/16 dev d0 metric 7 
 ip rule add from 10.1.0.0/24 table 100 pref 50 || exit 4
 ip neigh add 10.1.0.7 lladdr 02:00:00:00:00:07 dev d0 || exit 5
 ip -br addr; ip route; ip -6 route; ip rule; ip neigh; ip route get 8.8.8.8; busybox ip route
+ip ntable show dev d0 name arp_cache; ip ntable | grep -c _cache
 ip route del 10.9.0.0/16 && ip rule del pref 50 && ip addr del 10.1.0.1/24 dev d0 || exit 6
 echo then; ip route; ip rule; ip -br addr show dev d0
 """, ("iproute2",), ("bin/ip",))
@@ -147,7 +162,7 @@ echo then; ip route; ip rule; ip -br addr show dev d0
                  "10.1.0.0/24 dev d0 proto kernel scope link src 10.1.0.1", "10.9.0.0/16 dev d0 scope link metric 7",
                  "2001:db8::/64 dev d0 proto kernel metric 256", "50:\tfrom 10.1.0.0/24 lookup 100",
                  "10.1.0.7 dev d0 lladdr 02:00:00:00:00:07 PERMANENT",
-                 "8.8.8.8 via 10.1.0.254 dev d0 src 10.1.0.1 uid 0"):
+                 "8.8.8.8 via 10.1.0.254 dev d0 src 10.1.0.1 uid 0", "base_reachable 30000 retrans 1000", "\n6\n"):
         expect_in(line, before)
     for gone in ("10.9.0.0", "10.1.0.1/24", "from 10.1.0.0"):
         expect(gone in then, False, f"{gone} in {then!r}")

@@ -293,19 +293,23 @@ TEST(icmp_answers_have_a_right_checksum)
 
 #define SECOND 1000000000ULL
 
+/* RFC 4861 section 10. */
+static const struct neighbour_times times = {30 * SECOND, 5 * SECOND, SECOND, 3, 3};
+
 TEST(neighbour_is_asked_for_three_times_and_then_failed)
 {
     struct neighbour n = {0};
     u64 now = 5 * SECOND;
 
-    EXPECT(neighbour_use(&n, now) == NEIGHBOUR_ASK_ALL && n.state == NEIGHBOUR_INCOMPLETE);
-    EXPECT(neighbour_use(&n, now) == 0); /* it is asked for already */
-    EXPECT(neighbour_time(&n, now + SECOND / 2) == 0);
-    EXPECT(neighbour_time(&n, now += SECOND) == NEIGHBOUR_ASK_ALL);
-    EXPECT(neighbour_time(&n, now += SECOND) == NEIGHBOUR_ASK_ALL);
-    EXPECT(neighbour_time(&n, now += SECOND) == NEIGHBOUR_DROP && n.state == NEIGHBOUR_FAILED);
-    EXPECT(neighbour_use(&n, now) == NEIGHBOUR_DROP); /* a flood asks no more often */
-    EXPECT(neighbour_use(&n, now + SECOND) == NEIGHBOUR_ASK_ALL);
+    EXPECT(neighbour_use(&n, &times, now) == NEIGHBOUR_ASK_ALL && n.state == NEIGHBOUR_INCOMPLETE);
+    EXPECT(neighbour_use(&n, &times, now) == 0); /* it is asked for already */
+    EXPECT(neighbour_time(&n, &times, now + SECOND / 2) == 0);
+    EXPECT(neighbour_time(&n, &times, now += SECOND) == NEIGHBOUR_ASK_ALL);
+    EXPECT(neighbour_time(&n, &times, now += SECOND) == NEIGHBOUR_ASK_ALL);
+    EXPECT(neighbour_time(&n, &times, now += SECOND) == NEIGHBOUR_DROP &&
+           n.state == NEIGHBOUR_FAILED);
+    EXPECT(neighbour_use(&n, &times, now) == NEIGHBOUR_DROP); /* a flood asks no more often */
+    EXPECT(neighbour_use(&n, &times, now + SECOND) == NEIGHBOUR_ASK_ALL);
 }
 
 TEST(neighbour_that_answers_is_used_until_it_is_stale)
@@ -313,33 +317,34 @@ TEST(neighbour_that_answers_is_used_until_it_is_stale)
     struct neighbour n = {0};
     u64 now = SECOND;
 
-    neighbour_use(&n, now);
-    EXPECT(neighbour_heard(&n, them, NEIGHBOUR_ANSWERS, now) == NEIGHBOUR_SEND);
+    neighbour_use(&n, &times, now);
+    EXPECT(neighbour_heard(&n, &times, them, NEIGHBOUR_ANSWERS, now) == NEIGHBOUR_SEND);
     EXPECT(n.state == NEIGHBOUR_REACHABLE && !memcmp(n.link, them, 6));
-    EXPECT(neighbour_use(&n, now) == NEIGHBOUR_SEND && neighbour_time(&n, now) == 0);
-    EXPECT(neighbour_time(&n, now += 30 * SECOND) == 0 && n.state == NEIGHBOUR_STALE);
+    EXPECT(neighbour_use(&n, &times, now) == NEIGHBOUR_SEND &&
+           neighbour_time(&n, &times, now) == 0);
+    EXPECT(neighbour_time(&n, &times, now += 30 * SECOND) == 0 && n.state == NEIGHBOUR_STALE);
     EXPECT(!n.deadline); /* what is not used costs no timer */
-    EXPECT(neighbour_use(&n, now) == NEIGHBOUR_SEND && n.state == NEIGHBOUR_DELAY);
-    EXPECT(neighbour_time(&n, now += 5 * SECOND) == NEIGHBOUR_ASK_ONE);
-    EXPECT(neighbour_use(&n, now) == NEIGHBOUR_SEND); /* meanwhile it is used */
-    EXPECT(neighbour_heard(&n, them, NEIGHBOUR_ANSWERS, now) == 0);
+    EXPECT(neighbour_use(&n, &times, now) == NEIGHBOUR_SEND && n.state == NEIGHBOUR_DELAY);
+    EXPECT(neighbour_time(&n, &times, now += 5 * SECOND) == NEIGHBOUR_ASK_ONE);
+    EXPECT(neighbour_use(&n, &times, now) == NEIGHBOUR_SEND); /* meanwhile it is used */
+    EXPECT(neighbour_heard(&n, &times, them, NEIGHBOUR_ANSWERS, now) == 0);
     EXPECT(n.state == NEIGHBOUR_REACHABLE);
     now += 30 * SECOND;
-    neighbour_time(&n, now);
-    neighbour_use(&n, now);
+    neighbour_time(&n, &times, now);
+    neighbour_use(&n, &times, now);
     for (int i = 0; i < 3; i++)
-        EXPECT(neighbour_time(&n, now += 5 * SECOND) == NEIGHBOUR_ASK_ONE);
-    EXPECT(neighbour_time(&n, now += SECOND) == NEIGHBOUR_DROP);
+        EXPECT(neighbour_time(&n, &times, now += 5 * SECOND) == NEIGHBOUR_ASK_ONE);
+    EXPECT(neighbour_time(&n, &times, now += SECOND) == NEIGHBOUR_DROP);
 }
 
 TEST(neighbour_that_asks_us_is_known_and_stale)
 {
     struct neighbour n = {0};
 
-    EXPECT(neighbour_heard(&n, them, NEIGHBOUR_ASKS, SECOND) == NEIGHBOUR_SEND);
+    EXPECT(neighbour_heard(&n, &times, them, NEIGHBOUR_ASKS, SECOND) == NEIGHBOUR_SEND);
     EXPECT(n.state == NEIGHBOUR_STALE && neighbour_known(&n));
-    neighbour_heard(&n, them, NEIGHBOUR_ANSWERS, 2 * SECOND);
-    neighbour_heard(&n, them, NEIGHBOUR_ASKS, 3 * SECOND); /* nothing new */
+    neighbour_heard(&n, &times, them, NEIGHBOUR_ANSWERS, 2 * SECOND);
+    neighbour_heard(&n, &times, them, NEIGHBOUR_ASKS, 3 * SECOND); /* nothing new */
     EXPECT(n.state == NEIGHBOUR_REACHABLE);
 }
 
@@ -348,10 +353,11 @@ TEST(neighbour_does_not_follow_two_that_contradict_each_other)
     struct neighbour n = {0};
     static const u8 liar[6] = {2, 0, 0, 0, 0, 66};
 
-    neighbour_heard(&n, them, NEIGHBOUR_ANSWERS, 10 * SECOND);
-    neighbour_heard(&n, liar, NEIGHBOUR_ANSWERS, 10 * SECOND + 5);
+    neighbour_heard(&n, &times, them, NEIGHBOUR_ANSWERS, 10 * SECOND);
+    neighbour_heard(&n, &times, liar, NEIGHBOUR_ANSWERS, 10 * SECOND + 5);
     EXPECT(!memcmp(n.link, them, 6));
-    neighbour_heard(&n, liar, NEIGHBOUR_ASKS, 12 * SECOND); /* it may have moved: to be asked */
+    neighbour_heard(&n, &times, liar, NEIGHBOUR_ASKS,
+                    12 * SECOND); /* it may have moved: to be asked */
     EXPECT(!memcmp(n.link, liar, 6) && n.state == NEIGHBOUR_STALE);
 }
 
@@ -405,13 +411,13 @@ TEST(neighbour_survives_any_order_of_events)
         now += unit_rand(&seed) % (3 * SECOND);
         switch (unit_rand(&seed) % 4) {
         case 0:
-            actions = neighbour_use(&n, now);
+            actions = neighbour_use(&n, &times, now);
             break;
         case 1:
-            actions = neighbour_heard(&n, link, unit_rand(&seed) % 2, now);
+            actions = neighbour_heard(&n, &times, link, unit_rand(&seed) % 2, now);
             break;
         default:
-            actions = neighbour_time(&n, now);
+            actions = neighbour_time(&n, &times, now);
         }
         EXPECT(!(actions & NEIGHBOUR_SEND) || neighbour_known(&n));
         EXPECT(n.state != NEIGHBOUR_INCOMPLETE || n.deadline);

@@ -8,10 +8,11 @@
 
 /* Linux's values; what is not named is 0. */
 static const s32 confs_first[NET_CONFS] = {
-    [CONF4_SEND_REDIRECTS] = 1,
-    [CONF6_HOP_LIMIT] = 64,
-    [CONF6_ACCEPT_DAD] = 1,
-    [CONF6_DAD_TRANSMITS] = 1,
+    [CONF4_SEND_REDIRECTS] = 1,      [CONF4_NEIGH_REACHABLE] = 30000, [CONF4_NEIGH_RETRANS] = 1000,
+    [CONF4_NEIGH_DELAY] = 5,         [CONF4_NEIGH_ASK_ALL] = 3,       [CONF4_NEIGH_ASK_ONE] = 3,
+    [CONF6_NEIGH_REACHABLE] = 30000, [CONF6_NEIGH_RETRANS] = 1000,    [CONF6_NEIGH_DELAY] = 5,
+    [CONF6_NEIGH_ASK_ALL] = 3,       [CONF6_NEIGH_ASK_ONE] = 3,       [CONF6_HOP_LIMIT] = 64,
+    [CONF6_ACCEPT_DAD] = 1,          [CONF6_DAD_TRANSMITS] = 1,
 };
 
 static u32 confs_offset;

@@ -28,7 +28,12 @@ enum net_conf {
     CONF4_PROXY_ARP,
     CONF4_PROMOTE,
     CONF4_FORCE_IGMP,
-    CONF4_LAST = CONF4_FORCE_IGMP,
+    CONF4_NEIGH_REACHABLE, /* ms; these five in one order, of both families */
+    CONF4_NEIGH_RETRANS,   /* ms */
+    CONF4_NEIGH_DELAY,     /* s */
+    CONF4_NEIGH_ASK_ALL,
+    CONF4_NEIGH_ASK_ONE,
+    CONF4_LAST = CONF4_NEIGH_ASK_ONE,
     CONF6_FORWARDING,
     CONF6_DISABLE,
     CONF6_HOP_LIMIT,
@@ -40,6 +45,11 @@ enum net_conf {
     CONF6_NDISC_NOTIFY,
     CONF6_KEEP_ADDR,
     CONF6_FORCE_MLD,
+    CONF6_NEIGH_REACHABLE,
+    CONF6_NEIGH_RETRANS,
+    CONF6_NEIGH_DELAY,
+    CONF6_NEIGH_ASK_ALL,
+    CONF6_NEIGH_ASK_ONE,
     NET_CONFS
 };
 static_assert(NET_CONFS <= NETDEV_CONF, "dev/netdev.h");

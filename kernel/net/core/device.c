@@ -192,6 +192,9 @@ int net_device_add_held(struct net_ns *ns, struct netdev *dev, const char *name)
     err = devices_choose(d, name, chosen);
     if (!err) {
         memcpy(dev->name, chosen, NETDEV_NAME);
+        dev->name_is = dev->parent || dev->type == ARPHRD_LOOPBACK ? NETDEV_NAME_PREDICTED
+                       : strchr(name, '%')                         ? NETDEV_NAME_COUNTED
+                                                                   : NETDEV_NAME_GIVEN;
         dev->index = ++d->last_index;
         dev->ns = ns;
         net_confs_begin(ns, dev);

@@ -130,6 +130,7 @@ int net_device_rename(struct netdev *dev, const char *name)
     if (!err)
         err = net_device_set_name(dev, name);
     if (!err) {
+        WRITE_ONCE(dev->name_is, NETDEV_NAME_CHANGED);
         net_event(dev->ns, NET_EVENT_LINK, dev, 0);
         net_event(dev->ns, NET_EVENT_RENAMED, &renamed, 0);
     }
@@ -155,8 +156,10 @@ int net_device_set_address(struct netdev *dev, const u8 *addr)
 
     net_config_lock(dev->ns);
     err = netdev_set_address(dev, addr);
-    if (!err)
+    if (!err) {
+        WRITE_ONCE(dev->addr_is, NETDEV_ADDR_SET);
         net_device_changed(dev);
+    }
     net_config_unlock(dev->ns);
     return err;
 }

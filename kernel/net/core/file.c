@@ -3,7 +3,10 @@
  * A socket as a file: reads and writes are messages without an address.
  */
 #include "net/core/sock.h"
+#include "net/core/up.h"
 #include "obj/up.h"
+
+#define SIOCGSKNS 0x894C
 
 TABLE_DECLARE(struct socket_ioctl, socket_ioctls);
 
@@ -128,11 +131,24 @@ static u32 socket_file_poll(struct file *f, struct poll_table *pt)
     return s->ops->poll(s, pt);
 }
 
+/* SIOCGSKNS: the namespace that it is of. */
+static s64 socket_namespace(struct socket *s)
+{
+    if (!cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN))
+        return -EPERM;
+    net_ns_get(s->ns);
+    return up_net_ns_publish(s->ns);
+}
+
 static s64 socket_file_ioctl(struct file *f, unsigned cmd, u64 arg)
 {
     struct socket *s = f->priv;
     const struct socket_ioctl *p;
-    s64 n = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
+    s64 n;
+
+    if (cmd == SIOCGSKNS)
+        return socket_namespace(s);
+    n = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
 
     TABLE_FOR_EACH(p, socket_ioctls)
     {

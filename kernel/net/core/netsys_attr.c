@@ -44,6 +44,8 @@ static const char *netsys_state(const struct netdev *dev)
 
 NETSYS_SHOW(zero, "%d", 0)
 NETSYS_SHOW(hex_zero, "0x%x", 0U)
+NETSYS_SHOW(addr_is, "%u", (unsigned)READ_ONCE(dev->addr_is))
+NETSYS_SHOW(name_is, "%u", (unsigned)READ_ONCE(dev->name_is))
 NETSYS_SHOW(addr_len, "%d", netsys_has_address(dev) ? NETDEV_ADDR : 0)
 NETSYS_SHOW(carrier_changes, "%u", READ_ONCE(dev->nr_carrier))
 NETSYS_SHOW(carrier_up, "%u", (READ_ONCE(dev->nr_carrier) + 1) / 2)
@@ -308,6 +310,7 @@ static int netsys_store_uevent(struct netdev *dev, char *text)
 /* ---- the tables ---- */
 
 const struct netsys_attr netsys_attrs[] = {
+    {"addr_assign_type", netsys_show_addr_is, NULL, 0},
     {"addr_len", netsys_show_addr_len, NULL, 0},
     {"address", netsys_show_address, NULL, 0},
     {"broadcast", netsys_show_broadcast, NULL, 0},
@@ -325,6 +328,7 @@ const struct netsys_attr netsys_attrs[] = {
     {"iflink", netsys_show_link, NULL, 0},
     {"link_mode", netsys_show_zero, NULL, 0},
     {"mtu", netsys_show_mtu, netsys_store_mtu, 0},
+    {"name_assign_type", netsys_show_name_is, NULL, 0},
     {"netdev_group", netsys_show_group, netsys_store_group, 0},
     {"operstate", netsys_show_state, NULL, 0},
     {"speed", netsys_show_speed, NULL, 0},

@@ -23,4 +23,6 @@ void up_owner_urgent(struct file_owner_ref *owner);
  * `pid` lives in, as the current one numbers it: a reference. ERR_PTR: -EBADF, -EINVAL (it names
  * none), -ESRCH. */
 struct net_ns *up_net_ns_of_fd(s32 fd);
+/* kernel/proc: a descriptor of the current process for ns, whose reference it takes; or -errno. */
+s64 up_net_ns_publish(struct net_ns *ns);
 struct net_ns *up_net_ns_of_pid(u32 pid);

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The states of a neighbour: RFC 4861 7.3, with the constants of its section 10.
+ * The states of a neighbour: RFC 4861 7.3.
  */
 #include "net/ip/neighbour.h"
+#include "lib/compiler.h"
 #include "lib/string.h"
 
 #define SECOND 1000000000ULL
-#define REACHABLE_TIME (30 * SECOND)
-#define DELAY_TIME (5 * SECOND)
-#define RETRANS_TIME SECOND
-#define ASK_ALL_MAX 3 /* questions by broadcast */
-#define ASK_ONE_MAX 3
 #define LOCK_TIME SECOND /* an address that was learnt stays so long */
 #define FAILED_TIME SECOND
 
@@ -20,31 +16,33 @@ static void neighbour_enter(struct neighbour *n, enum neighbour_state state, u64
     n->deadline = deadline;
 }
 
-static u32 neighbour_ask(struct neighbour *n, enum neighbour_state state, u64 now)
+static u32 neighbour_ask(struct neighbour *n, const struct neighbour_times *t,
+                         enum neighbour_state state, u64 now)
 {
     n->asked = 1;
-    neighbour_enter(n, state, now + RETRANS_TIME);
+    neighbour_enter(n, state, now + t->retrans);
     return state == NEIGHBOUR_PROBE ? NEIGHBOUR_ASK_ONE : NEIGHBOUR_ASK_ALL;
 }
 
-u32 neighbour_use(struct neighbour *n, u64 now)
+u32 neighbour_use(struct neighbour *n, const struct neighbour_times *t, u64 now)
 {
     switch (n->state) {
     case NEIGHBOUR_NONE:
-        return neighbour_ask(n, NEIGHBOUR_INCOMPLETE, now);
+        return neighbour_ask(n, t, NEIGHBOUR_INCOMPLETE, now);
     case NEIGHBOUR_FAILED: /* not more often than once in a while */
-        return now < n->deadline ? NEIGHBOUR_DROP : neighbour_ask(n, NEIGHBOUR_INCOMPLETE, now);
+        return now < n->deadline ? NEIGHBOUR_DROP : neighbour_ask(n, t, NEIGHBOUR_INCOMPLETE, now);
     case NEIGHBOUR_INCOMPLETE:
         return 0;
     case NEIGHBOUR_STALE:
-        neighbour_enter(n, NEIGHBOUR_DELAY, now + DELAY_TIME);
+        neighbour_enter(n, NEIGHBOUR_DELAY, now + t->delay);
         return NEIGHBOUR_SEND;
     default:
         return NEIGHBOUR_SEND;
     }
 }
 
-u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word word, u64 now)
+u32 neighbour_heard(struct neighbour *n, const struct neighbour_times *t, const u8 *link,
+                    enum neighbour_word word, u64 now)
 {
     bool known = neighbour_known(n), same = known && !memcmp(n->link, link, NEIGHBOUR_LINK);
 
@@ -60,20 +58,21 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
         n->updated = now;
     }
     if (word != NEIGHBOUR_ASKS)
-        neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
+        neighbour_enter(n, NEIGHBOUR_REACHABLE, now + t->reachable);
     else if (!same)
         neighbour_enter(n, NEIGHBOUR_STALE, 0);
     return known ? 0 : NEIGHBOUR_SEND;
 }
 
 /* Once in a while is enough while it is reachable. */
-bool neighbour_confirmed(struct neighbour *n, u64 now)
+bool neighbour_confirmed(struct neighbour *n, const struct neighbour_times *t, u64 now)
 {
     if (!neighbour_known(n) || n->fixed)
         return false;
-    if (n->state == NEIGHBOUR_REACHABLE && n->deadline > now + REACHABLE_TIME - SECOND)
+    if (n->state == NEIGHBOUR_REACHABLE &&
+        n->deadline > now + t->reachable - MIN(SECOND, t->reachable / 2))
         return false;
-    neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
+    neighbour_enter(n, NEIGHBOUR_REACHABLE, now + t->reachable);
     return true;
 }
 
@@ -88,9 +87,9 @@ u32 neighbour_fix(struct neighbour *n, const u8 *link, bool fixed, u64 now)
     return known ? 0 : NEIGHBOUR_SEND;
 }
 
-u32 neighbour_time(struct neighbour *n, u64 now)
+u32 neighbour_time(struct neighbour *n, const struct neighbour_times *t, u64 now)
 {
-    u32 most = n->state == NEIGHBOUR_PROBE ? ASK_ONE_MAX : ASK_ALL_MAX;
+    u32 most = n->state == NEIGHBOUR_PROBE ? t->ask_one : t->ask_all;
 
     if (!n->deadline || now < n->deadline)
         return 0;
@@ -99,12 +98,12 @@ u32 neighbour_time(struct neighbour *n, u64 now)
         neighbour_enter(n, NEIGHBOUR_STALE, 0);
         return 0;
     case NEIGHBOUR_DELAY:
-        return neighbour_ask(n, NEIGHBOUR_PROBE, now);
+        return neighbour_ask(n, t, NEIGHBOUR_PROBE, now);
     case NEIGHBOUR_INCOMPLETE:
     case NEIGHBOUR_PROBE:
         if (n->asked < most) {
             n->asked++;
-            n->deadline = now + RETRANS_TIME;
+            n->deadline = now + t->retrans;
             return n->state == NEIGHBOUR_PROBE ? NEIGHBOUR_ASK_ONE : NEIGHBOUR_ASK_ALL;
         }
         neighbour_enter(n, NEIGHBOUR_FAILED, now + FAILED_TIME);

@@ -41,18 +41,25 @@ struct neighbour {
     u64 updated;  /* link was set */
 };
 
+/* What an administrator may set; ns, and questions of 1 to 255. */
+struct neighbour_times {
+    u64 reachable, delay, retrans;
+    u8 ask_all, ask_one; /* questions by broadcast, to the known link address */
+};
+
 static inline bool neighbour_known(const struct neighbour *n)
 {
     return n->state >= NEIGHBOUR_REACHABLE && n->state <= NEIGHBOUR_PROBE;
 }
 /* A packet is to go there. Each answers enum neighbour_action bits. */
-u32 neighbour_use(struct neighbour *n, u64 now);
+u32 neighbour_use(struct neighbour *n, const struct neighbour_times *t, u64 now);
 /* It said what its link address is. A word that contradicts what was said less than a second ago is
  * not believed. */
-u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word word, u64 now);
+u32 neighbour_heard(struct neighbour *n, const struct neighbour_times *t, const u8 *link,
+                    enum neighbour_word word, u64 now);
 /* It is what an administrator says, from here on (fixed) or until it says otherwise. */
 u32 neighbour_fix(struct neighbour *n, const u8 *link, bool fixed, u64 now);
 /* What is known of it still holds, as the protocol above has seen. False: nothing has changed. */
-bool neighbour_confirmed(struct neighbour *n, u64 now);
+bool neighbour_confirmed(struct neighbour *n, const struct neighbour_times *t, u64 now);
 /* Its deadline has come. */
-u32 neighbour_time(struct neighbour *n, u64 now);
+u32 neighbour_time(struct neighbour *n, const struct neighbour_times *t, u64 now);

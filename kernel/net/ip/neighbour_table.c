@@ -6,6 +6,7 @@
 #include "net/ip/neighbour_table.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/conf.h"
 #include "net/core/device.h"
 #include "net/ip/arp.h"
 #include "net/ip/nd.h"
@@ -29,6 +30,19 @@ struct neighbour_entry {
     struct rb_node due; /* in table->due, while due_at is not 0 */
     u64 due_at;
 };
+
+/* What sysctls say of dev's neighbours of the address's family. */
+static struct neighbour_times neighbour_times_of(const struct netdev *dev,
+                                                 const struct ip_addr *addr)
+{
+    u32 at = ip_is_v4(addr) ? CONF4_NEIGH_REACHABLE : CONF6_NEIGH_REACHABLE;
+
+    return (struct neighbour_times){.reachable = (u64)net_conf(dev, at) * NSEC_PER_MSEC,
+                                    .retrans = (u64)net_conf(dev, at + 1) * NSEC_PER_MSEC,
+                                    .delay = (u64)net_conf(dev, at + 2) * NSEC_PER_SEC,
+                                    .ask_all = (u8)net_conf(dev, at + 3),
+                                    .ask_one = (u8)net_conf(dev, at + 4)};
+}
 
 /* What is to be done once the lock is dropped. */
 struct neighbour_todo {
@@ -365,6 +379,7 @@ static int neighbour_place(struct neighbour_table *t, struct neighbour_entry *e,
 static __noinline int neighbour_output_slow(struct neighbour_table *t, struct netdev *dev,
                                             const struct ip_addr *to, struct packet *p)
 {
+    struct neighbour_times times = neighbour_times_of(dev, to);
     struct neighbour_todo todo;
     struct neighbour_entry *e;
     int placed = -ENOBUFS, err;
@@ -377,7 +392,7 @@ static __noinline int neighbour_output_slow(struct neighbour_table *t, struct ne
     if (e) {
         e->sent_to = true;
         neighbour_file(t, e);
-        actions = neighbour_use(&e->n, now);
+        actions = neighbour_use(&e->n, &times, now);
         placed = neighbour_place(t, e, p, actions, &todo);
         neighbour_act(t, e, actions, &todo);
         if (actions & NEIGHBOUR_SEND)
@@ -403,6 +418,7 @@ int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct
 void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *from,
                      const u8 *link, enum neighbour_word word, bool learn)
 {
+    struct neighbour_times times = neighbour_times_of(dev, from);
     struct neighbour_todo todo;
     struct neighbour_entry *e;
 
@@ -411,18 +427,19 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
     e = learn ? neighbour_get(t, dev, from, false, &todo.drop)
               : neighbour_find(t, dev->index, from);
     if (e)
-        neighbour_act(t, e, neighbour_heard(&e->n, link, word, time_ns()), &todo);
+        neighbour_act(t, e, neighbour_heard(&e->n, &times, link, word, time_ns()), &todo);
     spin_unlock(&t->lock);
     (void)todo_do(&todo);
 }
 
 void neighbour_confirm(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr)
 {
+    struct neighbour_times times = neighbour_times_of(dev, addr);
     struct neighbour_entry *e;
 
     spin_lock(&t->lock);
     e = neighbour_find(t, dev->index, addr);
-    if (e && neighbour_confirmed(&e->n, time_ns()) && e->sent_to) {
+    if (e && neighbour_confirmed(&e->n, &times, time_ns()) && e->sent_to) {
         neighbour_set_due(t, e, e->n.deadline);
         neighbour_start_timer(t, e->n.deadline);
     }
@@ -434,6 +451,7 @@ static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
                           struct neighbour_todo *todo)
 {
     struct rb_node *first = rb_first(&t->due);
+    struct neighbour_times times;
     struct neighbour_entry *e;
 
     *next = 0;
@@ -443,7 +461,8 @@ static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
     *next = e->due_at;
     if (e->due_at > now)
         return false;
-    neighbour_act(t, e, neighbour_time(&e->n, now), todo);
+    times = neighbour_times_of(e->dev, &e->addr);
+    neighbour_act(t, e, neighbour_time(&e->n, &times, now), todo);
     return true;
 }
 

@@ -45,6 +45,33 @@ static int proc_dev(struct net_ns *ns, struct seq *out)
     return 0;
 }
 
+/* Link addresses of groups that a device receives. */
+static void proc_dev_mcast_lines(struct seq *out, struct netdev *dev)
+{
+    mutex_lock(&dev->config);
+    for (u32 i = 0; i < dev->nr_groups; i++) {
+        const u8 *b = dev->groups[i];
+
+        seq_printf(out, "%-4u %-15s %-5u %-5d %02x%02x%02x%02x%02x%02x\n", dev->index, dev->name,
+                   dev->group_users[i], 0, b[0], b[1], b[2], b[3], b[4], b[5]);
+    }
+    mutex_unlock(&dev->config);
+}
+
+static int proc_dev_mcast(struct net_ns *ns, struct seq *out)
+{
+    struct netdev *dev;
+    u32 last = 0;
+
+    while ((dev = net_device_next(ns, last))) {
+        last = dev->index;
+        proc_dev_mcast_lines(out, dev);
+        netdev_put(dev);
+        cond_yield();
+    }
+    return 0;
+}
+
 static void proc_route_line(struct net_ns *ns, struct seq *out, const struct ip_route_view *v,
                             const struct ip_next_hop *hop)
 {
@@ -176,6 +203,7 @@ static int proc_if_inet6(struct net_ns *ns, struct seq *out)
 
 NET_FILE(arp) = {"arp", proc_arp};
 NET_FILE(dev) = {"dev", proc_dev};
+NET_FILE(dev_mcast) = {"dev_mcast", proc_dev_mcast};
 NET_FILE(if_inet6) = {"if_inet6", proc_if_inet6};
 NET_FILE(ipv6_route) = {"ipv6_route", proc_ipv6_route};
 NET_FILE(route) = {"route", proc_route};

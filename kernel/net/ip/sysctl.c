@@ -191,6 +191,17 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
         .path = "ipv6/conf/*/" name, .kind = SYSCTL_CONF, .offset = (number), .min = (least), \
         .max = (most), .changed = (fn)                                                        \
     }
+#define NEIGH(family, name, number, least, most)                                                  \
+    {                                                                                             \
+        .path = family "/neigh/+/" name, .kind = SYSCTL_CONF, .offset = (number), .min = (least), \
+        .max = (most)                                                                             \
+    }
+#define NEIGHS(family, first)                                             \
+    NEIGH(family, "base_reachable_time_ms", (first), 1, 0x7fffffff),      \
+        NEIGH(family, "retrans_time_ms", (first) + 1, 10, 0x7fffffff),    \
+        NEIGH(family, "delay_first_probe_time", (first) + 2, 0, 2147483), \
+        NEIGH(family, "mcast_solicit", (first) + 3, 1, 255),              \
+        NEIGH(family, "ucast_solicit", (first) + 4, 1, 255)
 #define FIXED(name, value)                                                   \
     {                                                                        \
         .path = (name), .kind = SYSCTL_FIXED, .min = (value), .max = (value) \
@@ -228,6 +239,7 @@ static const struct net_sysctl ip_rows[] = {
      .changed = ip_limit_changed},
     FIXED("ipv4/conf/*/accept_redirects", 0),
     CONF4("arp_ignore", CONF4_ARP_IGNORE, 2),
+    NEIGHS("ipv4", CONF4_NEIGH_REACHABLE),
 
     {.path = "ipv6/bindv6only", .kind = SYSCTL_BOOL, IP_VALUE(v6only), .max = 1},
     {.path = "ipv6/ip_nonlocal_bind", .kind = SYSCTL_BOOL, IP_VALUE(nonlocal[1]), .max = 1},
@@ -246,6 +258,7 @@ static const struct net_sysctl ip_rows[] = {
     CONF6("accept_dad", CONF6_ACCEPT_DAD, 0, 2, NULL),
     CONF6("dad_transmits", CONF6_DAD_TRANSMITS, 0, 16, NULL),
     CONF6("addr_gen_mode", CONF6_ADDR_GEN_MODE, 0, 1, NULL),
+    NEIGHS("ipv6", CONF6_NEIGH_REACHABLE),
     FIXED("ipv6/conf/*/accept_ra", 0),
     FIXED("ipv6/conf/*/accept_redirects", 0),
     FIXED("ipv6/conf/*/autoconf", 0),

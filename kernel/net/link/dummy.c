@@ -55,6 +55,7 @@ static int dummy_make(struct net_ns *ns, const char *name, const u8 *addr, u32 m
     dev->max_mtu = 0xffff;
     random_bytes(dev->addr, sizeof(dev->addr));
     dev->addr[0] = (u8)((dev->addr[0] & ~1) | 2); /* administered locally, of one station */
+    dev->addr_is = addr ? NETDEV_ADDR_SET : NETDEV_ADDR_RANDOM;
     err = addr ? netdev_set_address(dev, addr) : 0;
     if (!err && mtu)
         err = netdev_set_mtu(dev, mtu);

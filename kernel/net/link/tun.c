@@ -109,6 +109,7 @@ static void tun_setup(struct tun *t, u32 flags, u32 nr_queues)
     if (flags & IFF_TAP) {
         random_bytes(dev->addr, sizeof(dev->addr));
         dev->addr[0] = (u8)((dev->addr[0] & ~1) | 2); /* administered locally, of one station */
+        dev->addr_is = NETDEV_ADDR_RANDOM;
     }
     t->flags = flags;
     t->owner = t->group = TUN_ANYBODY;

@@ -254,6 +254,7 @@ static int vlan_init(struct vlan *v, struct netdev *lower, u16 id)
     dev->min_mtu = VLAN_MIN_MTU;
     dev->max_mtu = 65535;
     memcpy(dev->addr, lower->addr, NETDEV_ADDR);
+    dev->addr_is = NETDEV_ADDR_BELOW;
     netdev_get(lower);
     v->lower = lower;
     v->id = id;
@@ -292,8 +293,10 @@ static int vlan_make(struct net_ns *ns, struct netdev *lower, u16 id, const char
         kfree(v);
         return err;
     }
-    if (addr)
+    if (addr) {
         err = netdev_set_address(&v->dev, addr);
+        v->dev.addr_is = NETDEV_ADDR_SET;
+    }
     if (!err && mtu)
         err = netdev_set_mtu(&v->dev, mtu);
     if (!err) {

@@ -4,6 +4,7 @@
  */
 #include "lib/log.h"
 #include "lib/string.h"
+#include "net/core/conf.h"
 #include "net/ip/config.h"
 #include "net/ip/neighbour_table.h"
 #include "net/netlink/rtnl.h"
@@ -166,39 +167,96 @@ static int neigh_dump(struct nl_request *r)
 }
 RTNL_HANDLER(getneigh) = {RTM_GETNEIGH, neigh_get, neigh_dump};
 
-/* ---- tables: one of each family, with one bound ---- */
+/* ---- tables: one of each family, with one bound; their numbers, and those of devices ---- */
 
 struct ndtmsg {
     u8 family, pad1;
     u16 pad2;
 };
-enum { NDTA_NAME = 1, NDTA_THRESH1 = 2, NDTA_THRESH3 = 4 };
+enum { NDTA_NAME = 1, NDTA_THRESH1 = 2, NDTA_THRESH3 = 4, NDTA_PARMS = 6 };
+enum {
+    NDTPA_IFINDEX = 1,
+    NDTPA_BASE_REACHABLE_TIME = 4,
+    NDTPA_RETRANS_TIME = 5,
+    NDTPA_DELAY_PROBE_TIME = 7,
+    NDTPA_UCAST_PROBES = 10,
+    NDTPA_MCAST_PROBES = 11,
+};
+
+static const struct table_row {
+    u8 family;
+    u32 first; /* of its numbers (core/conf.h) */
+    const char *name;
+} table_rows[] = {{RTNL_AF_INET, CONF4_NEIGH_REACHABLE, "arp_cache"},
+                  {RTNL_AF_INET6, CONF6_NEIGH_REACHABLE, "ndisc_cache"}};
+
+/* Where a dump is: a table, of which `default` is told or not, and the last device. */
+struct table_dump {
+    u32 table, last;
+    bool defaulted;
+};
+
+static void table_put_time(struct nl_builder *b, u16 type, s32 v, u64 unit)
+{
+    u64 ms = (u64)v * unit;
+
+    nl_put(b, type, &ms, sizeof(ms));
+}
+
+/* dev: NULL: `default`. */
+static bool table_fill(struct nl_dump *d, struct nl_builder *b, const struct table_row *row,
+                       const struct netdev *dev)
+{
+    struct ndtmsg *m = nl_dumped(d, b, RTM_NEWNEIGHTBL, sizeof(*m));
+    const s32 *at = (dev ? dev->conf : net_confs_of(d->ns)->first) + row->first;
+    u32 nest;
+
+    if (m)
+        m->family = row->family;
+    nl_put_text(b, NDTA_NAME, row->name);
+    for (u16 i = NDTA_THRESH1; !dev && i <= NDTA_THRESH3; i++)
+        nl_put_u32(b, i, NEIGHBOURS_MOST);
+    nest = nl_nest(b, NDTA_PARMS);
+    if (dev)
+        nl_put_u32(b, NDTPA_IFINDEX, dev->index);
+    table_put_time(b, NDTPA_BASE_REACHABLE_TIME, READ_ONCE(at[0]), 1);
+    table_put_time(b, NDTPA_RETRANS_TIME, READ_ONCE(at[1]), 1);
+    table_put_time(b, NDTPA_DELAY_PROBE_TIME, READ_ONCE(at[2]), 1000);
+    nl_put_u32(b, NDTPA_MCAST_PROBES, (u32)READ_ONCE(at[3]));
+    nl_put_u32(b, NDTPA_UCAST_PROBES, (u32)READ_ONCE(at[4]));
+    nl_nest_end(b, nest);
+    return nl_end(b);
+}
 
 static bool table_dump_step(struct nl_dump *d, struct nl_builder *b)
 {
-    static const struct {
-        u8 family;
-        const char *name;
-    } tables[] = {{RTNL_AF_INET, "arp_cache"}, {RTNL_AF_INET6, "ndisc_cache"}};
+    struct table_dump *s = (void *)d->state;
+    struct netdev *dev;
+    bool fits;
 
-    for (; d->state[0] < ARRAY_SIZE(tables); d->state[0]++) {
-        struct ndtmsg *m = nl_dumped(d, b, RTM_NEWNEIGHTBL, sizeof(*m));
-
-        if (m)
-            m->family = tables[d->state[0]].family;
-        nl_put_text(b, NDTA_NAME, tables[d->state[0]].name);
-        for (u16 i = NDTA_THRESH1; i <= NDTA_THRESH3; i++)
-            nl_put_u32(b, i, NEIGHBOURS_MOST);
-        if (!nl_end(b))
+    for (; s->table < ARRAY_SIZE(table_rows); s->table++) {
+        if (!s->defaulted && !table_fill(d, b, &table_rows[s->table], NULL))
             return false;
+        s->defaulted = true;
+        while ((dev = net_device_next(d->ns, s->last))) {
+            fits = table_fill(d, b, &table_rows[s->table], dev);
+            if (fits)
+                s->last = dev->index;
+            netdev_put(dev);
+            if (!fits)
+                return false;
+            cond_yield();
+        }
+        s->defaulted = false;
+        s->last = 0;
     }
     return true;
 }
 
 static int table_dump(struct nl_request *r)
 {
-    u64 at = 0;
+    struct table_dump s = {0, 0, false};
 
-    return nl_dump_begin(r, NL_NEIGHBOURS, table_dump_step, &at, sizeof(at), false);
+    return nl_dump_begin(r, NL_NEIGHBOURS, table_dump_step, &s, sizeof(s), false);
 }
 RTNL_HANDLER(getneightbl) = {RTM_GETNEIGHTBL, NULL, table_dump};

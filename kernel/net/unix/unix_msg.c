@@ -23,13 +23,13 @@ void unix_msg_free(struct sock_msg *msg)
     unix_addr_put(um->from);
 }
 
-/* The sender's credentials, if either end wants them. */
+/* The sender's credentials, if either end wants them, or may yet: nobody has accepted it. */
 static void unix_msg_cred(struct unix_msg *msg, const struct unix_sock *u,
                           const struct unix_sock *to, const struct socket_message *m)
 {
     const struct cred *cred = current_cred();
 
-    if (!m->has_cred && !u->sock.passcred && !to->sock.passcred)
+    if (!m->has_cred && !u->sock.passcred && !to->sock.passcred && READ_ONCE(to->sock.file))
         return;
     msg->pid = m->has_cred && m->pid ? m->pid : up_current_pid();
     if (msg->pid)
