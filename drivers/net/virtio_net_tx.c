@@ -5,9 +5,10 @@
  *
  * The device does not interrupt for what it has sent: each transmit takes back what came back, and
  * a timer the rest, a little after the last one. A ring without space asks for an interrupt, and so
- * does one of which nothing came back: the timer is patient then, up to NETDEV_STUCK_NS; behind
- * that it is told that the device is silent, and the device is asked whether it is still there. One
- * that is keeps its packets: the other end of its wire may be slow for any time.
+ * does one of which nothing has come back after some looks: they become seldom, up to
+ * NETDEV_STUCK_NS; behind that the log tells that the device is silent, and it is asked whether it
+ * is still there. One that is keeps its packets: the other end of its wire may be slow for any
+ * time.
  */
 #include "drivers/net/virtio_net.h"
 #include "lib/errno.h"
@@ -16,6 +17,7 @@
 #include "mm/slab.h"
 
 #define REAP_NS (2 * NSEC_PER_MSEC)
+#define SELDOM_NS (32 * NSEC_PER_MSEC) /* looks: an interrupt is sooner */
 
 static void vnet_unmap(struct vnet_pair *pair, struct vnet_sent *s)
 {
@@ -195,7 +197,7 @@ static bool vnet_tx_wait_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
 
     ASSERT_HELD(&pair->q->lock);
     tx->reap.ns = MIN(tx->reap.ns * 2, NETDEV_STUCK_NS);
-    if (!virtq_arm(&tx->vq->ring, 1)) {
+    if (tx->reap.ns >= SELDOM_NS && !virtq_arm(&tx->vq->ring, 1)) {
         virtq_disarm(&tx->vq->ring);
         return !vnet_reclaim_locked(pair) && ask;
     }
