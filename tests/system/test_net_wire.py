@@ -33,6 +33,13 @@ until $b grep -q '^{DONE} ' /proc/net/arp; do $b usleep 20000; done
 echo "neighbours $($b grep -c eth0 /proc/net/arp)"
 $b ifconfig eth0
 """
+# The card has a VLAN; then segments go over it, which tell that it has.
+CARD = """
+b=/boot/files/busybox
+$b ip link add link eth0 name eth0.5 type vlan id 5 && $b ifconfig eth0.5 10.0.5.2 netmask 255.255.255.0 up
+echo selftest netdev_wire >/proc/bothy/console
+"""
+TAG, HERE_TAGGED, THERE_TAGGED = b"\x81\0\0\5", "10.0.5.1", "10.0.5.2"
 # The debug build's card hears nothing of what it is to send, and is reset; then it does not come back.
 DEAF = """
 b=/boot/files/busybox
@@ -501,10 +508,33 @@ def expect_segments(machine, size=1400, whole=41234):
         expect(got == pattern, True, f"the payload for {port}")
 
 
+def ask_tagged(machine, frame, wanted, seconds):
+    """As Wire.ask, over the VLAN."""
+    answer = machine.wire.ask(frame[:12] + TAG + frame[12:], lambda f: f[12:16] == TAG and wanted(f[:12] + f[16:]), seconds)
+    return answer and answer[:12] + answer[16:]
+
+
+def expect_tagged_answer(machine, number, payload):
+    """The VLAN's address answers a ping, its tags being on the wire."""
+    end, answer = time.monotonic() + 120, None
+    while not answer and time.monotonic() < end:
+        question = ethernet(ALL, ARP, arp(1, HERE_TAGGED, THERE_TAGGED))
+        if ask_tagged(machine, question, machine.is_arp(2), 10):
+            ping = machine.frame(ipv4(HERE_TAGGED, THERE_TAGGED, echo(number, payload)))
+            answer = ask_tagged(machine, ping, machine.is_echo(number), 10)
+    expect(answer is not None, True, f"an answer of {len(payload)} bytes over the VLAN")
+    expect(answer[42:42 + len(payload)] == payload, True, "the payload comes back, tagged")
+
+
 def hardware_answers(card, options=(), deaf=False):
-    """Pings of all sizes, a burst, what is wrong, the link down and up; then unbound and bound again."""
-    with Machine(after="debug selftest netdev_wire", card=card, options=options, unbind=True, deaf=deaf) as m:
+    """Pings of all sizes, tagged ones, a burst, what is wrong, the link down and up; then unbound and bound again."""
+    folder = tempfile.TemporaryDirectory(prefix="bothy-card-")
+    options = (*options, "--file", put(folder.name, "card", CARD))
+    with folder, Machine(after="/boot/files/busybox sh /boot/files/card", card=card, options=options, unbind=True,
+                         deaf=deaf) as m:
         expect_segments(m)
+        for number, size in ((90, 0), (91, 1472)):
+            expect_tagged_answer(m, number, bytes((number * 31 + i) % 256 for i in range(size)))
         for number, size in enumerate((0, 17, 117, 118, 119, 1000, 1471, 1472)):
             payload = bytes((number * 31 + i) % 256 for i in range(size))
             expect_answer(m.ping(number, payload), number, payload)
