@@ -55,7 +55,7 @@ static int e1000_reset(struct e1000 *e)
     e1000_hw_reset(&e->regs, e->model);
     for (u32 i = 0; i < RESET_POLLS && err == -EBUSY; i++) {
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
-        err = e1000_hw_is_reset(&e->regs);
+        err = FAILPOINT_APART(netdev_gone) ? -ENXIO : e1000_hw_is_reset(&e->regs);
     }
     return err;
 }

@@ -41,7 +41,7 @@ static int rtl_reset(struct rtl *r)
     io_write16(&r->regs, IMR, 0);
     io_write8(&r->regs, CR, CR_RST);
     for (u32 i = 0; i < RESET_POLLS; i++) {
-        u8 cr = io_read8(&r->regs, CR);
+        u8 cr = FAILPOINT_APART(netdev_gone) ? (u8)GONE : io_read8(&r->regs, CR);
 
         if (cr == (u8)GONE)
             return -ENXIO;

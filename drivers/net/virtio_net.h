@@ -71,10 +71,11 @@ struct vnet_sent {
 };
 
 struct vnet_tx {
-    struct virtio_queue *vq; /* I */
-    struct vnet_sent *sent;  /* I  of the ring's size */
-    struct vnet_sent *free;  /* q */
-    struct netdev_watch reap;
+    struct virtio_queue *vq;  /* I */
+    struct vnet_sent *sent;   /* I  of the ring's size */
+    struct vnet_sent *free;   /* q */
+    struct netdev_watch reap; /* its ns: q */
+    bool silent;              /* q  has been told of */
 };
 
 struct vnet_pair {

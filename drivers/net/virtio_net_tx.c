@@ -4,14 +4,20 @@
  * bytes, and its fragments.
  *
  * The device does not interrupt for what it has sent: each transmit takes back what came back, and
- * a timer the rest, a little after the last one. Only a ring without space asks for an interrupt.
+ * a timer the rest, a little after the last one. A ring without space asks for an interrupt, and so
+ * does one of which nothing has come back after some looks: they become seldom, up to
+ * NETDEV_STUCK_NS; behind that the log tells that the device is silent, and it is asked whether it
+ * is still there. One that is keeps its packets: the other end of its wire may be slow for any
+ * time.
  */
 #include "drivers/net/virtio_net.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
 #define REAP_NS (2 * NSEC_PER_MSEC)
+#define SELDOM_NS (32 * NSEC_PER_MSEC) /* looks: an interrupt is sooner */
 
 static void vnet_unmap(struct vnet_pair *pair, struct vnet_sent *s)
 {
@@ -57,14 +63,23 @@ static void vnet_sent_done_locked(struct vnet_pair *pair, struct vnet_sent *s)
     pair->tx.free = s;
 }
 
-static void vnet_reclaim_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
+/* True: something had come back. */
+static bool vnet_reclaim_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
 {
     struct vnet_sent *s;
+    bool some = false;
     u32 written;
 
     ASSERT_HELD(&pair->q->lock);
-    while ((s = virtq_take(&pair->tx.vq->ring, &written)))
+    while ((s = virtq_take(&pair->tx.vq->ring, &written))) {
         vnet_sent_done_locked(pair, s);
+        some = true;
+    }
+    if (some) {
+        pair->tx.reap.ns = REAP_NS;
+        pair->tx.silent = false;
+    }
+    return some;
 }
 
 static void vnet_hdr_fill(struct vnet_hdr *h, const struct packet *p)
@@ -126,7 +141,7 @@ static int vnet_full_locked(struct vnet_pair *pair, struct packet *p) REQUIRES(p
         if (virtq_arm(ring, (u16)MAX(ring->nr_requests / 2, 1U)))
             return -EBUSY;
         virtq_disarm(ring);
-        vnet_reclaim_locked(pair);
+        (void)vnet_reclaim_locked(pair);
         err = vnet_send_locked(pair, p);
     }
     return err;
@@ -140,7 +155,7 @@ int vnet_transmit(struct netdev_queue *q, struct packet *p, bool more)
     ASSERT_HELD(&pair->q->lock);
     if (READ_ONCE(pair->v->broken))
         return -EIO;
-    vnet_reclaim_locked(pair);
+    (void)vnet_reclaim_locked(pair);
     err = vnet_send_locked(pair, p);
     if (err == -EBUSY)
         err = vnet_full_locked(pair, p);
@@ -150,17 +165,11 @@ int vnet_transmit(struct netdev_queue *q, struct packet *p, bool more)
     return err;
 }
 
-static void vnet_tx_collect(struct vnet_pair *pair, bool interrupted)
+/* Behind a look for what came back. */
+static void vnet_tx_go_on(struct vnet_pair *pair)
 {
     struct virtio_queue *vq = pair->tx.vq;
 
-    spin_lock(&pair->q->lock);
-    if (interrupted)
-        virtq_disarm(&vq->ring);
-    vnet_reclaim_locked(pair);
-    if (vq->ring.nr_requests && !vq->ring.broken)
-        netdev_watch_sent(&pair->tx.reap);
-    spin_unlock(&pair->q->lock);
     if (vq->ring.broken && vq->ring.why)
         virtio_break(vq->dev, vq->ring.why);
     else if (READ_ONCE(pair->q->stopped))
@@ -169,12 +178,51 @@ static void vnet_tx_collect(struct vnet_pair *pair, bool interrupted)
 
 void vnet_tx_work(struct virtio_queue *vq)
 {
-    vnet_tx_collect(vq->driver, true);
+    struct vnet_pair *pair = vq->driver;
+
+    spin_lock(&pair->q->lock);
+    virtq_disarm(&vq->ring);
+    (void)vnet_reclaim_locked(pair);
+    if (vq->ring.nr_requests && !vq->ring.broken)
+        netdev_watch_sent(&pair->tx.reap);
+    spin_unlock(&pair->q->lock);
+    vnet_tx_go_on(pair);
+}
+
+/* Nothing has come back since the last look. True: for so long that the device is asked. */
+static bool vnet_tx_wait_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
+{
+    struct vnet_tx *tx = &pair->tx;
+    bool ask = tx->reap.ns == NETDEV_STUCK_NS;
+
+    ASSERT_HELD(&pair->q->lock);
+    tx->reap.ns = MIN(tx->reap.ns * 2, NETDEV_STUCK_NS);
+    if (tx->reap.ns >= SELDOM_NS && !virtq_arm(&tx->vq->ring, 1)) {
+        virtq_disarm(&tx->vq->ring);
+        return !vnet_reclaim_locked(pair) && ask;
+    }
+    return ask;
 }
 
 static void vnet_tx_reap(struct netdev_watch *w)
 {
-    vnet_tx_collect(container_of(w, struct vnet_pair, tx.reap), false);
+    struct vnet_pair *pair = container_of(w, struct vnet_pair, tx.reap);
+    struct virtq *ring = &pair->tx.vq->ring;
+    bool ask = false, tell;
+
+    spin_lock(&pair->q->lock);
+    if (!vnet_reclaim_locked(pair) && ring->nr_requests && !ring->broken)
+        ask = vnet_tx_wait_locked(pair);
+    tell = ask && !pair->tx.silent;
+    pair->tx.silent |= ask;
+    if (ring->nr_requests && !ring->broken)
+        netdev_watch_sent(&pair->tx.reap);
+    spin_unlock(&pair->q->lock);
+    vnet_tx_go_on(pair);
+    if (tell)
+        log_warn("%s: has sent nothing for a while", pair->v->dev.name);
+    if (ask)
+        virtio_look(pair->tx.vq->dev);
 }
 
 int vnet_tx_make(struct vnet_pair *pair)

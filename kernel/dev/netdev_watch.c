@@ -4,6 +4,9 @@
  */
 #include "dev/netdev_watch.h"
 #include "lib/list.h"
+#include "lib/log.h"
+
+#define SOON (20 * NSEC_PER_MSEC)
 
 static void netdev_watch_fire(struct timer *t)
 {
@@ -25,6 +28,13 @@ void netdev_watch_init(struct netdev_watch *w, u64 ns, void (*look)(struct netde
     work_init(&w->work, netdev_watch_run);
     w->ns = ns;
     w->look = look;
+}
+
+void netdev_watch_begin(struct netdev_watch *w)
+{
+    u64 ns = FAILPOINT_APART(netdev_watch_soon) ? MIN(w->ns, SOON) : w->ns;
+
+    timer_start_within(&w->timer, time_ns() + ns, ns / 4);
 }
 
 void netdev_watch_stop(struct netdev_watch *w)

@@ -5,7 +5,12 @@
  * no interrupt tells; an idle device has no timer.
  *
  * Rules. netdev_watch_sent is called under one lock of the driver's (a spinlock; look's worker
- * takes it, too) whenever frames are under way. look returns whether there still are some.
+ * takes it, too) whenever frames are under way; so does look itself, as long as there still are
+ * some. `ns` may be changed under that lock: a driver that asks often may become patient.
+ *
+ * Fail points of the drivers, for tests: netdev_deaf (the device is not told what there is to
+ * send), netdev_gone (it does not come back from its reset), netdev_watch_soon (its time is up at
+ * once).
  */
 #pragma once
 
@@ -23,10 +28,11 @@ struct netdev_watch {
 };
 
 void netdev_watch_init(struct netdev_watch *w, u64 ns, void (*look)(struct netdev_watch *w));
+void netdev_watch_begin(struct netdev_watch *w);
 static inline void netdev_watch_sent(struct netdev_watch *w)
 {
     if (!timer_is_armed(&w->timer))
-        timer_start_within(&w->timer, time_ns() + w->ns, w->ns / 4);
+        netdev_watch_begin(w);
 }
 /* look does not run any more, and netdev_watch_sent is not called. Context: may sleep; not under a
  * lock that look takes. */

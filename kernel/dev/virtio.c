@@ -52,17 +52,34 @@ void virtio_break(struct virtio_device *dev, const char *why)
     virtio_event(dev, VIRTIO_EVENT_BREAK);
 }
 
+void virtio_look(struct virtio_device *dev)
+{
+    virtio_event(dev, VIRTIO_EVENT_CONFIG);
+}
+
+/* Why the device does not work any more, or NULL. One that has left its bus reads as ones. */
+static const char *virtio_illness(struct virtio_device *dev)
+{
+    u8 status = dev->ops->status(dev);
+
+    if (status == 0xff)
+        return "it does not answer any more";
+    return status & STATUS_NEEDS_RESET ? "it needs a reset" : NULL;
+}
+
 static void virtio_stop_locked(struct virtio_device *dev);
 
 static void virtio_event_run(struct work *w)
 {
     struct virtio_device *dev = container_of(w, struct virtio_device, event_work);
     u32 what = __atomic_exchange_n(&dev->pending, 0, __ATOMIC_SEQ_CST);
+    const char *ill = NULL;
 
     mutex_lock(&dev->event_lock);
-    if (dev->running && (what & VIRTIO_EVENT_CONFIG) &&
-        (dev->ops->status(dev) & STATUS_NEEDS_RESET)) {
-        virtio_break(dev, "it needs a reset");
+    if (dev->running && (what & VIRTIO_EVENT_CONFIG))
+        ill = virtio_illness(dev);
+    if (ill) {
+        virtio_break(dev, ill);
         what |= VIRTIO_EVENT_BREAK;
     }
     if (dev->running && (what & VIRTIO_EVENT_BREAK)) {

@@ -240,6 +240,8 @@ void virtio_kick(struct virtio_queue *vq);
 void virtio_again(struct virtio_queue *vq);
 /* why: a static string, of which the first is logged. irq-safe. */
 void virtio_break(struct virtio_device *dev, const char *why);
+/* The device is asked whether it is there and well, and given up where it is not. irq-safe. */
+void virtio_look(struct virtio_device *dev);
 /* Whose DMA it is: for dma_map. */
 static inline struct device *virtio_dma(const struct virtio_device *dev)
 {

@@ -5,6 +5,7 @@
  */
 #include "dev/netdev.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/page.h"
 #include "net/core/device.h"
@@ -19,6 +20,7 @@
 #define MQ (1ULL << 22)
 #define CONFIG_PAIRS 8
 #define RX 0
+#define TX 1
 #define CONTROL 2
 #define HEADER 12
 #define DIRTY_PAGES 256
@@ -247,6 +249,102 @@ FAKE_TEST(virtio_net_waits_a_second_for_a_control_queue_that_is_silent, VIRTIO_N
     netdev_put(dev);
     EXPECT(broke && time_ns() - begun < 60 * NSEC_PER_SEC);
     return NULL;
+}
+
+/* A frame that says when it is freed. */
+static u32 card_freed;
+
+static void card_frame_gone(struct packet_sender *sender, u32 n)
+{
+    __atomic_fetch_add(&card_freed, n, __ATOMIC_SEQ_CST);
+}
+static struct packet_sender card_sender = {card_frame_gone};
+
+static int card_send(struct netdev *dev)
+{
+    struct packet *p = packet_alloc();
+
+    if (!p)
+        return -ENOMEM;
+    memset(packet_append(p, 60), 0, 60);
+    p->sender = &card_sender;
+    p->sent = 1;
+    return netdev_transmit(dev, p);
+}
+
+static bool card_has_no_carrier(struct netdev *dev)
+{
+    u64 end = time_ns() + 60 * NSEC_PER_SEC;
+
+    while ((READ_ONCE(dev->flags) & NETDEV_CARRIER) && time_ns() < end)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    return !(READ_ONCE(dev->flags) & NETDEV_CARRIER);
+}
+
+/* It has the status; who has found that out takes all back, sends no more and does not come up. */
+static const char *card_is_given_up(struct fake *f, struct netdev *dev, u8 status)
+{
+    card_freed = 0;
+    EXPECT((dev->flags & NETDEV_CARRIER) && !card_send(dev) && fake_waiting(f, TX));
+    f->status |= status;
+    fake_interrupt(f, 0);
+    EXPECT(card_has_no_carrier(dev) && f->vdev.why && fake_wait(&card_freed, 1));
+    EXPECT(card_send(dev) == -EIO && card_freed == 2);
+    net_device_down(dev);
+    EXPECT(net_device_up(dev) == -EIO);
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_that_needs_a_reset_is_an_error_and_has_no_carrier, VIRTIO_NET)
+{
+    struct netdev *dev = card_up(f);
+    const char *wrong;
+
+    EXPECT(dev);
+    wrong = card_is_given_up(f, dev, STATUS_NEEDS_RESET);
+    netdev_put(dev);
+    return wrong;
+}
+
+FAKE_TEST(virtio_net_that_reads_as_ones_is_an_error_and_has_no_carrier, VIRTIO_NET)
+{
+    struct netdev *dev = card_up(f);
+    const char *wrong;
+
+    EXPECT(dev);
+    wrong = card_is_given_up(f, dev, 0xff);
+    netdev_put(dev);
+    return wrong;
+}
+
+/* While it is there, it may keep what it was given; and it tells when it goes on. */
+static const char *card_is_silent(struct fake *f, struct netdev *dev)
+{
+    card_freed = 0;
+    EXPECT(!card_send(dev));
+    EXPECT(fake_wait(&f->asked, READ_ONCE(f->asked) + 1)); /* whether it is well */
+    EXPECT(!card_freed && !f->vdev.why && (dev->flags & NETDEV_CARRIER));
+    while (fake_waiting(f, TX)) /* there may be some of the kernel's own */
+        fake_return(f, TX, fake_next(f, TX), 0);
+    fake_interrupt(f, 2);
+    EXPECT(fake_wait(&card_freed, 1));
+    EXPECT(!card_send(dev));
+    f->status = 0xff; /* it has gone, and nothing tells */
+    EXPECT(card_has_no_carrier(dev) && fake_wait(&card_freed, 2));
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_that_is_silent_is_asked_whether_it_is_there, VIRTIO_NET)
+{
+    struct netdev *dev = card_up(f);
+    const char *wrong = NULL;
+
+    EXPECT(dev);
+    if (fail_point_arm("netdev_watch_soon", 1)) /* in the debug build */
+        wrong = card_is_silent(f, dev);
+    (void)fail_point_arm("netdev_watch_soon", 0);
+    netdev_put(dev);
+    return wrong;
 }
 
 FAKE_TEST(virtio_net_believes_no_number_of_pairs, VIRTIO_NET)

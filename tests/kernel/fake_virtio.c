@@ -18,6 +18,7 @@ static struct fake *fake_of(struct virtio_device *vdev)
 
 static u8 fake_status(struct virtio_device *vdev)
 {
+    __atomic_fetch_add(&fake_of(vdev)->asked, 1, __ATOMIC_SEQ_CST);
     return fake_of(vdev)->status;
 }
 

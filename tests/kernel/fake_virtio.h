@@ -29,7 +29,7 @@ struct fake {
     u32 queue_max;
     struct virtio_queue *queues[QUEUES];
     u16 seen[QUEUES];
-    u32 notified;
+    u32 notified, asked; /* asked: for its status */
 };
 
 /* What the driver of FAKE_ID was told, and what it is to do. */

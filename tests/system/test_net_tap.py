@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 """virtio-net on a tap device in a network namespace of its own: what QEMU's other backends do not offer. Segments and
 sums that are still to be made both ways, several queues, filters, a new address, jumbo frames, Linux's own ping."""
+import contextlib
 import ctypes
 import os
+import re
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -46,20 +49,38 @@ class Namespace:
     def run(self, *words):
         return subprocess.run(["ip", "netns", "exec", self.name, *words], capture_output=True, text=True, timeout=300)
 
-    def socket(self):
-        """A packet socket in it whose frames have a virtio_net_hdr."""
+    @contextlib.contextmanager
+    def inside(self):
+        """Sockets that are made meanwhile are of it."""
         libc = ctypes.CDLL(None, use_errno=True)
         with open("/proc/self/ns/net") as home, open(f"/run/netns/{self.name}") as there:
             if libc.setns(there.fileno(), CLONE_NEWNET):
                 raise AssertionError(f"this machine cannot: setns: {os.strerror(ctypes.get_errno())}")
             try:
-                s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS))
-                s.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-                s.bind(("tap0", 0))
+                yield
             finally:
                 libc.setns(home.fileno(), CLONE_NEWNET)
+
+    def socket(self):
+        """A packet socket in it whose frames have a virtio_net_hdr."""
+        with self.inside():
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS))
+            s.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            s.bind(("tap0", 0))
         return s
+
+    def serve(self, port, size):
+        """Who asks there is given so many bytes, as a file."""
+        with self.inside():
+            listener = socket.create_server(("10.0.0.3", port))
+
+        def answer():
+            with listener, listener.accept()[0] as s:
+                s.recv(4096)
+                s.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + b"f" * size)
+
+        threading.Thread(target=answer, daemon=True).start()
 
     def close(self):
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
@@ -145,14 +166,39 @@ echo trace show net >&3
 """
 
 
+# Two flows at a time, each the business of one processor.
+FLOWS = """
+b=/boot/files/busybox
+echo two flows
+echo trace off net >/proc/bothy/console; echo trace clear >/proc/bothy/console
+echo trace on net_receive >/proc/bothy/console
+$b taskset 1 $b wget -q -O - http://10.0.0.3:8001/ | $b wc -c &
+$b taskset 2 $b wget -q -O - http://10.0.0.3:8002/ | $b wc -c &
+wait
+echo trace off net >/proc/bothy/console
+"""
+FLOW = 1 << 20
+
+
+def expect_processors(out):
+    """Each came by a queue of its own, since the tap answers where it is asked, and each queue's frames were received
+    on its processor."""
+    out = out.split("two flows")[1]
+    expect(out.split("\n").count(str(FLOW)), 2, "files that came whole")
+    came = re.findall(r"cpu(\d) .*device \d+, queue (\d): \d{4,} bytes", out)
+    for cpu in "01":
+        expect(sum(on == queue == cpu for on, queue in came) > 0, True, f"frames on processor {cpu}")
+    expect(sum(on != queue for on, queue in came), 0, "frames that another processor received")
+
+
 def has_other(machine):
     return lambda f: machine.is_arp(2)(f) and f[6:12] == OTHER and f[22:28] == OTHER
 
 
-def offloads(wire, options):
+def offloads(wire, options, flows=False):
     folder = tempfile.TemporaryDirectory(prefix="bothy-tap-")
     options = ("--file", put(folder.name, "set", SET), "--file",
-               put(folder.name, "show", SHOW), "-c", "debug trace on net", *options)
+               put(folder.name, "show", SHOW + (FLOWS + SHOW if flows else "")), "-c", "debug trace on net", *options)
     with folder, Machine(after="/boot/files/busybox sh /boot/files/set", last="/boot/files/busybox sh /boot/files/show",
                          wire=wire, options=options) as m:
         answer = m.wire.ask(ethernet(ALL, ARP, arp(1, HERE, THERE)), has_other(m), again=1)
@@ -171,6 +217,8 @@ def offloads(wire, options):
         for size in ("1400", "8900"):
             answer = m.wire.space.run(BUSYBOX, "ping", "-c", "3", "-s", size, THERE)
             expect_in("3 packets received", answer.stdout + answer.stderr)
+        for port in (8001, 8002) if flows else ():
+            m.wire.space.serve(port, FLOW)
         rules = m.ask_monitor("query-rx-filter")[0]
         expect((rules["promiscuous"], rules["multicast"], rules["main-mac"]), (False, "normal", OTHER.hex(":")))
         out = m.finish()
@@ -185,8 +233,9 @@ def test_segments_and_sums_are_left_to_the_other_end_both_ways():
 
 
 def test_the_debug_build_keeps_its_rules_with_several_queues():
-    out = offloads(TapWire, ("--debug", "--cpus", "2"))
+    out = offloads(TapWire, ("--debug", "--cpus", "2"), flows=True)
     expect(out.count("virtio-net rx"), 2, "queues")
+    expect_processors(out)
 
 
 if __name__ == "__main__":

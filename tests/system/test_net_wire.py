@@ -33,6 +33,27 @@ until $b grep -q '^{DONE} ' /proc/net/arp; do $b usleep 20000; done
 echo "neighbours $($b grep -c eth0 /proc/net/arp)"
 $b ifconfig eth0
 """
+# The card has a VLAN; then segments go over it, which tell that it has.
+CARD = """
+b=/boot/files/busybox
+$b ip link add link eth0 name eth0.5 type vlan id 5 && $b ifconfig eth0.5 10.0.5.2 netmask 255.255.255.0 up
+echo selftest netdev_wire >/proc/bothy/console
+"""
+TAG, HERE_TAGGED, THERE_TAGGED = b"\x81\0\0\5", "10.0.5.1", "10.0.5.2"
+# The debug build's card hears nothing of what it is to send, and is reset; then it does not come back.
+DEAF = """
+b=/boot/files/busybox
+fail() { echo "fail $1 every $2" >/proc/bothy/console; }
+until_told() { until $b dmesg | $b grep -q "eth0: $1"; do $b ping -c 1 -W 1 10.0.0.77 >/dev/null; done; }
+fail netdev_watch_soon 1; fail netdev_deaf 1
+until_told 'has sent nothing for a while: it is reset'
+fail netdev_gone 1
+until_told 'the device does not answer any more'
+for p in netdev_watch_soon netdev_deaf netdev_gone; do fail $p 0; done
+$b cat /sys/class/net/eth0/carrier
+$b ping -c 1 -W 1 10.0.0.77
+$b ifconfig eth0 down; $b ifconfig eth0 up || echo "gone, and stays so"
+"""
 # The driver is taken off the card that is up, and given back.
 UNBIND = """
 b=/boot/files/busybox
@@ -51,7 +72,7 @@ $b dmesg | $b grep eth0
 class Machine:
     """A machine with a card whose other end is in `wire`. Left, it ends by itself, or the test fails."""
 
-    def __init__(self, after=None, card="virtio", options=(), last=None, unbind=False, wire=Wire):
+    def __init__(self, after=None, card="virtio", options=(), last=None, unbind=False, deaf=False, wire=Wire):
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-wire-")
         self.wire = wire(self.folder.name, card)
         start, stay = (put(self.folder.name, name, text) for name, text in (("start", START), ("stay", STAY)))
@@ -61,7 +82,7 @@ class Machine:
         if wire is not BochsWire:
             words += ["--qemu=-qmp", f"--qemu=unix:{self.monitor},server=on,wait=off"]
         if unbind:
-            words += ["--file", put(self.folder.name, "unbind", UNBIND)]
+            words += ["--file", put(self.folder.name, "unbind", (DEAF if deaf else "") + UNBIND)]
             last = "/boot/files/busybox sh /boot/files/unbind"
         for command in ("/boot/files/busybox sh /boot/files/start", after, "/boot/files/busybox sh /boot/files/stay",
                         last):
@@ -487,10 +508,33 @@ def expect_segments(machine, size=1400, whole=41234):
         expect(got == pattern, True, f"the payload for {port}")
 
 
-def hardware_answers(card, options=()):
-    """Pings of all sizes, a burst, what is wrong, the link down and up; then unbound and bound again."""
-    with Machine(after="debug selftest netdev_wire", card=card, options=options, unbind=True) as m:
+def ask_tagged(machine, frame, wanted, seconds):
+    """As Wire.ask, over the VLAN."""
+    answer = machine.wire.ask(frame[:12] + TAG + frame[12:], lambda f: f[12:16] == TAG and wanted(f[:12] + f[16:]), seconds)
+    return answer and answer[:12] + answer[16:]
+
+
+def expect_tagged_answer(machine, number, payload):
+    """The VLAN's address answers a ping, its tags being on the wire."""
+    end, answer = time.monotonic() + 120, None
+    while not answer and time.monotonic() < end:
+        question = ethernet(ALL, ARP, arp(1, HERE_TAGGED, THERE_TAGGED))
+        if ask_tagged(machine, question, machine.is_arp(2), 10):
+            ping = machine.frame(ipv4(HERE_TAGGED, THERE_TAGGED, echo(number, payload)))
+            answer = ask_tagged(machine, ping, machine.is_echo(number), 10)
+    expect(answer is not None, True, f"an answer of {len(payload)} bytes over the VLAN")
+    expect(answer[42:42 + len(payload)] == payload, True, "the payload comes back, tagged")
+
+
+def hardware_answers(card, options=(), deaf=False):
+    """Pings of all sizes, tagged ones, a burst, what is wrong, the link down and up; then unbound and bound again."""
+    folder = tempfile.TemporaryDirectory(prefix="bothy-card-")
+    options = (*options, "--file", put(folder.name, "card", CARD))
+    with folder, Machine(after="/boot/files/busybox sh /boot/files/card", card=card, options=options, unbind=True,
+                         deaf=deaf) as m:
         expect_segments(m)
+        for number, size in ((90, 0), (91, 1472)):
+            expect_tagged_answer(m, number, bytes((number * 31 + i) % 256 for i in range(size)))
         for number, size in enumerate((0, 17, 117, 118, 119, 1000, 1471, 1472)):
             payload = bytes((number * 31 + i) % 256 for i in range(size))
             expect_answer(m.ping(number, payload), number, payload)
@@ -513,7 +557,8 @@ def hardware_answers(card, options=()):
         out = m.finish()
     expect_in("errors:0 dropped:0", out)
     expect(int(out.split("TX packets:")[1].split()[0]) > 500, True, "frames counted")
-    for line in ("eth0: link down", "eth0: link up", "bound again"):
+    for line in ("eth0: link down", "eth0: link up", "bound again",
+                 *(("eth0: the device does not answer any more", "gone, and stays so") if deaf else ())):
         expect_in(line, out)
 
 
@@ -545,7 +590,7 @@ def test_an_rtl8139_answers():
 
 def test_drivers_of_cards_keep_the_debug_builds_rules():
     for card in ("e1000", "e1000e", "rtl8139"):
-        hardware_answers(card, options=("--debug", "--cpus", "2"))
+        hardware_answers(card, options=("--debug", "--cpus", "2"), deaf=True)
 
 
 def test_a_card_of_virtio_mmio_answers_as_well():
