@@ -14,6 +14,7 @@ from host import DEAD, END, CLOSE, TOOLS, fail, payload, read
 from ports import Ports
 from qmp import Qmp
 
+LOADER_MAX = 4095  # bytes of a command line; QEMU's loader writes what is more over itself
 PLAIN = "console=ttyS0"
 OVMF = "/usr/share/ovmf/OVMF.fd"
 
@@ -146,6 +147,8 @@ class Qemu:
             initrd = os.path.join(tmp, "initrd")
             with open(initrd, "wb") as f:
                 f.write(b"".join(archives))
+            if len(cmdline) > LOADER_MAX:
+                fail(f"--append: a command line of {len(cmdline)} bytes is more than the {LOADER_MAX} that QEMU's loader takes (--iso has another)")
             self.command += ["-kernel", args.kernel, "-initrd", initrd, "-append", cmdline]
         if args.uefi:
             self.command += ["-bios", OVMF]

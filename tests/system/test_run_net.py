@@ -95,7 +95,7 @@ def test_bad_options_get_one_line():
                         (["--net", "none", "--net", "user"], "there are others"), (["--nic", "ne2000"], "ne2000"),
                         (["--nic", "e1000"], "model of a --net"), (["--api", "1"], "--net user"),
                         (["--net", "user", "--api", "65536"], "not a port"),
-                        (["--machine", "bochs", "--net", "user"], "--nic e1000"),
+                        (["--machine", "bochs", "--net", "user"], "--nic e1000"), (["--append", "x" * 5000], "QEMU's loader"),
                         (["--machine", "bochs", "--nic", "e1000", "--net", "socket:/tmp/x"], "Bochs knows")):
         p = run(*words, "-c", "version")
         expect((p.returncode, p.stdout, p.stderr.count("\n")), (2, "", 1), f"{words}: {p.stderr!r}")
@@ -127,6 +127,21 @@ def test_the_prompt_says_how_the_api_is_reached_once_there_is_an_address():
     expect(console.command(b"/boot/files/busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up"),
            f"This machine is 10.0.2.15. From where it was started: docker -H tcp://127.0.0.1:{port} ps\n".encode())
     expect(console.command(b"/boot/files/busybox true"), b"", "it is said once")
+    console.keys(b"poweroff\r")
+    console.end()
+
+
+def test_the_prompt_tells_of_ipv6_too_and_of_no_place_that_the_engine_leaves_out():
+    console = Console(*SHELL, "--append", "bothy.demo=0 bothy.api=fd00:2::20:1 bothy.api=tcp://[::1]:2 bothy.api=tcp://[::]:2377",
+                      "--qemu=-nic", "--qemu=user")
+    console.until(b"bothy# ")
+    console.command(b"/boot/files/busybox ip link set eth0 up")
+    text = console.command(b"/boot/files/busybox ip addr add fd00:2::20/64 dev eth0")
+    for _ in range(600):  # until nobody else has it
+        if text:
+            break
+        text = console.command(b"/boot/files/busybox usleep 20000")
+    expect(text, b"This machine is fd00:2::20. From there: docker -H tcp://[fd00:2::20]:2377 ps\n")
     console.keys(b"poweroff\r")
     console.end()
 
