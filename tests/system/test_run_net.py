@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import socket
 import socketserver
 import subprocess
@@ -23,6 +24,7 @@ from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import ports as ports_tool
+import relay
 from net import Cards
 from ports import Ports, wanted_of
 from qmp import Qmp
@@ -207,8 +209,36 @@ def test_the_apis_port_takes_programs_of_this_computer_and_no_emulators():
         other = r.netcat()  # another machine's, of the same kind
         expect(other.communicate(timeout=60)[0], b"")
         expect(said_all(r.connect(), b"hello"), b"said hello")
+        with tempfile.TemporaryDirectory() as folder:  # of another kind, and another user's
+            shutil.copy(BUSYBOX, os.path.join(folder, "slirp4netns"))
+            os.chmod(folder, 0o755)
+            port = r.listener.getsockname()[1]
+            users = [None, 65534] if os.geteuid() == 0 else [None]
+            for user in users:
+                p = subprocess.run(["busybox", "nc", "127.0.0.1", str(port)], executable=os.path.join(folder, "slirp4netns"),
+                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60, user=user)
+                expect(p.stdout, b"", f"user {user}'s")
         r.relay.emulator = 1 << 30  # it has ended: nobody can be told from it
         expect(said_all(r.connect(), b""), b"")
+
+
+def test_those_who_are_turned_away_hold_no_descriptors_of_the_apis_port():
+    """As many as a machine likes: few are judged at once, the others wait where they cost this process nothing."""
+    with Relayed() as r:
+        here = len(os.listdir("/proc/self/fd"))
+        busy, go = [], threading.Event()
+        look = relay.is_from_here
+        relay.is_from_here = lambda *ends: (busy.append(1), go.wait(), look(*ends))[2]
+        try:
+            clients = [r.connect() for _ in range(relay.LOOKING + 50)]
+            until(lambda: len(busy) == relay.LOOKING, "they are judged")
+            taken = len(os.listdir("/proc/self/fd")) - here - len(clients)
+            expect(taken <= relay.LOOKING, True, f"{taken} descriptors")
+        finally:
+            relay.is_from_here = look
+            go.set()
+        for client in clients:
+            expect(said_all(client, b"hello"), b"said hello")
 
 
 def test_the_apis_port_has_many_connections_that_end_a_direction_at_a_time():
