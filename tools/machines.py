@@ -234,12 +234,11 @@ class Bochs:
     """Boots an ISO made on the fly, one module per archive; COM1 is a socket."""
 
     def __init__(self, args, cmdline, archives, tmp):
-        if args.icount or args.gdb:
-            fail("--icount and --gdb are for QEMU")
+        for option in ("icount", "gdb", "hd", "uefi", "disk", "rng", "qemu"):
+            if getattr(args, option):
+                fail(f"--{option} is for QEMU")
         if args.cpus != 1:
             fail("Bochs runs one CPU here")
-        if args.disk or args.rng:
-            fail("--disk and --rng are for QEMU")
         self.tmp, self.cards = tmp, args.cards
         iso = make_iso(args, cmdline, archives, tmp, "--bios-only")
         self.server = socket.create_server(("127.0.0.1", 0))
