@@ -17,11 +17,6 @@ extern char __kernel_start[], __kernel_end[];
 __noreturn void kernel_main(void); /* kernel/init */
 __noreturn void boot_main(u32 magic, u32 block, u64 image);
 
-void boot_set_cmdline(const char *cmdline)
-{
-    strlcpy(boot_info.cmdline, cmdline, sizeof(boot_info.cmdline));
-}
-
 void boot_add_module(u64 start, u64 size, const char *name)
 {
     struct boot_module *mod = &boot_info.modules[boot_info.nr_modules];
@@ -32,34 +27,6 @@ void boot_add_module(u64 start, u64 size, const char *name)
     mod->size = size;
     strlcpy(mod->name, name, sizeof(mod->name));
     boot_info.nr_modules++;
-}
-
-/* Finds `key` as a word of the command line. */
-const char *boot_option(const char *key, size_t *len)
-{
-    size_t n = strlen(key);
-    const char *p = boot_info.cmdline;
-
-    while (*p) {
-        const char *end = strchr(p, ' ');
-
-        end = end ? end : p + strlen(p);
-        if ((size_t)(end - p) >= n && memcmp(p, key, n) == 0 && (p[n] == '=' || p + n == end)) {
-            p += n + (p[n] == '=' && p + n < end);
-            *len = (size_t)(end - p);
-            return p;
-        }
-        p = *end ? end + 1 : end;
-    }
-    return NULL;
-}
-
-bool boot_option_is(const char *key, const char *value)
-{
-    size_t len;
-    const char *p = boot_option(key, &len);
-
-    return p && strlen(value) == len && memcmp(p, value, len) == 0;
 }
 
 void boot_main(u32 magic, u32 block, u64 image)

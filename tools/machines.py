@@ -14,6 +14,7 @@ from host import DEAD, END, CLOSE, TOOLS, fail, payload, read
 from ports import Ports
 from qmp import Qmp
 
+LOADER_MAX = 4095  # bytes of a command line; QEMU's loader writes what is more over itself
 PLAIN = "console=ttyS0"
 OVMF = "/usr/share/ovmf/OVMF.fd"
 
@@ -146,6 +147,8 @@ class Qemu:
             initrd = os.path.join(tmp, "initrd")
             with open(initrd, "wb") as f:
                 f.write(b"".join(archives))
+            if len(cmdline) > LOADER_MAX:
+                fail(f"--append: a command line of {len(cmdline)} bytes is more than the {LOADER_MAX} that QEMU's loader takes (--iso has another)")
             self.command += ["-kernel", args.kernel, "-initrd", initrd, "-append", cmdline]
         if args.uefi:
             self.command += ["-bios", OVMF]
@@ -231,12 +234,11 @@ class Bochs:
     """Boots an ISO made on the fly, one module per archive; COM1 is a socket."""
 
     def __init__(self, args, cmdline, archives, tmp):
-        if args.icount or args.gdb:
-            fail("--icount and --gdb are for QEMU")
+        for option in ("icount", "gdb", "hd", "uefi", "disk", "rng", "qemu"):
+            if getattr(args, option):
+                fail(f"--{option} is for QEMU")
         if args.cpus != 1:
             fail("Bochs runs one CPU here")
-        if args.disk or args.rng:
-            fail("--disk and --rng are for QEMU")
         self.tmp, self.cards = tmp, args.cards
         iso = make_iso(args, cmdline, archives, tmp, "--bios-only")
         self.server = socket.create_server(("127.0.0.1", 0))

@@ -3,10 +3,13 @@
 
 The emulator's user network leads from the machine to every port of 127.0.0.1 of this computer (as 10.0.2.2), so a port
 that the emulator itself forwards to the API would let each of the machine's programs in. Here the port is this process's,
-which takes no connection whose other end belongs to an emulator, and passes bytes on to a forward that no one in the
+which takes no connection whose other end belongs to a program that speaks for a machine or a network namespace (an emulator,
+also another user's or of another path; slirp4netns, passt and the like), and passes bytes on to a forward that no one in the
 machine finds: its address is one of 127.0.0.0/8, drawn anew for each machine, and its port a free one.
 
-A connection's two directions end one by one, as its ends do.
+A connection's two directions end one by one, as its ends do. At most MOST are served and LOOKING judged at once; further
+clients wait in the kernel's queue, so that a program of the machine that connects again and again holds none of this process's
+descriptors for longer than a look takes.
 """
 import os
 import re
@@ -22,6 +25,9 @@ PAUSE_S = 0.1  # without descriptors or memory for another connection
 FILES = 1 << 14  # descriptors, if the limit can be raised to that
 STACK = 256 << 10
 QUEUE = 1024
+LOOKING = 64  # connections that are judged at once
+MOST = 4096  # that are served, of two descriptors each
+SPEAKS = re.compile(r"qemu|bochs|slirp|passt|pasta|vpnkit|gvproxy")  # in the name of a program
 
 
 def hidden_place():
@@ -43,8 +49,8 @@ def row_name(address):
     return f"{socket.inet_aton(address[0])[::-1].hex()}:{address[1]:04x}".upper()
 
 
-def inode_of(local, remote):
-    """The socket of this computer with these addresses, of either family; None when it is no process's any more."""
+def socket_of(local, remote):
+    """(owner, inode) of the socket of this computer with these addresses, of either family; None when it is no process's any more."""
     mapped = "(?:0{16}FFFF0000)?"
     start = re.compile(rf"^ *\d+: {mapped}{row_name(local)} {mapped}{row_name(remote)} ")
     for name in ("tcp", "tcp6"):
@@ -52,8 +58,8 @@ def inode_of(local, remote):
             with open(f"/proc/self/net/{name}") as table:
                 for row in table:
                     if start.match(row):
-                        inode = row.split()[9]
-                        return inode if inode != "0" else None
+                        words = row.split()
+                        return (words[7], words[9]) if words[9] != "0" else None
         except FileNotFoundError:
             pass  # a computer without IPv6
     return None
@@ -64,6 +70,29 @@ def program_of(pid):
         return os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return None
+
+
+def names_of(pid):
+    """What its program calls itself, which anyone may read, and the program's own name, where we may."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read(), os.path.basename(program_of(pid) or "")
+    except OSError:
+        return ()
+
+
+def owners_of(pid):
+    """The users that it is or may become."""
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            return next(line.split()[1:] for line in f if line.startswith("Uid:"))
+    except (OSError, StopIteration):
+        return []
+
+
+def speaks_for_others(pid, program):
+    """Whether it is an emulator or what else brings the connections of a machine or a namespace here."""
+    return program_of(pid) == program or any(SPEAKS.search(name) for name in names_of(pid))
 
 
 def holds(pid, inode):
@@ -84,21 +113,24 @@ def holds(pid, inode):
 
 
 def is_from_here(client, emulator):
-    """Whether the other end is a process of this computer that is no emulator (of the kind that `emulator`, a pid, is).
+    """Whether the other end is a process of this computer that speaks for itself: no emulator, of the kind that `emulator`, a
+    pid, is, or of another.
 
     A socket that was the same one before and after the look, and that no emulator had at the look, is none's: descriptors of
-    a connection do not move between these.
+    a connection do not move between these. Of other users' processes the descriptors may be hidden: then none of a user's
+    programs is let in while an emulator of the same user runs.
     """
     ends = client.getpeername(), client.getsockname()
     program = program_of(emulator)
     for _ in range(LOOKS):
-        inode = inode_of(*ends)
-        if inode is None:
+        found = socket_of(*ends)
+        if found is None:
             continue
-        pids = [pid for pid in os.listdir("/proc") if pid.isdigit() and program_of(pid) == program]
-        if not program or str(emulator) not in pids or any(holds(pid, inode) for pid in pids):
+        owner, inode = found
+        pids = [pid for pid in os.listdir("/proc") if pid.isdigit() and speaks_for_others(pid, program)]
+        if not program or str(emulator) not in pids or any(owner in owners_of(pid) and holds(pid, inode) for pid in pids):
             return False
-        if inode_of(*ends) == inode:
+        if socket_of(*ends) == found:
             return True
     return False
 
@@ -130,6 +162,7 @@ class Relay(threading.Thread):
         """Takes clients of `listener` in, for the forward at `place`; `emulator`: the process that has the machine."""
         super().__init__(daemon=True)
         self.listener, self.place, self.emulator = listener, place, emulator
+        self.looks, self.places = threading.Semaphore(LOOKING), threading.Semaphore(MOST)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
         if soft != resource.RLIM_INFINITY and soft < most:
@@ -137,28 +170,40 @@ class Relay(threading.Thread):
 
     def run(self):
         while True:
+            self.places.acquire()
+            self.looks.acquire()
             try:
                 client, _ = self.listener.accept()
-            except OSError:
+                try:
+                    self.begin(self.serve, client)
+                except RuntimeError:  # no thread
+                    client.close()
+                    raise
+            except (OSError, RuntimeError):
+                self.looks.release()
+                self.places.release()
                 if self.listener.fileno() < 0:
                     return
                 time.sleep(PAUSE_S)
-                continue
-            try:
-                self.begin(self.serve, client)
-            except RuntimeError:  # no thread
-                client.close()
 
     def begin(self, function, *arguments):
         thread = threading.Thread(target=function, args=arguments, daemon=True)
         thread.start()
         return thread
 
+    def admits(self, client):
+        try:
+            return is_from_here(client, self.emulator)
+        except OSError:
+            return False
+        finally:
+            self.looks.release()
+
     def serve(self, client):
         """One connection; it is closed when both directions have ended."""
         with client:
             try:
-                if not is_from_here(client, self.emulator):
+                if not self.admits(client):
                     return
                 with socket.create_connection(self.place) as server:
                     for end in (client, server):
@@ -168,6 +213,8 @@ class Relay(threading.Thread):
                     back.join()
             except (OSError, RuntimeError):
                 pass
+            finally:
+                self.places.release()
 
     def stop(self):
         shut(self.listener)

@@ -60,6 +60,9 @@ void kernel_main(void)
     init_arch();
     log_info("Bothy: %s boot, TSC %lu kHz, up to %u CPUs", boot_info.loader, tsc_hz / 1000,
              acpi_cpu_count());
+    if (boot_info.cmdline_cut)
+        log_warn("the command line is longer than %u bytes: words at its end are left out",
+                 BOOT_CMDLINE_MAX - 1);
     for (enum init_level level = INIT_ARCH; level <= INIT_LATE; level++)
         init_run_level(level);
     mm_protect_ro_after_init();

@@ -367,6 +367,27 @@ def test_https_goes_by_the_proxy(engine):
                 lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {engine.path('https.sock')}"))
 
 
+def test_run_pulls_when_it_is_told_to(engine):
+    store, layer = Store(), layer_of("when")
+    store.image("1", [layer], config([layer]))
+    rogue = Rogue(store.serve)
+    name = rogue.host + "/when:1"
+    p = engine.run("create", "--pull", "never", name)
+    expect((p.returncode, rogue.seen), (125, []), p.stderr)
+    expect(engine.run("create", "--name", "w1", name).returncode, 0)
+    before = len(rogue.seen)
+    expect((engine.run("create", "--name", "w2", name).returncode, len(rogue.seen)), (0, before))
+    p = engine.run("create", "--name", "w3", "--pull=always", name)
+    expect((p.returncode, len(rogue.seen) > before), (0, True), p.stderr)
+    p = engine.run("create", "--pull=often", name)
+    expect(p.returncode, 125)
+    expect_in("must be one of", p.stderr)
+    expect_in("[--shm-size V]", engine.run("help").stdout)
+    engine.run("rm", "w1", "w2", "w3")
+    rogue.close()
+    remove(engine, name)
+
+
 def test_names_below_localhost_are_this_machine(engine):
     """No name server is asked for them, whatever it would say."""
     store, layer = Store(), layer_of("here")

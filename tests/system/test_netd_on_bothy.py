@@ -10,7 +10,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bothy import RUN, put
+from bothy import RUN, put, run
 from engine_fixture import BUSYBOX, ROOT
 from suite import Skip, expect, expect_in, main, until
 from wire import Wire
@@ -180,6 +180,16 @@ bothy net
     expect_in("runs", out)
     expect(len(asked) >= 2, True, "asked at least twice")
     expect("10.0." in out, False, out)
+
+
+def test_what_makes_no_sense_on_the_command_line_is_said_on_the_console():
+    words = ["bothy.net=eth0,10.0.2.15/33,gw=hello", "ip=1:2:3", "bothy.api=unix:///tmp/x", "bothy.api=10.0.2.15:2375",
+             "bothy.demo=0", "filler=" + "x" * 3000, "bothy.mirror=x"]  # of which nothing is lost
+    p = run("--append", " ".join(words))
+    expect(p.returncode, 0, p.stderr)
+    for part in ("netd: configuration: not understood: 10.0.2.15/33 (and 2 more)", "bothy.api=unix:///tmp/x: it is tcp://ADDRESS:PORT: left out",
+                 "-H 10.0.2.15:2375: it is tcp://ADDRESS:PORT: left out", "bothy.mirror=x on the command line is ignored"):
+        expect_in(part, p.stdout)
 
 
 def test_one_that_dies_is_started_again():

@@ -116,6 +116,7 @@ def test_bad_arguments_get_one_line_and_no_machine():
                         (["--image", ROOT], "Is a directory"), (["--nosuch"], "--nosuch"),
                         (["-c", "a\nb"], "one line"),
                         (["--machine", "bochs", "--cpus", "2"], "one CPU"),
+                        (["--machine", "bochs", "--uefi"], "--uefi is for QEMU"),
                         (["--kernel", "/nosuch"], "/nosuch")):
         begun = time.monotonic()
         p = run(*words, "-c", "version")

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import socket
 import socketserver
 import subprocess
@@ -23,6 +24,7 @@ from wire import ALL, ARP, HERE, Wire, arp, ethernet
 
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 import ports as ports_tool
+import relay
 from net import Cards
 from ports import Ports, wanted_of
 from qmp import Qmp
@@ -105,7 +107,7 @@ def test_bad_options_get_one_line():
                         (["--net", "none", "--net", "user"], "there are others"), (["--nic", "ne2000"], "ne2000"),
                         (["--nic", "e1000"], "model of a --net"), (["--api", "1"], "--net user"),
                         (["--net", "user", "--api", "65536"], "not a port"),
-                        (["--machine", "bochs", "--net", "user"], "--nic e1000"),
+                        (["--machine", "bochs", "--net", "user"], "--nic e1000"), (["--append", "x" * 5000], "QEMU's loader"),
                         (["--machine", "bochs", "--nic", "e1000", "--net", "socket:/tmp/x"], "Bochs knows")):
         p = run(*words, "-c", "version")
         expect((p.returncode, p.stdout, p.stderr.count("\n")), (2, "", 1), f"{words}: {p.stderr!r}")
@@ -137,6 +139,21 @@ def test_the_prompt_says_how_the_api_is_reached_once_there_is_an_address():
     expect(console.command(b"/boot/files/busybox ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up"),
            f"This machine is 10.0.2.15. From where it was started: docker -H tcp://127.0.0.1:{port} ps\n".encode())
     expect(console.command(b"/boot/files/busybox true"), b"", "it is said once")
+    console.keys(b"poweroff\r")
+    console.end()
+
+
+def test_the_prompt_tells_of_ipv6_too_and_of_no_place_that_the_engine_leaves_out():
+    console = Console(*SHELL, "--append", "bothy.demo=0 bothy.api=fd00:2::20:1 bothy.api=tcp://[::1]:2 bothy.api=tcp://[::]:2377",
+                      "--qemu=-nic", "--qemu=user")
+    console.until(b"bothy# ")
+    console.command(b"/boot/files/busybox ip link set eth0 up")
+    text = console.command(b"/boot/files/busybox ip addr add fd00:2::20/64 dev eth0")
+    for _ in range(600):  # until nobody else has it
+        if text:
+            break
+        text = console.command(b"/boot/files/busybox usleep 20000")
+    expect(text, b"This machine is fd00:2::20. From there: docker -H tcp://[fd00:2::20]:2377 ps\n")
     console.keys(b"poweroff\r")
     console.end()
 
@@ -202,8 +219,36 @@ def test_the_apis_port_takes_programs_of_this_computer_and_no_emulators():
         other = r.netcat()  # another machine's, of the same kind
         expect(other.communicate(timeout=60)[0], b"")
         expect(said_all(r.connect(), b"hello"), b"said hello")
+        with tempfile.TemporaryDirectory() as folder:  # of another kind, and another user's
+            shutil.copy(BUSYBOX, os.path.join(folder, "slirp4netns"))
+            os.chmod(folder, 0o755)
+            port = r.listener.getsockname()[1]
+            users = [None, 65534] if os.geteuid() == 0 else [None]
+            for user in users:
+                p = subprocess.run(["busybox", "nc", "127.0.0.1", str(port)], executable=os.path.join(folder, "slirp4netns"),
+                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60, user=user)
+                expect(p.stdout, b"", f"user {user}'s")
         r.relay.emulator = 1 << 30  # it has ended: nobody can be told from it
         expect(said_all(r.connect(), b""), b"")
+
+
+def test_those_who_are_turned_away_hold_no_descriptors_of_the_apis_port():
+    """As many as a machine likes: few are judged at once, the others wait where they cost this process nothing."""
+    with Relayed() as r:
+        here = len(os.listdir("/proc/self/fd"))
+        busy, go = [], threading.Event()
+        look = relay.is_from_here
+        relay.is_from_here = lambda *ends: (busy.append(1), go.wait(), look(*ends))[2]
+        try:
+            clients = [r.connect() for _ in range(relay.LOOKING + 50)]
+            until(lambda: len(busy) == relay.LOOKING, "they are judged")
+            taken = len(os.listdir("/proc/self/fd")) - here - len(clients)
+            expect(taken <= relay.LOOKING, True, f"{taken} descriptors")
+        finally:
+            relay.is_from_here = look
+            go.set()
+        for client in clients:
+            expect(said_all(client, b"hello"), b"said hello")
 
 
 def test_the_apis_port_has_many_connections_that_end_a_direction_at_a_time():

@@ -12,6 +12,7 @@ static void *boot_phys(u64 pa)
 {
     return (void *)pa;
 }
+#include "boot/cmdline.c"
 #include "boot/multiboot2.c"
 
 #include <stdlib.h>
@@ -29,11 +30,6 @@ void boot_add_mem(u64 start, u64 size, u32 type)
 void boot_add_module(u64 start, u64 size, const char *name)
 {
     boot_seen += 1 + strlen(name);
-}
-
-void boot_set_cmdline(const char *cmdline)
-{
-    boot_seen += 1 + strlen(cmdline);
 }
 
 /* As GRUB makes it. Returns its length. */
@@ -63,7 +59,8 @@ TEST(multiboot2_reads_what_grub_says)
     boot_seen = boot_ram = 0;
     boot_info = (struct boot_info){0};
     multiboot2_read((u64)block);
-    EXPECT(boot_ram == 0x7f000000 && boot_seen == 5);
+    EXPECT(boot_ram == 0x7f000000 && boot_seen == 3);
+    EXPECT(!strcmp(boot_info.cmdline, "a") && !boot_info.cmdline_cut);
     EXPECT(boot_info.rsdp_copied);
 }
 
@@ -85,4 +82,21 @@ TEST(multiboot2_survives_damage)
         free(block);
     }
     EXPECT(true);
+}
+
+TEST(a_command_line_that_does_not_fit_loses_whole_words)
+{
+    static const char word[] = " api=any", more[] = ",but.not.everybody.of.these";
+    static char line[BOOT_CMDLINE_MAX + 64];
+    size_t n = BOOT_CMDLINE_MAX - 20, len;
+
+    boot_info = (struct boot_info){0};
+    memset(line, 'x', n);
+    memcpy(line + n, word, sizeof(word));
+    boot_set_cmdline(line);
+    EXPECT(!boot_info.cmdline_cut && boot_option_is("api", "any"));
+    memcpy(line + n + sizeof(word) - 1, more, sizeof(more));
+    boot_set_cmdline(line);
+    EXPECT(boot_info.cmdline_cut && !boot_option("api", &len));
+    EXPECT(strlen(boot_info.cmdline) == n);
 }

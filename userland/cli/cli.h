@@ -109,6 +109,7 @@ int verb_images(int argc, char **argv);
 int verb_rmi(int argc, char **argv);
 int verb_tag(int argc, char **argv);
 int verb_pull(int argc, char **argv);
+void create_help(void); /* the options of run and create, as they are read */
 int verb_push(int argc, char **argv);
 int verb_login(int argc, char **argv);
 int verb_ps(int argc, char **argv);

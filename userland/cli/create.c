@@ -496,6 +496,24 @@ static const struct opt create_opts[] = {
     {0, "sig-proxy", OPT_STR, &flags.sig_proxy},
 };
 
+void create_help(void)
+{
+    char text[64];
+    int column = 0;
+
+    for (size_t i = 0; i < sizeof(create_opts) / sizeof(create_opts[0]); i++) {
+        const struct opt *o = &create_opts[i];
+        char letter[] = {'-', o->letter, '|', 0};
+        int n = snprintf(text, sizeof(text), " [%s--%s%s]%s", o->letter ? letter : "", o->name,
+                         o->type == OPT_BOOL ? "" : " V", o->type == OPT_LIST ? "..." : "");
+
+        column = column + n > 80 ? 0 : column;
+        printf("%s%s", column ? "" : i ? "\n    " : "    ", text);
+        column += column ? n : n + 4;
+    }
+    putchar('\n');
+}
+
 /* Reads the options: the request body, and *run. */
 static char *create_parse(int argc, char **argv, struct run *run)
 {
@@ -512,11 +530,13 @@ static char *create_parse(int argc, char **argv, struct run *run)
                         .sig_proxy = f->sig_proxy,
                         .platform = f->platform,
                         .cidfile = f->cidfile,
+                        .pull = f->pull ? f->pull : "missing",
                         .out = create_attaches(f, "stdout"),
                         .err = create_attaches(f, "stderr")};
     create_attach_judge(f);
-    if (f->pull && strcmp(f->pull, "missing") && strcmp(f->pull, "never"))
-        cli_usage("--pull %s: this engine pulls no images; load them", f->pull);
+    if (strcmp(run->pull, "always") && strcmp(run->pull, "missing") && strcmp(run->pull, "never"))
+        cli_usage("invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
+                  run->pull);
     if (f->tty && f->in && !f->detach && !strcmp(argv[0], "run") && !isatty(0)) {
         fprintf(stderr, "the input device is not a TTY\n");
         exit(1);
@@ -556,9 +576,12 @@ char *create_container(int argc, char **argv, struct run *run)
         cli_usage(
             "container ID file found, make sure the other container isn't running or delete %s",
             run->cidfile);
+    if (!strcmp(run->pull, "always") && registry_pull_for(body, run->platform, false))
+        exit(CLI_USAGE);
     status = create_call(run, body, &answer);
-    if (status == 404 && str_starts(cli_message(&answer), "No such image")) {
-        if (registry_pull_for(body, run->platform))
+    if (status == 404 && str_starts(cli_message(&answer), "No such image") &&
+        !strcmp(run->pull, "missing")) {
+        if (registry_pull_for(body, run->platform, true))
             exit(CLI_USAGE);
         buf_clear(&answer);
         status = create_call(run, body, &answer);

@@ -54,11 +54,9 @@ static int cli_help(void)
     printf("Usage: bothy [-H unix://SOCKET] VERB [OPTIONS]\n\n");
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
         printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
-    printf("\nrun: [--rm] [-d] [-i] [-t] [--name N] [-e K=V] [--hostname H] [-w DIR] [-u USER]\n"
-           "     [--memory M] [--cpus N] [--pids-limit N] [--read-only] [--privileged]\n"
-           "     [--device D] [--entrypoint E] [-v SRC:DST[:ro]] [--runtime domain|vm]\n"
-           "     [--restart no|always|unless-stopped|on-failure[:N]] [--network none|host]\n"
-           "vm run: [--initrd F] [--append S] [--memory M] [--cpus N] [--module F:NAME]...\n"
+    printf("\nrun, create:\n");
+    create_help();
+    printf("vm run: [--initrd F] [--append S] [--memory M] [--cpus N] [--module F:NAME]...\n"
            "     [--hvc] [--rng] [--disk F[,ro]]... [--pci]\n");
     return 0;
 }
@@ -96,6 +94,8 @@ int main(int argc, char **argv)
             continue;
         if (argv[i + 1] && !strcmp(argv[i + 1], "--help")) {
             printf("Usage: bothy %s %s\n", verbs[v].name, verbs[v].help);
+            if (verbs[v].fn == verb_run || verbs[v].fn == verb_create)
+                create_help();
             return 0;
         }
         return verbs[v].fn(argc - i, argv + i);

@@ -240,15 +240,16 @@ static int pull(const char *image, const char *platform, bool all, FILE *out)
     return rc;
 }
 
-int registry_pull_for(const char *create, const char *platform)
+int registry_pull_for(const char *create, const char *platform, bool lacks)
 {
     struct json *j = json_parse(create, strlen(create), NULL);
     const char *image = json_str(j, "Image");
     int rc = 1;
 
     if (image) {
-        fprintf(stderr, "Unable to find image '%s%s' locally\n", image,
-                name_has_tag(image) ? "" : ":latest");
+        if (lacks)
+            fprintf(stderr, "Unable to find image '%s%s' locally\n", image,
+                    name_has_tag(image) ? "" : ":latest");
         rc = pull(image, platform, false, stderr);
     }
     json_free(j);

@@ -7,7 +7,7 @@
 /* What of `run` concerns the client itself. */
 struct run {
     bool detach, rm, stdin_open, tty, out, err;
-    const char *name, *sig_proxy, *platform, *cidfile;
+    const char *name, *sig_proxy, *platform, *cidfile, *pull;
 };
 
 /* Creates the container that a command line of `run` or `create` asks for: its id, or exits. */

@@ -14,7 +14,7 @@
 #include "lib/str.h"
 
 #define INTERFACES_MAX 64
-#define API_PLACE_MAX 128
+#define ADDRESS_TENTATIVE 0x40 /* in /proc/net/if_inet6 */
 
 /* The first IPv4 address of this machine that others may know, as text; false without one. */
 static bool address_find(char *text, size_t size)
@@ -40,24 +40,80 @@ static bool address_find(char *text, size_t size)
     return found;
 }
 
-void api_announce(void)
+/* The same of IPv6. */
+static bool address_find6(char *text)
 {
-    const char *option = boot_option("bothy.api", NULL), *seen, *port;
-    char address[INET_ADDRSTRLEN], place[API_PLACE_MAX];
-    static bool said;
+    char line[128], name[24], digits[33];
+    unsigned index, prefix, scope, flags;
+    struct in6_addr a;
+    bool found = false;
+    FILE *f = fopen("/proc/net/if_inet6", "re");
 
-    if (said || !option)
-        return;
-    snprintf(place, sizeof(place), "%.*s", (int)strcspn(option, ","), option); /* without from= */
-    port = strrchr(place, ':');
-    if (!port || !address_find(address, sizeof(address)))
-        return;
-    said = true;
-    seen = boot_option("bothy.api.seen", NULL);
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        found = sscanf(line, "%32s %x %x %x %x %20s", digits, &index, &prefix, &scope, &flags,
+                       name) == 6 &&
+                !scope && !(flags & ADDRESS_TENTATIVE) && strlen(digits) == 32;
+        for (int i = 0; found && i < 16; i++)
+            found = sscanf(digits + 2 * i, "%2hhx", &a.s6_addr[i]) == 1;
+    }
+    if (f)
+        fclose(f);
+    return found && inet_ntop(AF_INET6, &a, text, INET6_ADDRSTRLEN);
+}
+
+/* Where the API is open, as bothy.api= has it. */
+struct api_place {
+    bool v6, any;
+    char address[INET6_ADDRSTRLEN];
+    unsigned port;
+};
+
+/* False for what the engine leaves out, and for what is open to this machine alone. */
+static bool place_read(const char *option, struct api_place *p)
+{
+    struct in6_addr a6;
+    struct in_addr a4;
+    char end;
+
+    p->v6 = str_starts(option, "tcp://[");
+    if (sscanf(option, p->v6 ? "tcp://[%45[^]]]:%u%c" : "tcp://%45[^:]:%u%c", p->address, &p->port,
+               &end) < 2 ||
+        !p->port || p->port > 65535)
+        return false;
+    if (p->v6) {
+        if (inet_pton(AF_INET6, p->address, &a6) != 1 || IN6_IS_ADDR_LOOPBACK(&a6))
+            return false;
+        p->any = IN6_IS_ADDR_UNSPECIFIED(&a6);
+        return true;
+    }
+    if (inet_pton(AF_INET, p->address, &a4) != 1 || ntohl(a4.s_addr) >> 24 == 127)
+        return false;
+    p->any = !a4.s_addr;
+    return true;
+}
+
+/* One place; false while there is no address to be reached at. */
+static bool place_announce(const struct api_place *p)
+{
+    const char *seen = boot_option("bothy.api.seen", NULL), *at;
+    char address[INET6_ADDRSTRLEN];
+
+    if (!(p->v6 ? address_find6(address) : address_find(address, sizeof(address))))
+        return false;
+    at = p->any ? address : p->address;
     if (seen)
         printf("This machine is %s. From where it was started: docker -H %s ps\n", address, seen);
-    else if (str_starts(place, "tcp://0.0.0.0:"))
-        printf("This machine is %s. From there: docker -H tcp://%s%s ps\n", address, address, port);
     else
-        printf("This machine is %s. From there: docker -H %s ps\n", address, place);
+        printf("This machine is %s. From there: docker -H tcp://%s%s%s:%u ps\n", address,
+               p->v6 ? "[" : "", at, p->v6 ? "]" : "", p->port);
+    return true;
+}
+
+void api_announce(void)
+{
+    static bool said;
+    struct api_place p;
+
+    for (const char *option = NULL; !said && (option = boot_option("bothy.api", option));)
+        said = place_read(option, &p) && place_announce(&p);
 }

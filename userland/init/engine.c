@@ -102,6 +102,10 @@ static int engine_pid_start(int ready)
         argv[n++] = fd;
     }
     for (int i = 0; i < API_PLACES_MAX && (place = boot_option("bothy.api", place)); i++) {
+        if (str_starts(place, "unix:")) { /* -H would move the socket, which the console needs */
+            init_log("bothy.api=%s: it is tcp://ADDRESS:PORT: left out", place);
+            continue;
+        }
         argv[n++] = "-H";
         argv[n++] = (char *)place;
     }

@@ -56,6 +56,11 @@ void net_log_to_kernel(void)
     log_prefix = "<6>netd: ";
 }
 
+bool net_log_is_kernels(void)
+{
+    return log_fd != 2;
+}
+
 uint64_t net_seed(void)
 {
     uint64_t seed;

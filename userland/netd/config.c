@@ -18,7 +18,7 @@ static void config_why(struct config *c, const char *fmt, ...)
 {
     va_list ap;
 
-    if (c->why[0])
+    if (c->wrong++)
         return;
     va_start(ap, fmt);
     vsnprintf(c->why, sizeof(c->why), fmt, ap);

@@ -58,7 +58,8 @@ struct config_rule {
 struct config {
     struct config_rule rule[CONFIG_RULES];
     unsigned rules;
-    char why[160]; /* the first thing that was not understood; "" none */
+    char why[160];  /* the first thing that was not understood; "" none */
+    unsigned wrong; /* how many there were */
 };
 
 /* Starts empty; then the command line or a file, or both; then config_finish(). */

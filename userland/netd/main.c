@@ -24,6 +24,18 @@
 
 #define CONFIG_MAX 65536
 
+/* To whom sits at the console as well: it may be why nobody reaches the machine otherwise. */
+static void config_tell(void)
+{
+    char more[48] = "";
+
+    if (netd.config.wrong > 1)
+        snprintf(more, sizeof(more), " (and %u more)", netd.config.wrong - 1);
+    net_log("configuration: %s%s", netd.config.why, more);
+    if (net_log_is_kernels())
+        fprintf(stderr, "netd: configuration: %s%s\n", netd.config.why, more);
+}
+
 static void config_read(const char *cmdline, const char *file)
 {
     struct buf text = {0};
@@ -40,8 +52,8 @@ static void config_read(const char *cmdline, const char *file)
         net_log("%s: %s", file, strerror(-err));
     buf_free(&text);
     config_finish(&netd.config);
-    if (netd.config.why[0])
-        net_log("configuration: %s", netd.config.why);
+    if (netd.config.wrong)
+        config_tell();
 }
 
 static bool all_off(void)

@@ -69,6 +69,7 @@ void net_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* For what is tried again and again: not twice in a row. `what` is a constant. */
 void net_log_once(struct device *d, const char *what, int err);
 void net_log_to_kernel(void);
+bool net_log_is_kernels(void);
 
 uint64_t net_seed(void); /* random */
 

@@ -14,7 +14,7 @@ struct boot_mem {
 };
 #define BOOT_MEM_MAX 128
 #define BOOT_MODULES_MAX 16
-#define BOOT_CMDLINE_MAX 2048
+#define BOOT_CMDLINE_MAX 4096
 
 struct boot_module {
     u64 start, size;
@@ -31,6 +31,7 @@ struct boot_info {
     unsigned nr_modules;
     struct boot_module modules[BOOT_MODULES_MAX];
     char cmdline[BOOT_CMDLINE_MAX];
+    bool cmdline_cut; /* further words did not fit */
     struct {
         u64 addr;
         u32 pitch, width, height, bpp;
