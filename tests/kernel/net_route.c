@@ -424,6 +424,17 @@ SELFTEST(address_has_its_group_whatever_programs_have_joined)
     net_ns_put(ns);
 }
 
+SELFTEST(net_device_is_not_named_as_another_ones_further_name)
+{
+    struct netdev *dev, *other;
+    struct net_ns *ns = route_ns(&dev);
+
+    CHECK(dev && !net_device_altname_add(dev, "fake1"));
+    other = fake_add(ns);
+    CHECK(other && !strcmp(other->name, "fake2"));
+    net_ns_put(ns);
+}
+
 SELFTEST(net_devices_of_a_namespace_are_bounded)
 {
     struct netdev *dev;
