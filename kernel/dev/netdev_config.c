@@ -2,7 +2,8 @@
  *
  * What is set of a network device, and what changes by itself. netdev.h has the rules.
  *
- * A change of the link is told to net/core by a worker, since the driver's locks may be held. The
+ * A change of the link is told to net/core by a worker, since the driver's locks may be held: by
+ * one of its own, as many may listen, and many devices may stand on one whose link changes. The
  * worker's job has a reference to the device; none is queued once the device is going, which the
  * first queue's lock decides.
  */
@@ -13,6 +14,16 @@
 
 #define USERS_MOST 0xffffU
 #define TELL_AGAIN (20 * NSEC_PER_MSEC)
+
+static struct workq *netdev_tells;
+
+static void netdev_tells_init(void)
+{
+    netdev_tells = workq_create("links");
+    if (!netdev_tells)
+        panic("no memory for the worker that tells of links");
+}
+INIT_HOOK(netdev_tells_init, INIT_DEV);
 
 static void netdev_tell(struct work *w)
 {
@@ -34,16 +45,16 @@ static void netdev_tell_again(struct timer *t)
 {
     struct netdev *dev = container_of(t, struct netdev, again);
 
-    if (!work_queue(workq_system, &dev->changed))
+    if (!work_queue(netdev_tells, &dev->changed))
         netdev_put(dev);
 }
 
 void netdev_tell_stop(struct netdev *dev)
 {
-    work_flush(workq_system, &dev->changed);
+    work_flush(netdev_tells, &dev->changed);
     if (timer_cancel(&dev->again))
         netdev_put(dev);
-    work_flush(workq_system, &dev->changed); /* the timer may have been faster */
+    work_flush(netdev_tells, &dev->changed); /* the timer may have been faster */
 }
 
 void netdev_config_init(struct netdev *dev)
@@ -75,7 +86,7 @@ static void netdev_queue_tell(struct netdev *dev)
     netdev_get(dev);
     spin_lock(&dev->queues[0].lock);
     if ((READ_ONCE(dev->flags) & NETDEV_GONE) || !READ_ONCE(dev->ns) ||
-        !work_queue(workq_system, &dev->changed))
+        !work_queue(netdev_tells, &dev->changed))
         queued = false;
     spin_unlock(&dev->queues[0].lock);
     if (!queued)

@@ -318,6 +318,26 @@ int socket_set_option(struct file *f, int level, int name, const void *val, u32 
     return s->ops->set_option ? s->ops->set_option(s, level, name, val, n) : -EOPNOTSUPP;
 }
 
+static int option_get_stamp(const struct socket *s, int name, int *v)
+{
+    switch (name) {
+    case SO_TIMESTAMP:
+    case SO_TIMESTAMP_NEW:
+        *v = s->timestamp == SOCKET_TIME_US;
+        return 0;
+    case SO_TIMESTAMPNS:
+    case SO_TIMESTAMPNS_NEW:
+        *v = s->timestamp == SOCKET_TIME_NS;
+        return 0;
+    case SO_TIMESTAMPING:
+    case SO_TIMESTAMPING_NEW:
+        *v = (int)s->stamping;
+        return 0;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
 static int option_get_int(struct socket *s, int name, int *v)
 {
     const bool *flag = option_flag(s, name);
@@ -366,25 +386,13 @@ static int option_get_int(struct socket *s, int name, int *v)
     case SO_MARK:
         *v = s->mark;
         return 0;
-    case SO_TIMESTAMP:
-    case SO_TIMESTAMP_NEW:
-        *v = s->timestamp == SOCKET_TIME_US;
-        return 0;
-    case SO_TIMESTAMPNS:
-    case SO_TIMESTAMPNS_NEW:
-        *v = s->timestamp == SOCKET_TIME_NS;
-        return 0;
-    case SO_TIMESTAMPING:
-    case SO_TIMESTAMPING_NEW:
-        *v = (int)s->stamping;
-        return 0;
     case SO_BSDCOMPAT:
     case SO_BUSY_POLL:
     case SO_INCOMING_NAPI_ID:
         *v = 0;
         return 0;
     default:
-        return -ENOPROTOOPT;
+        return option_get_stamp(s, name, v);
     }
 }
 

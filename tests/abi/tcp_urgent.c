@@ -134,6 +134,24 @@ static bool reads(int s, const char *text, int flags)
     return recv(s, buf, sizeof(buf), flags) == (ssize_t)n && !memcmp(buf, text, n);
 }
 
+/* The urgent byte alone is there, which is not read in the stream: so nothing is, and no end. */
+TEST(urgent_byte_alone_is_nothing_to_read_and_no_end)
+{
+    int s[2];
+
+    urgent_pair(s);
+    EXPECT(send(s[0], "u", 1, MSG_OOB) == 1);
+    urgent_comes(s[1]);
+    EXPECT_ERR(recv(s[1], (char[1]){0}, 1, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+    EXPECT(reads(s[1], "u", MSG_OOB | MSG_PEEK));
+    EXPECT(send(s[0], "cd", 2, 0) == 2 && readable_soon(s[1]));
+    EXPECT(reads(s[1], "cd", MSG_PEEK) && reads(s[1], "cd", MSG_PEEK) && reads(s[1], "cd", 0));
+    EXPECT(send(s[0], "v", 1, MSG_OOB) == 1);
+    urgent_comes(s[1]);
+    EXPECT(shutdown(s[0], SHUT_WR) == 0);
+    EXPECT(recv(s[1], (char[1]){0}, 1, MSG_PEEK) == 0); /* waits for the end, if it is not there */
+}
+
 /* "ab" with b urgent, then "cd", have been sent to s. */
 static void urgent_is_beside_the_stream(int s)
 {

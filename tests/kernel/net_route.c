@@ -280,6 +280,14 @@ static int change_hear(struct netdev *dev, enum net_device_event event)
 }
 NET_DEVICE_HOOK(route_test) = {change_hear};
 
+/* The worker has found the namespace's config held, and comes again. */
+static void change_waits(struct netdev *dev)
+{
+    while (!timer_is_armed(&dev->again))
+        if (sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE))
+            return;
+}
+
 /* One who holds a namespace's config keeps nobody but those who change it. */
 SELFTEST(net_config_that_is_held_holds_up_no_worker_of_all)
 {
@@ -290,16 +298,16 @@ SELFTEST(net_config_that_is_held_holds_up_no_worker_of_all)
     CHECK(dev);
     net_config_lock(ns);
     netdev_set_carrier(dev, false);
-    work_flush(workq_system, &dev->changed);
+    change_waits(dev);
     netdev_set_carrier(dev, true);
-    work_flush(workq_system, &dev->changed);
+    change_waits(dev);
     CHECK(READ_ONCE(changes_heard) == before);
     net_config_unlock(ns);
     while (READ_ONCE(changes_heard) == before)
         CHECK(!sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE));
     net_config_lock(ns);
     netdev_set_carrier(dev, false); /* and now it goes, while that is not told yet */
-    work_flush(workq_system, &dev->changed);
+    change_waits(dev);
     net_config_unlock(ns);
     CHECK(!net_device_delete(dev));
     net_ns_put(ns);
@@ -413,6 +421,17 @@ SELFTEST(address_has_its_group_whatever_programs_have_joined)
     CHECK(!ip_address_remove(ns, &v) && ip_group_is_joined(ns, dev->index, &group));
     ip_group_leave(ns, dev->index, &group);
     CHECK(!ip_group_is_joined(ns, dev->index, &group));
+    net_ns_put(ns);
+}
+
+SELFTEST(net_device_is_not_named_as_another_ones_further_name)
+{
+    struct netdev *dev, *other;
+    struct net_ns *ns = route_ns(&dev);
+
+    CHECK(dev && !net_device_altname_add(dev, "fake1"));
+    other = fake_add(ns);
+    CHECK(other && !strcmp(other->name, "fake2"));
     net_ns_put(ns);
 }
 

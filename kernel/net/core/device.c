@@ -148,6 +148,14 @@ static u32 devices_number(const char *name, const char *form, u32 mark)
     return strncmp(made, name, NETDEV_NAME) ? DEVICES_MOST : n;
 }
 
+static void devices_use(u64 *used, const char *name, const char *form, u32 mark)
+{
+    u32 number = devices_number(name, form, mark);
+
+    if (number < DEVICES_MOST)
+        used[number / 64] |= 1ULL << number % 64;
+}
+
 /* A name with the first number that is free in place of %d, of which there may be one. */
 static int devices_choose(struct net_devices *d, const char *form, char name[NETDEV_NAME])
     REQUIRES(d->lock)
@@ -168,16 +176,18 @@ static int devices_choose(struct net_devices *d, const char *form, char name[NET
     if (percent[1] != 'd' || strchr(percent + 1, '%') || mark >= NETDEV_NAME - 1)
         return -EINVAL;
     rb_for_each (at, &d->devs) {
-        u32 number = devices_number(devices_of_node(at)->name, form, mark);
+        const struct netdev *dev = devices_of_node(at);
 
-        if (number < DEVICES_MOST)
-            used[number / 64] |= 1ULL << number % 64;
+        devices_use(used, dev->name, form, mark);
+        for (const struct net_altname *a = dev->altnames; a; a = a->next)
+            if (strnlen(a->name, NETDEV_NAME) < NETDEV_NAME)
+                devices_use(used, a->name, form, mark);
     }
-    while (used[n / 64] >> n % 64 & 1) /* one of them is free: there are fewer devices */
+    while (n < DEVICES_MOST && used[n / 64] >> n % 64 & 1)
         n++;
     memcpy(front, form, mark);
     snprintf(name, NETDEV_NAME, "%s%u%s", front, n, percent + 2);
-    return net_devices_named_locked(d, name) ? -EEXIST : 0;
+    return n == DEVICES_MOST || net_devices_named_locked(d, name) ? -EEXIST : 0;
 }
 
 int net_device_add_held(struct net_ns *ns, struct netdev *dev, const char *name)

@@ -214,6 +214,12 @@ static bool sock_readable(const struct socket *s)
     return !list_empty(&s->queue) || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
 }
 
+/* There is more than `seen` bytes, or there will not be. */
+static bool sock_readable_past(const struct socket *s, u32 seen)
+{
+    return READ_ONCE(s->unread) > seen || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
+}
+
 /* One call to receive. */
 struct sock_read {
     struct socket_message *m;
@@ -345,6 +351,30 @@ static struct sock_msg *sock_next(struct socket *s, struct sock_read *r, struct 
     return sock_first(s, r, patient ? r->flags : r->flags | MSG_DONTWAIT, err);
 }
 
+/* A peek has come to the end of the queue, and seen an urgent byte alone, which it does not give:
+ * until there is more than that. 0: the peek begins anew, or it is the end; *end. */
+static int sock_peek_wait(struct socket *s, struct sock_read *r, bool *end) REQUIRES(s->reading)
+{
+    u32 seen = r->seen;
+    int err = 0;
+
+    ASSERT_HELD(&s->reading);
+    spin_lock(&s->lock);
+    *end = s->unread <= seen && (s->shut & SOCK_SHUT_RD);
+    if (s->unread <= seen && READ_ONCE(s->error) != EPIPE)
+        err = socket_take_error(s);
+    spin_unlock(&s->lock);
+    if (err || *end || READ_ONCE(s->unread) > seen)
+        return err;
+    if (r->flags & MSG_DONTWAIT)
+        return -EAGAIN;
+    mutex_unlock(&s->reading);
+    err = wait_event_exclusive(&s->wait, sock_readable_past(s, seen), r->deadline);
+    r->slept = true;
+    mutex_lock(&s->reading);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
 static int sock_give(struct socket *s, struct sock_msg *msg, struct sock_read *r, bool *last)
 {
     return s->ops->msg_give ? s->ops->msg_give(s, msg, r->m, r->flags, last) : 0;
@@ -378,6 +408,11 @@ static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->r
         if (unlikely(READ_ONCE(s->urgent.there)) && r->done && sock_urgent_is_at(s, r->seen))
             break; /* a read ends at the mark */
         msg = sock_next(s, r, msg, &err);
+        if (unlikely(!msg && !err && r->seen && !r->done)) {
+            err = sock_peek_wait(s, r, &last);
+            r->seen = 0;
+            continue;
+        }
         if (!msg || (r->done && s->ops->msg_joins && !s->ops->msg_joins(s, msg, m)))
             break;
         off = msg->off;

@@ -177,10 +177,13 @@ static int sock_urgent_take(struct socket *s, bool peek, u8 *byte)
 
 ssize_t sock_recv_urgent(struct socket *s, struct socket_message *m, unsigned flags)
 {
+    bool bad = m->data->count && iov_fault_in(m->data, 1, true); /* before the byte is taken */
     u8 byte;
-    int got = sock_urgent_take(s, flags & MSG_PEEK, &byte);
+    int got = sock_urgent_take(s, bad || (flags & MSG_PEEK), &byte);
 
     m->addr_len = 0;
+    if (got > 0 && bad)
+        return -EFAULT;
     if (got <= 0)
         return got;
     m->flags |= MSG_OOB;

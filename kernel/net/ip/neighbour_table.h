@@ -4,8 +4,10 @@
  * wait for a link address are bounded too, in each entry and in all, and charged: to the sender,
  * else (an answer, say, which a device's worker makes) to the namespace's account.
  *
- * What is evicted first are those that were only heard of, then those that do not answer, of which
- * there is a bounded number: packets to many addresses without a host push out no known one.
+ * What is evicted first are those that did not answer, then those that were only heard of, then
+ * those that are asked for, of which there is a bounded number: packets to many addresses without a
+ * host push out no known one. Who asks for most, or has most packets waiting, gives way first: so
+ * nobody keeps others that share the table from a neighbour.
  *
  * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it. Packets to a neighbour that
  * is known to be there take no lock: what is to be known of it stands in a small cache (`hot`), for
@@ -22,10 +24,11 @@
 #include "sync/seqlock.h"
 
 #define NEIGHBOURS_MOST 512           /* beyond, the longest unused one is evicted */
-#define NEIGHBOURS_ASKED 128          /* of these may be unknown with a packet for them */
+#define NEIGHBOURS_ASKED 128          /* of these may be asked for at a time */
 #define NEIGHBOUR_PENDING 16          /* packets that wait for one; then the oldest is dropped */
 #define NEIGHBOURS_BYTES (512U << 10) /* that all packets that wait keep alive */
 
+#define NEIGHBOUR_SHARES 16U /* by which senders are told apart */
 #define NEIGHBOURS_HOT 16U
 
 /* lock to write, seq to read */
@@ -37,18 +40,26 @@ struct neighbour_hot {
     u8 link[8];
 };
 
+/* What accounts of the same hash have of the table. lock */
+struct neighbour_share {
+    struct list_node asked; /* entries that they ask for; the last used at the end */
+    u32 nr_asked;
+    u64 bytes; /* that their packets keep alive */
+};
+
 struct neighbour_table {
     struct spinlock lock;
     struct account *account; /* I  the namespace's, or NULL */
     struct rb_root entries;  /* lock */
-    struct rb_root due;      /* lock  those of `asked` and `used` that have a deadline, by it */
-    struct list_node heard;  /* lock  no packet went there yet; the last at the end */
-    struct list_node asked;  /* lock  a packet is to go there, but it is not known; as `used` */
-    struct list_node used;   /* lock  known; the last used at the end */
+    struct rb_root due;      /* lock  those that packets went to, by their deadlines */
+    struct list_node failed; /* lock  they did not answer; the last used at the end, as of all */
+    struct list_node heard;  /* lock  no packet went there yet */
+    struct list_node used;   /* lock  known */
     struct list_node fixed;  /* lock  those that an administrator made, at most half of all */
-    u32 nr, nr_asked;        /* lock  all; those of `asked` */
-    u32 nr_fixed;            /* lock */
-    u64 bytes;               /* lock  that waiting packets keep alive */
+    struct neighbour_share shares[NEIGHBOUR_SHARES]; /* lock  those that are asked for */
+    u32 nr, nr_asked;                                /* lock  all; those of shares */
+    u32 nr_fixed;                                    /* lock */
+    u64 bytes;                                       /* lock  that waiting packets keep alive */
     struct timer timer;
     struct work work;
     bool closed; /* lock  no timer is started any more */

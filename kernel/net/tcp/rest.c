@@ -123,18 +123,18 @@ void tcp_rest_begin_locked(struct tcp_wire *w)
         slab_free(tcp_rest_cache, r);
 }
 
-bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct tcp_segment *seg)
+enum tcp_timewait_verdict tcp_rest_packet(struct tcp_entry *e, const struct tcp_segment *seg,
+                                          struct tcp_segment *out)
 {
     struct tcp_rest *r = container_of(e, struct tcp_rest, entry);
     struct tcp_rests *rests = tcp_rests_of(&e->key);
     enum tcp_timewait_verdict v = TCP_TIMEWAIT_REUSE;
-    struct tcp_segment out;
     u64 deadline;
 
     spin_lock(&rests->lock);
     if (r->listed) {
         deadline = r->tw.deadline;
-        v = tcp_timewait_input(&r->tw, seg, time_ns(), &out);
+        v = tcp_timewait_input(&r->tw, seg, time_ns(), out);
         if (v == TCP_TIMEWAIT_REUSE || r->tw.deadline != deadline)
             (void)tcp_rest_unlist_locked(rests, r);
         if (v != TCP_TIMEWAIT_REUSE && !r->listed)
@@ -143,9 +143,7 @@ bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct 
             tcp_rest_drop(r);
     }
     spin_unlock(&rests->lock);
-    if (v == TCP_TIMEWAIT_ANSWER)
-        tcp_answer(e->key.ns, h, &out);
-    return v != TCP_TIMEWAIT_REUSE;
+    return v;
 }
 
 bool tcp_rest_may_open(const struct tcp_key *key, u32 *iss)

@@ -3,9 +3,9 @@
  * The table of connections. table.h has the rules.
  *
  * It grows by being replaced. An entry has a link for each of two tables: those of a stripe are
- * hung into the new one, too, while the stripe is locked; from then on writers of the stripe keep
- * both. When all stripes are done, readers are sent to the new one, and the old one is freed a
- * grace period later.
+ * hung into the new one, too, some buckets in each hold of the stripe's lock; from then on writers
+ * of these buckets keep both. When all stripes are done, readers are sent to the new one, and the
+ * old one is freed a grace period later.
  */
 #include "net/tcp/table.h"
 #include "lib/errno.h"
@@ -29,6 +29,7 @@
 #define TABLE_FULL 2U /* entries for each bucket: beyond, it grows */
 #define TABLE_PATIENCE (60 * NSEC_PER_SEC)
 #define TABLE_LOOK 256U /* buckets that one call of tcp_table_next looks at */
+#define TABLE_MOVE 64U  /* buckets that one hold of a stripe's lock hangs into a new table */
 
 struct tcp_table {
     unsigned order;
@@ -41,6 +42,7 @@ struct tcp_stripe {
     struct spinlock lock;
     u32 nr;                 /* s  entries */
     struct tcp_table *more; /* s  the table that will replace the other; NULL: none yet */
+    u32 moved;              /* s  buckets of the other before this one are in `more` as well */
 };
 
 static struct tcp_table *tcp_table; /* a, RCU  NULL: no connection yet */
@@ -221,12 +223,16 @@ static void tcp_table_swap(struct tcp_table *t, const struct tcp_entry *old, str
     rcu_assign(*link, e);
 }
 
-/* The tables that a writer of the stripe keeps. */
-static u32 tcp_stripe_tables(const struct tcp_stripe *s, struct tcp_table *tables[2])
+/* The tables that a writer of the stripe keeps for a hash of it. */
+static u32 tcp_stripe_keeps(const struct tcp_stripe *s, u32 hash, struct tcp_table *tables[2])
 {
     tables[0] = load_acquire(&tcp_table);
     tables[1] = s->more;
-    return !tables[0] ? 0 : tables[1] && tables[1] != tables[0] ? 2 : 1;
+    if (!tables[0])
+        return 0;
+    if (!tables[1] || tables[1] == tables[0])
+        return 1;
+    return (hash & ((1U << tables[0]->order) - 1)) < s->moved ? 2 : 1;
 }
 
 /* Enough for the table to grow, if the others are like this one. */
@@ -254,7 +260,7 @@ int tcp_table_add(struct tcp_entry *e)
     e->hash = tcp_table_hash(&e->key);
     s = tcp_stripe_of(e->hash);
     spin_lock(&s->lock);
-    n = tcp_stripe_tables(s, tables);
+    n = tcp_stripe_keeps(s, e->hash, tables);
     if (!n) {
         err = -ENOMEM;
     } else if (tcp_table_look(tables[0], e->hash, &e->key)) {
@@ -281,7 +287,7 @@ bool tcp_table_remove(struct tcp_entry *e)
     spin_lock(&s->lock);
     was = e->listed;
     if (was) {
-        for (u32 n = tcp_stripe_tables(s, tables); n--;)
+        for (u32 n = tcp_stripe_keeps(s, e->hash, tables); n--;)
             tcp_table_cut(tables[n], e);
         e->listed = false;
         s->nr--;
@@ -301,7 +307,7 @@ bool tcp_table_replace(struct tcp_entry *old, struct tcp_entry *e)
     spin_lock(&s->lock);
     was = old->listed;
     if (was) {
-        for (u32 n = tcp_stripe_tables(s, tables); n--;)
+        for (u32 n = tcp_stripe_keeps(s, e->hash, tables); n--;)
             tcp_table_swap(tables[n], old, e);
         e->listed = true;
         old->listed = false;
@@ -312,18 +318,30 @@ bool tcp_table_replace(struct tcp_entry *old, struct tcp_entry *e)
 
 /* ---- growing ---- */
 
-static void tcp_stripe_move(u32 stripe, const struct tcp_table *from, struct tcp_table *to)
+/* Some buckets of a stripe from `first` on; where the next ones begin. */
+static u32 tcp_stripe_move_some(struct tcp_stripe *s, const struct tcp_table *from,
+                                struct tcp_table *to, u32 first)
 {
-    struct tcp_stripe *s = &tcp_stripes[stripe];
+    u32 size = 1U << from->order, i = first;
 
     spin_lock(&s->lock);
-    for (u32 i = stripe; i < 1U << from->order; i += TABLE_STRIPES) {
+    for (u32 n = 0; n < TABLE_MOVE && i < size; n++, i += TABLE_STRIPES) {
         for (struct tcp_entry *e = from->buckets[i]; e; e = e->next[from->link])
             tcp_table_hang(to, e);
     }
     s->more = to;
+    s->moved = MIN(i, size);
     spin_unlock(&s->lock);
     cond_yield();
+    return i;
+}
+
+static void tcp_stripe_move(u32 stripe, const struct tcp_table *from, struct tcp_table *to)
+{
+    u32 i = stripe;
+
+    while (i < 1U << from->order)
+        i = tcp_stripe_move_some(&tcp_stripes[stripe], from, to, i);
 }
 
 static void tcp_stripe_settle(u32 stripe)
@@ -337,8 +355,11 @@ static void tcp_stripe_settle(u32 stripe)
 
 static void tcp_table_grow(struct work *work)
 {
-    struct tcp_table *old = load_acquire(&tcp_table), *t = tcp_table_make(old->order + 1);
+    struct tcp_table *old = load_acquire(&tcp_table), *t = NULL;
+    bool may = old->order < TABLE_MAX_ORDER; /* it may have grown since that was asked for */
 
+    if (may)
+        t = tcp_table_make(old->order + 1);
     if (t) {
         t->link = !old->link;
         for (u32 i = 0; i < TABLE_STRIPES; i++)
@@ -348,7 +369,7 @@ static void tcp_table_grow(struct work *work)
             tcp_stripe_settle(i);
         rcu_synchronize();
         tcp_table_free(old);
-    } else {
+    } else if (may) {
         WRITE_ONCE(tcp_table_again, time_ns() + TABLE_PATIENCE);
     }
     store_release(&tcp_table_grows, false);

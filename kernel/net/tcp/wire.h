@@ -189,8 +189,10 @@ void tcp_orphans_init(struct tcp_orphans *orphans);
 /* rest.c: TIME_WAIT. w's entry gives way to a record; without memory it stays, for tcp_wire_unlock
  * to take out. */
 void tcp_rest_begin_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
-/* In an RCU reader. False: it is a SYN for a listener now, and the record is gone. */
-bool tcp_rest_packet(struct tcp_entry *e, const struct ip_info *h, const struct tcp_segment *seg);
+/* In an RCU reader, which *out, the answer, is sent behind. REUSE: it is a SYN for a listener now,
+ * and the record is gone. */
+enum tcp_timewait_verdict tcp_rest_packet(struct tcp_entry *e, const struct tcp_segment *seg,
+                                          struct tcp_segment *out);
 /* A new connection of this host may take the record's place, which is gone then: it begins with
  * *iss. */
 bool tcp_rest_may_open(const struct tcp_key *key, u32 *iss);

@@ -189,8 +189,9 @@ static void tcp_dispatch(struct packet *p, const struct ip_info *h, struct tcp_s
                           .local_port = seg->to_port,
                           .peer_port = seg->from_port};
     struct tcp_entry *half = NULL, *e;
+    enum tcp_timewait_verdict rest = TCP_TIMEWAIT_REUSE;
     struct tcp_wire *w = NULL;
-    bool done = false;
+    struct tcp_segment out;
 
     rcu_read_lock();
     e = tcp_table_find(&key);
@@ -199,14 +200,16 @@ static void tcp_dispatch(struct packet *p, const struct ip_info *h, struct tcp_s
     else if (e && e->kind == TCP_ENTRY_REQUEST)
         half = tcp_half_hold(e) ? e : NULL;
     else if (e)
-        done = tcp_rest_packet(e, h, seg);
+        rest = tcp_rest_packet(e, seg, &out);
     rcu_read_unlock();
     if (w) {
         tcp_wire_input(w, p, seg);
         socket_put(&w->sock->inet.sock);
     } else if (half) {
         tcp_half_packet(half, p, h, seg);
-    } else if (done) {
+    } else if (rest != TCP_TIMEWAIT_REUSE) {
+        if (rest == TCP_TIMEWAIT_ANSWER)
+            tcp_answer(key.ns, h, &out);
         packet_free(p);
     } else {
         tcp_no_connection(p, h, seg);
