@@ -41,9 +41,12 @@ static bool ipv6_is_ours(struct packet *p, const struct ipv6 *h)
     return p->kind == PACKET_HOST && ipv6_is_local(p, &h->to);
 }
 
-/* Another that sends as this host is dropped; a question that has no sender yet is not. */
+/* Another that sends as this host is dropped; a question that has no sender yet is not. An address
+ * of IPv4 is none here, on lo either: all above this takes such a packet for one of IPv4. */
 static bool ipv6_ends_are_ok(struct packet *p, const struct ipv6 *h)
 {
+    if (ip_is_v4(&h->from) || ip_is_v4(&h->to))
+        return false;
     if (p->dev->flags & NETDEV_LOOPBACK)
         return true;
     return ipv6_ends_ok(h) && (ip_is_any(&h->from) || !ip_local_device(p->dev->ns, &h->from));
