@@ -160,6 +160,8 @@ TEST(fragments_of_two_families_are_never_of_one_datagram)
         struct iphdr ip;
         char data[8];
     } first = {.ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = 253}, .data = "IPV4..."};
+    struct sockaddr_in6 from;
+    socklen_t n = sizeof(from);
     int s, r4, r6, link;
     char got[200];
 
@@ -177,8 +179,12 @@ TEST(fragments_of_two_families_are_never_of_one_datagram)
     first.ip.frag_off = htons(IP_MF);
     send_to(s, &first, sizeof(first), "127.0.0.1", 0);
     fragment_on_lo(link, "::ffff:127.0.0.1", 253, 8);
+    fragment_on_lo(link, "ff02::1", 253, 0); /* no host's address */
+    fragment_on_lo(link, "ff02::1", 253, 8);
     fragment_on_lo(link, "::1", 253, 0);
-    fragment_on_lo(link, "::1", 253, 8);
-    EXPECT(recv(r6, got, sizeof(got), 0) == 16); /* and so the others have come before */
+    fragment_on_lo(link, "::1", 254, 8); /* what follows is said by the first alone */
+    EXPECT(recvfrom(r6, got, sizeof(got), 0, (void *)&from, &n) == 16);
+    EXPECT(IN6_IS_ADDR_LOOPBACK(&from.sin6_addr)); /* and so the others have come before */
+    EXPECT_ERR(recv(r6, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
     EXPECT_ERR(recv(r4, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
 }

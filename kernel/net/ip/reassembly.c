@@ -224,6 +224,8 @@ static struct packet *datagram_join(const struct datagram *d, struct netdev *dev
         return NULL;
     }
     memcpy(at, first->head + first->network, d->header);
+    if (d->header == IPV6_HEADER) /* RFC 8200 4.5: the first fragment alone says what follows */
+        at[6] = d->info.protocol;
     q->network = q->start;
     q->dev = dev;
     q->kind = first->kind;
