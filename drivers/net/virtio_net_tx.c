@@ -159,7 +159,7 @@ int vnet_transmit(struct netdev_queue *q, struct packet *p, bool more)
     err = vnet_send_locked(pair, p);
     if (err == -EBUSY)
         err = vnet_full_locked(pair, p);
-    if (!err && !more)
+    if (!more) /* those before may not have been told of yet */
         virtio_kick(pair->tx.vq);
     netdev_watch_sent(&pair->tx.reap);
     return err;

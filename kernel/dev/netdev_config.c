@@ -95,12 +95,14 @@ static void netdev_queue_tell(struct netdev *dev)
 
 void netdev_set_carrier(struct netdev *dev, bool on)
 {
+    static u64 limits[2]; /* cards'; those of devices that programs make, which cannot silence it */
+
     if (!(READ_ONCE(dev->flags) & NETDEV_CARRIER) == !on)
         return;
     netdev_flag(dev, NETDEV_CARRIER, on);
     __atomic_fetch_add(&dev->nr_carrier, 1, __ATOMIC_RELAXED);
-    if (dev->name[0])
-        log_limited(LOG_INFO, "%s: link %s", dev->name, on ? "up" : "down");
+    if (dev->name[0] && log_allowed(&limits[!dev->parent]))
+        log_write(LOG_INFO, "%s: link %s", dev->name, on ? "up" : "down");
     netdev_queue_tell(dev);
 }
 

@@ -390,6 +390,12 @@ TEST(forward_cuts_what_is_too_big_or_says_so)
         got += (size_t)len - ETH - 32;
     }
     EXPECT(got == n - ETH - 32 && !memcmp(whole, out + ETH + 32, got));
+    q = (struct packet4)ON;
+    q.n = 1400;
+    q.flags = 1;
+    q.offset = 65536 - 552 * 2; /* its third part would be a first one; Linux sends it */
+    if (access("/proc/bothy", F_OK) == 0)
+        lost4(&r, &q);
 }
 
 TEST(forward_tells_of_a_nearer_router)

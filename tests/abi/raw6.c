@@ -3,9 +3,13 @@
  * Raw and ping sockets, and groups, of IPv6 over lo.
  */
 #include <netinet/icmp6.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <netinet/ip.h>
 #include <netinet/ip6.h>
 
 #include "own_net.h"
+#include "netlink.h"
 
 struct echo {
     struct icmp6_hdr h;
@@ -126,4 +130,62 @@ TEST(groups_are_joined_and_left)
     EXPECT_ERR(setsockopt(b, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &m, sizeof(m)), EADDRINUSE);
     EXPECT(setsockopt(a, IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, &m, sizeof(m)) == 0);
     EXPECT_ERR(setsockopt(a, IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, &m, sizeof(m)), EADDRNOTAVAIL);
+}
+
+#define FRAGMENTS 0x4242 /* the id of those that are sent */
+
+/* A fragment of 8 bytes of IPv6, as it comes to lo. */
+static void fragment_on_lo(int link, const char *ends, uint8_t next, uint16_t offset)
+{
+    struct sockaddr_ll lo = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6), .sll_ifindex = 1};
+    struct {
+        struct ip6_hdr h;
+        struct ip6_frag f;
+        char data[8];
+    } p = {.h = {.ip6_plen = htons(16), .ip6_nxt = IPPROTO_FRAGMENT, .ip6_hlim = 64},
+           .f = {.ip6f_nxt = next, .ip6f_ident = htonl(FRAGMENTS)},
+           .data = "IPV6..."};
+
+    lo.sll_halen = 6;
+    p.h.ip6_vfc = 0x60;
+    p.f.ip6f_offlg = htons(offset) | (offset ? 0 : IP6F_MORE_FRAG);
+    EXPECT(inet_pton(AF_INET6, ends, &p.h.ip6_src) == 1);
+    p.h.ip6_dst = p.h.ip6_src;
+    EXPECT(sendto(link, &p, sizeof(p), 0, (void *)&lo, sizeof(lo)) == sizeof(p));
+}
+
+TEST(fragments_of_two_families_are_never_of_one_datagram)
+{
+    struct {
+        struct iphdr ip;
+        char data[8];
+    } first = {.ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = 253}, .data = "IPV4..."};
+    struct sockaddr_in6 from;
+    socklen_t n = sizeof(from);
+    int s, r4, r6, link;
+    char got[200];
+
+    own_net();
+    s = netlink_open(NETLINK_ROUTE);
+    EXPECT(!link_add(s, "d0", "dummy", true)); /* with lo alone nothing is put together */
+    close(s);
+    s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+    r4 = socket(AF_INET, SOCK_RAW, 253);
+    r6 = raw(253);
+    link = socket(AF_PACKET, SOCK_DGRAM, 0);
+    EXPECT(s >= 0 && r4 >= 0 && link >= 0);
+    first.ip.daddr = first.ip.saddr = htonl(INADDR_LOOPBACK);
+    first.ip.id = htons(FRAGMENTS);
+    first.ip.frag_off = htons(IP_MF);
+    send_to(s, &first, sizeof(first), "127.0.0.1", 0);
+    fragment_on_lo(link, "::ffff:127.0.0.1", 253, 8);
+    fragment_on_lo(link, "ff02::1", 253, 0); /* no host's address */
+    fragment_on_lo(link, "ff02::1", 253, 8);
+    fragment_on_lo(link, "::1", 253, 0);
+    fragment_on_lo(link, "::1", 254, 8); /* what follows is said by the first alone */
+    EXPECT(recvfrom(r6, got, sizeof(got), 0, (void *)&from, &n) == 16);
+    EXPECT(IN6_IS_ADDR_LOOPBACK(&from.sin6_addr)); /* and so the others have come before */
+    EXPECT_ERR(recv(r6, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    EXPECT_ERR(recv(r4, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
 }

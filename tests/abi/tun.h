@@ -67,6 +67,7 @@ static inline size_t packet_put(unsigned char *p, const char *from, int protocol
 {
     memset(p, 0, 20);
     p[0] = 0x45;
+    p[2] = (unsigned char)((20 + n) >> 8);
     p[3] = (unsigned char)(20 + n);
     p[8] = 64;
     p[9] = (unsigned char)protocol;

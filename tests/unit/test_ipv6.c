@@ -133,6 +133,9 @@ TEST(nd_messages_are_read_as_they_were_built)
     n = nd_build(bytes, &m);
     EXPECT(!nd_parse(bytes, n, &b, &a, 255, &got) && got.solicited && !got.override);
     EXPECT(nd_parse(bytes, n, &b, &group, 255, &got) == -EINVAL); /* nobody asked */
+    m.target = ip_from_v4(0x0a000001);                            /* ARP's */
+    n = nd_build(bytes, &m);
+    EXPECT(nd_parse(bytes, n, &b, &a, 255, &got) == -EINVAL);
 }
 
 TEST(icmp_error_says_what_was_sent_and_what_fits)
@@ -156,6 +159,23 @@ TEST(icmp_error_says_what_was_sent_and_what_fits)
     EXPECT(icmp_error_parse(b, sizeof(b), true, &m) == -EINVAL);
     b[1] = 3;
     EXPECT(icmp_error_parse(b, sizeof(b) - 1, true, &m) == -EINVAL);
+}
+
+TEST(icmp_error_of_ipv6_says_nothing_of_ipv4s_addresses)
+{
+    u8 b[8 + IPV6_HEADER + 8] = {2, 0, 0, 0, 0, 0, 5, 0};
+    struct ipv6 h = {.payload = 8, .next = 17, .hops = 9, .from = LINK_A, .to = LINK_B};
+    struct icmp_message m;
+
+    ipv6_build(b + 8, &h);
+    EXPECT(!icmp_error_parse(b, sizeof(b), false, &m) && m.error.mtu == 1280);
+    h.to = ip_from_v4(0x0a000001);
+    ipv6_build(b + 8, &h);
+    EXPECT(icmp_error_parse(b, sizeof(b), false, &m) == -EINVAL);
+    h.from = h.to;
+    h.to = (struct ip_addr)LINK_B;
+    ipv6_build(b + 8, &h);
+    EXPECT(icmp_error_parse(b, sizeof(b), false, &m) == -EINVAL);
 }
 
 static struct source6 source(u64 high, u64 low, u8 prefix)

@@ -80,6 +80,8 @@ TEST(ipv4_later_fragments_have_the_options_that_are_copied)
     ipv4_fragment_header(out, p, 32, 40, 800, false);
     EXPECT(!checksum_of(out, 32) && !memcmp(out + 20, p + 20, 4) && out[6] == 0 && out[7] == 100);
     EXPECT(!memcmp(out + 24, "\1\1\1\1\1\1\1\0", 8) && out[3] == 40);
+    ipv4_fragment_header(out, p, 32, 40, 0x10000 + 800, false); /* no flag of that */
+    EXPECT(!checksum_of(out, 32) && out[6] == 0 && out[7] == 100);
     p[21] = 0; /* nonsense, of foreign hand */
     ipv4_fragment_header(out, p, 32, 40, 800, false);
     EXPECT(!checksum_of(out, 32));

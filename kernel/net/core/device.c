@@ -313,7 +313,7 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
     if (!join)
         netdev_group_leave(dev, link);
     else if (netdev_group_join(dev, link))
-        log_limited(LOG_WARN, "%s: a group too many", dev->name);
+        net_log_limited(dev->ns, LOG_WARN, "%s: a group too many", dev->name);
 }
 
 /* ---- how a device goes ----

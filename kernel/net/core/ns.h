@@ -12,6 +12,7 @@
 #pragma once
 
 #include "lib/list.h"
+#include "lib/log.h"
 #include "lib/types.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
@@ -29,6 +30,15 @@ struct net_ns {
     u32 watchers;            /* a  who sees packets beside their receivers (taps, raw sockets) */
 };
 extern struct net_ns *net_ns_init; /* the host's; its lo is up */
+
+/* log_limited about what happens in a namespace: all others share a limit that is not the host's,
+ * which they cannot silence. */
+#define net_log_limited(ns, level, ...)                 \
+    do {                                                \
+        static u64 states_[2];                          \
+        if (log_allowed(&states_[(ns) != net_ns_init])) \
+            log_write(level, __VA_ARGS__);              \
+    } while (0)
 
 struct net_part {
     u32 size;

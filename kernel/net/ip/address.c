@@ -448,7 +448,7 @@ void address_switch6(struct netdev *dev, bool on)
     else if (!(READ_ONCE(dev->flags) & NETDEV_UP))
         return;
     else if (lo ? address_lo(c, dev) : address_up(c, dev))
-        log_limited(LOG_WARN, "%s: no memory for its addresses of IPv6", dev->name);
+        net_log_limited(dev->ns, LOG_WARN, "%s: no memory for its addresses of IPv6", dev->name);
 }
 
 /* Addresses of IPv6 go with the device, those of IPv4 stay until it is gone. */

@@ -31,7 +31,7 @@ void addr_group(struct ip_config *c, struct ip_ifaddr *a, bool join)
     else if (!join)
         return;
     else if (ip_group_join_own(c->ns, a->dev->index, &group))
-        log_limited(LOG_WARN, "net: %s: no memory for a group", a->dev->name);
+        net_log_limited(c->ns, LOG_WARN, "net: %s: no memory for a group", a->dev->name);
     else
         a->joined = true;
 }
@@ -57,7 +57,8 @@ static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
 static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
 {
     a->probe_at = 0;
-    log_limited(LOG_WARN, "net: %s: an address of IPv6 is another's already", a->dev->name);
+    net_log_limited(c->ns, LOG_WARN, "net: %s: an address of IPv6 is another's already",
+                    a->dev->name);
     addr_tell(c, a, NET_EVENT_ADDRESS, 0);
 }
 

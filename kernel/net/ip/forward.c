@@ -217,6 +217,12 @@ void forward_v4(struct packet *p, const struct ipv4 *h, const struct ip_info *in
         packet_free(p);
         return;
     }
+    if (h->fragment + p->len > 65535U - h->header) { /* its parts would be at places that wrap */
+        COUNT(net_ip_not_forwarded);
+        net_count(p->dev->ns, MIB_IN_HEADERS);
+        packet_free(p);
+        return;
+    }
     if (h->ttl <= 1) {
         COUNT(net_ip_forward_expired);
         forward_refuse(p, h, info, ICMP_TIME, TIME_IN_TRANSIT, 0);
@@ -342,13 +348,11 @@ bool forward_source_ok(const struct packet *p, const struct ip_info *info)
 
 void forward_log_martian(const struct packet *p, const struct ip_info *info)
 {
-    static u64 limits[2]; /* the machine's own; all other namespaces', which cannot silence it */
     u32 from = ip_v4(&info->from), to = ip_v4(&info->to);
 
     COUNT(net_ip_martians);
-    if (net_conf_most(p->dev, CONF4_LOG_MARTIANS) &&
-        log_allowed(&limits[p->dev->ns != net_ns_init]))
-        log_write(LOG_WARN, "martian from %u.%u.%u.%u to %u.%u.%u.%u, on %.16s", from >> 24,
-                  from >> 16 & 255, from >> 8 & 255, from & 255, to >> 24, to >> 16 & 255,
-                  to >> 8 & 255, to & 255, p->dev->name);
+    if (net_conf_most(p->dev, CONF4_LOG_MARTIANS))
+        net_log_limited(p->dev->ns, LOG_WARN, "martian from %u.%u.%u.%u to %u.%u.%u.%u, on %.16s",
+                        from >> 24, from >> 16 & 255, from >> 8 & 255, from & 255, to >> 24,
+                        to >> 16 & 255, to >> 8 & 255, to & 255, p->dev->name);
 }

@@ -193,11 +193,12 @@ void icmp_error_receive(struct packet *p, const struct ip_info *h)
 {
     u32 n = MIN(p->len, (u32)ERROR_QUOTE_READ);
     struct net_ns *ns = p->dev->ns;
-    const u8 *at = packet_need(p, n);
+    u8 at[ERROR_QUOTE_READ]; /* a copy: the head need not have space for so many */
     struct icmp_message m;
 
-    if (!at || ip_kind_of(ns, &h->to) != IP_LOCAL ||
-        icmp_error_parse(at, n, ip_is_v4(&h->to), &m) || !ip_local_device(ns, &m.sent.from)) {
+    packet_copy(p, 0, n, at);
+    if (ip_kind_of(ns, &h->to) != IP_LOCAL || icmp_error_parse(at, n, ip_is_v4(&h->to), &m) ||
+        !ip_local_device(ns, &m.sent.from)) {
         COUNT(net_icmp_errors_bad);
         return;
     }

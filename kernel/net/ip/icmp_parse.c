@@ -125,6 +125,8 @@ static int icmp_quote6(const u8 *q, u32 n, struct icmp_message *out)
 
     if (ipv6_parse(q, n, 0xffff + IPV6_HEADER, &h))
         return -EINVAL;
+    if (ip_is_v4(&h.from) || ip_is_v4(&h.to)) /* ICMPv6 says nothing of IPv4's paths */
+        return -EINVAL;
     verdict = ipv6_chain(q, n, n, &chain);
     if (verdict != IPV6_DELIVER && verdict != IPV6_FRAGMENT)
         return -EINVAL;

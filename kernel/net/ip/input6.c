@@ -41,11 +41,14 @@ static bool ipv6_is_ours(struct packet *p, const struct ipv6 *h)
     return p->kind == PACKET_HOST && ipv6_is_local(p, &h->to);
 }
 
-/* Another that sends as this host is dropped; a question that has no sender yet is not. */
+/* Another that sends as this host is dropped; a question that has no sender yet is not. An address
+ * of IPv4 is none here, on lo either: all above this takes such a packet for one of IPv4. */
 static bool ipv6_ends_are_ok(struct packet *p, const struct ipv6 *h)
 {
+    if (ip_is_v4(&h->from) || ip_is_v4(&h->to))
+        return false;
     if (p->dev->flags & NETDEV_LOOPBACK)
-        return true;
+        return !ip_is_multicast(&h->from);
     return ipv6_ends_ok(h) && (ip_is_any(&h->from) || !ip_local_device(p->dev->ns, &h->from));
 }
 
@@ -81,7 +84,6 @@ static void ipv6_join(struct packet *p, u32 at, struct ip_info *info)
     head = packet_data(whole);
     head[4] = (u8)((whole->len - IPV6_HEADER) >> 8);
     head[5] = (u8)(whole->len - IPV6_HEADER);
-    head[6] = next;
     ipv6_walk(whole, info, true);
 }
 

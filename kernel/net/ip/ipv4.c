@@ -108,7 +108,7 @@ void ipv4_fragment_header(u8 *out, const u8 *head, u32 n, u32 total, u32 offset,
             memset(out + at, OPTION_NOP, len);
     }
     wire_put_u16(out + 2, total);
-    wire_put_u16(out + 6, (more ? 0x2000U : 0) | offset / 8);
+    wire_put_u16(out + 6, (more ? 0x2000U : 0) | (offset / 8 & 0x1fff));
     wire_put_u16(out + 10, 0);
     sum = checksum_of(out, n);
     memcpy(out + 10, &sum, sizeof(sum));

@@ -173,7 +173,7 @@ int nd_parse(const u8 *p, u32 n, const struct ip_addr *from, const struct ip_add
     if (n < ND_HEADER || hops != ND_HOPS || p[1])
         return -EINVAL;
     memcpy(&out->target, p + 8, sizeof(out->target));
-    if (out->target.b[0] == 0xff)
+    if (out->target.b[0] == 0xff || ip_is_v4(&out->target)) /* IPv4's neighbours are ARP's */
         return -EINVAL;
     if (out->type == ICMP6_SOLICIT) {
         err = nd_options(p, n, ND_SOURCE_LINK, out);

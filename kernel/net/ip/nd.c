@@ -129,13 +129,16 @@ static void nd_answered(struct netdev *dev, const struct nd *m)
     neighbour_input(ip_neighbours(dev->ns), dev, &m->target, m->link, word, false);
 }
 
+#define ND_READ 128 /* bytes looked at of a message */
+
 void nd_receive(struct packet *p, const struct ip_info *h)
 {
-    u32 n = MIN(p->len, 128U);
-    const u8 *at = packet_need(p, n);
+    u32 n = MIN(p->len, (u32)ND_READ);
+    u8 at[ND_READ]; /* a copy: the head need not have space for so many */
     struct nd m;
 
-    if (!at || !netdev_has_neighbours(p->dev) || !ip_neighbours(p->dev->ns) ||
+    packet_copy(p, 0, n, at);
+    if (!netdev_has_neighbours(p->dev) || !ip_neighbours(p->dev->ns) ||
         nd_parse(at, n, &h->from, &h->to, h->hops, &m)) {
         COUNT(net_nd_bad);
         return;

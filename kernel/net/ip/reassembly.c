@@ -28,6 +28,7 @@ struct datagram {
     struct ip_addr from, to;
     u32 id;
     u8 protocol;
+    u8 header; /* bytes that all its fragments have before their payload: the family's */
     bool told; /* its sender may be told: the first fragment is there */
     u64 until;
     u32 bytes; /* that its packets keep alive */
@@ -68,20 +69,22 @@ static void datagram_unlink(struct reassembly *r, struct datagram *d)
     r->bytes -= d->bytes;
 }
 
-static bool datagram_is(const struct datagram *d, const struct ip_info *h, u32 id)
+static bool datagram_is(const struct datagram *d, const struct ip_info *h, u32 id, u32 header)
 {
-    return d->id == id && (d->protocol == h->protocol || !ip_is_v4(&h->to)) &&
-           ip_equal(&d->from, &h->from) && ip_equal(&d->to, &h->to);
+    return d->id == id && d->header == header &&
+           (d->protocol == h->protocol || !ip_is_v4(&h->to)) && ip_equal(&d->from, &h->from) &&
+           ip_equal(&d->to, &h->to);
 }
 
 /* The datagram of the fragment, or NULL. */
-static struct datagram *reassembly_find(struct reassembly *r, const struct ip_info *h, u32 id)
+static struct datagram *reassembly_find(struct reassembly *r, const struct ip_info *h, u32 id,
+                                        u32 header)
 {
     struct datagram *d;
 
     ASSERT_HELD(&r->lock);
     list_for_each (d, &r->datagrams, node)
-        if (datagram_is(d, h, id))
+        if (datagram_is(d, h, id, header))
             return d;
     return NULL;
 }
@@ -129,7 +132,8 @@ static bool reassembly_make_room(struct reassembly *r, const struct ip_addr *fro
     return true;
 }
 
-static struct datagram *datagram_make(struct reassembly *r, const struct ip_info *h, u32 id)
+static struct datagram *datagram_make(struct reassembly *r, const struct ip_info *h, u32 id,
+                                      u32 header)
 {
     struct datagram *d = kzalloc(sizeof(*d));
 
@@ -140,6 +144,7 @@ static struct datagram *datagram_make(struct reassembly *r, const struct ip_info
     d->to = h->to;
     d->id = id;
     d->protocol = h->protocol;
+    d->header = (u8)header;
     d->until = time_ns() + REASSEMBLY_TIME;
     list_add_tail(&r->datagrams, &d->node);
     r->nr++;
@@ -148,14 +153,14 @@ static struct datagram *datagram_make(struct reassembly *r, const struct ip_info
 
 /* Keeps p: true. */
 static bool datagram_add(struct reassembly *r, struct datagram *d, struct packet *p, u32 offset,
-                         bool more, u32 header, enum fragment_verdict *verdict)
+                         bool more, enum fragment_verdict *verdict)
 {
     u32 at;
 
     ASSERT_HELD(&r->lock);
     if (!p->account && packet_charge(p, r->account))
         return false;
-    *verdict = fragments_add(&d->fragments, offset, p->len, more, DATAGRAM_MOST - header, &at);
+    *verdict = fragments_add(&d->fragments, offset, p->len, more, DATAGRAM_MOST - d->header, &at);
     if (*verdict != FRAGMENT_KEEP && *verdict != FRAGMENT_WHOLE)
         return false;
     memmove(&d->packets[at + 1], &d->packets[at],
@@ -208,17 +213,19 @@ static bool datagram_fill(const struct datagram *d, struct packet *q)
 }
 
 /* One packet with the first fragment's header before all. */
-static struct packet *datagram_join(const struct datagram *d, struct netdev *dev, u32 header)
+static struct packet *datagram_join(const struct datagram *d, struct netdev *dev)
 {
     const struct packet *first = d->packets[0];
     struct packet *q = packet_alloc();
-    u8 *at = q ? packet_append(q, header) : NULL;
+    u8 *at = q ? packet_append(q, d->header) : NULL;
 
     if (!at) {
         packet_free(q);
         return NULL;
     }
-    memcpy(at, first->head + first->network, header);
+    memcpy(at, first->head + first->network, d->header);
+    if (d->header == IPV6_HEADER) /* RFC 8200 4.5: the first fragment alone says what follows */
+        at[6] = d->info.protocol;
     q->network = q->start;
     q->dev = dev;
     q->kind = first->kind;
@@ -247,12 +254,12 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
     *due = time_ns() + REASSEMBLY_TIME;
     list_init(&gone);
     spin_lock(&r->lock);
-    d = reassembly_find(r, h, id);
+    d = reassembly_find(r, h, id, header);
     room = reassembly_make_room(r, &h->from, d, packet_cost(p), &gone);
     if (!d && room)
-        d = datagram_make(r, h, id);
+        d = datagram_make(r, h, id, header);
     if (d && room && (READ_ONCE(dev->flags) & NETDEV_UP))
-        kept = datagram_add(r, d, p, offset, more, header, &verdict);
+        kept = datagram_add(r, d, p, offset, more, &verdict);
     if (kept && !offset)
         d->info = *h;
     if (d && (verdict == FRAGMENT_WHOLE || verdict == FRAGMENT_SPOILT || !d->fragments.nr)) {
@@ -267,7 +274,7 @@ struct packet *reassembly_add(struct reassembly *r, struct packet *p, const stru
     }
     datagrams_free(&gone);
     if (verdict == FRAGMENT_WHOLE)
-        whole = datagram_join(done, dev, header);
+        whole = datagram_join(done, dev);
     else if (verdict == FRAGMENT_SPOILT)
         COUNT(net_fragments_spoilt);
     if (done)

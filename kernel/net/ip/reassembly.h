@@ -26,8 +26,9 @@ struct reassembly {
 };
 void reassembly_init(struct reassembly *r, struct account *account);
 /* A fragment: p begins with its payload, `offset` bytes into the datagram. Takes p. The datagram,
- * if it is whole: at its network header, of which the first `header` bytes are the first
- * fragment's; else NULL. *due: when reassembly_time is to be called. */
+ * if it is whole: at its network header, whose `header` bytes (one number for each family) are the
+ * first fragment's, IPv6's with the next header that its info names; else NULL. *due: when
+ * reassembly_time is to be called. */
 struct packet *reassembly_add(struct reassembly *r, struct packet *p, const struct ip_info *h,
                               u32 id, u32 offset, bool more, u32 header, u64 *due);
 /* What is too old goes, and its senders are told. The next time, or 0. */

@@ -345,7 +345,7 @@ static int tun_write_heads(struct tun *t, struct iov_iter *from, struct vnet_hea
 static int tun_write_packet(struct tun *t, struct tun_file *tf, struct iov_iter *from,
                             const struct vnet_header *h)
 {
-    struct packet *p = sock_packet_alloc();
+    struct packet *p = packet_alloc(); /* with a head as a card's frames have it */
     u64 n = from->count;
     int err;
 

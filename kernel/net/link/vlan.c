@@ -262,6 +262,21 @@ static int vlan_init(struct vlan *v, struct netdev *lower, u16 id)
     return 0;
 }
 
+/* The link, the MTU or the address of the device below is another. config held. */
+static void vlan_follow(struct vlan *v)
+{
+    struct netdev *dev = &v->dev;
+    bool changed = false;
+
+    netdev_set_carrier(dev, READ_ONCE(v->lower->flags) & NETDEV_CARRIER);
+    if (dev->mtu > vlan_mtu_most(v))
+        changed = !netdev_set_mtu(dev, vlan_mtu_most(v));
+    if (!v->own_addr && memcmp(dev->addr, v->lower->addr, NETDEV_ADDR))
+        changed |= !netdev_set_address(dev, v->lower->addr);
+    if (changed)
+        net_device_changed(dev);
+}
+
 /* config held. v becomes the namespace's and its lower device's. */
 static int vlan_add(struct net_ns *ns, struct vlan *v, const char *name)
 {
@@ -276,9 +291,11 @@ static int vlan_add(struct net_ns *ns, struct vlan *v, const char *name)
     if (*slot)
         return -EEXIST;
     err = net_device_add_held(ns, &v->dev, name);
-    if (!err)
-        store_release(slot, v);
-    return err;
+    if (err)
+        return err;
+    store_release(slot, v);
+    vlan_follow(v); /* the device below may have changed since vlan_init, and now tells v */
+    return 0;
 }
 
 static int vlan_make(struct net_ns *ns, struct netdev *lower, u16 id, const char *name,
@@ -360,25 +377,11 @@ static void vlan_leave(struct netdev *lower)
     } while (true);
 }
 
-/* The link, the MTU or the address of the device below is another. config held. */
-static void vlan_follow(struct vlan *v)
-{
-    struct netdev *dev = &v->dev;
-    bool changed = false;
-
-    netdev_set_carrier(dev, READ_ONCE(v->lower->flags) & NETDEV_CARRIER);
-    if (dev->mtu > vlan_mtu_most(v))
-        changed = !netdev_set_mtu(dev, vlan_mtu_most(v));
-    if (!v->own_addr && memcmp(dev->addr, v->lower->addr, NETDEV_ADDR))
-        changed |= !netdev_set_address(dev, v->lower->addr);
-    if (changed)
-        net_device_changed(dev);
-}
-
 static void vlan_hear(struct vlan *v, enum net_device_event event)
 {
     if (event == NET_DEVICE_UP && net_device_up_held(&v->dev))
-        log_limited(LOG_WARN, "%s: it cannot be brought up with the device below", v->dev.name);
+        net_log_limited(v->dev.ns, LOG_WARN, "%s: it cannot be brought up with the device below",
+                        v->dev.name);
     else if (event == NET_DEVICE_DOWN)
         net_device_down_held(&v->dev);
     else if (event == NET_DEVICE_CHANGED)

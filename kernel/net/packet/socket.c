@@ -226,7 +226,7 @@ static void packet_show(struct seq *out, struct socket *s, unsigned line)
 
     seq_printf(out, "%016lx %-6d %-4d %04x   %-5d %1d %-6u %-6u %-6lu\n", 0UL, 2, s->type,
                READ_ONCE(ps->protocol), READ_ONCE(ps->device), READ_ONCE(ps->protocol) != 0,
-               READ_ONCE(s->queued), s->uid, s->ino);
+               READ_ONCE(s->queued), user_ns_uid(current_cred()->user_ns, s->uid), s->ino);
 }
 
 static int packet_show_all(struct net_ns *ns, struct seq *out)
