@@ -9,6 +9,7 @@
 #include "mm/slab.h"
 #include "net/tcp/wire.h"
 #include "obj/cred.h"
+#include "sched/mutex.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "sync/rcu.h"
@@ -165,4 +166,82 @@ SELFTEST(tcp_orphan_too_many_costs_the_heaviest_owner_its_oldest)
         orphan_end(many[i]);
     CHECK(orphans->nr == 0);
     net_ns_put(ns);
+}
+
+/* ---- the end of sockets ---- */
+
+#define DYING 100U
+#define END_SLEEP NSEC_PER_MSEC
+#define END_TRIES 20000U
+
+/* Of each, which sends nothing, only the socket and its connection's memory are left. */
+static bool dying_make(struct net_ns *ns)
+{
+    bool made = true;
+
+    for (u32 i = 0; i < DYING && made; i++) {
+        struct socket *s = orphan_socket(ns);
+
+        made = s && !IS_ERR(s) && tcp_wire_get(tcp_of(inet_of(s)));
+        if (s && !IS_ERR(s))
+            socket_put(s);
+    }
+    return made;
+}
+
+static struct completion blocker_go;
+
+static void blocker_run(struct work *w)
+{
+    completion_wait(&blocker_go);
+}
+
+/* The system's queue has other work; and those who list a namespace's sockets meet none that is
+ * dead. */
+SELFTEST(tcp_sock_dies_by_a_worker_of_its_own_and_is_listed_no_more)
+{
+    struct net_ns *ns = net_ns_create(&user_ns_init);
+    struct work blocker;
+    bool made, listed;
+
+    CHECK(ns);
+    completion_init(&blocker_go);
+    work_init(&blocker, blocker_run);
+    work_queue(workq_system, &blocker);
+    made = dying_make(ns);
+    listed = tcp_ns_of(ns)->list.nr || !list_empty(&tcp_ns_of(ns)->list.sockets);
+    for (u32 i = 0; i < END_TRIES && refcount_read(&ns->ref) > 1; i++)
+        (void)sleep_until(time_ns() + END_SLEEP, SLEEP_UNINTERRUPTIBLE);
+    made &= refcount_read(&ns->ref) == 1;
+    completion_signal(&blocker_go);
+    work_flush(workq_system, &blocker);
+    net_ns_put(ns);
+    CHECK(made);
+    CHECK(!listed);
+}
+
+/* ---- a segment for whose payload there is no space ---- */
+
+SELFTEST(tcp_segment_without_space_for_its_payload_still_acknowledges)
+{
+    struct net_ns *ns = net_ns_create(&user_ns_init);
+    struct tcp_wire *w = ns ? orphan_make(ns, account_current()) : NULL;
+    struct packet *p = w ? packet_alloc() : NULL;
+    struct tcp_segment seg = {.seq = 5, .len = 1, .flags = TCP_SYN | TCP_ACK, .window = 100};
+
+    struct tcp_out out;
+    bool taken;
+
+    CHECK(p && packet_append(p, 1));
+    w->entry.key.ns = ns;
+    w->sending = true;                                 /* there is no path: nothing is to go out */
+    while (tcp_conn_output(&w->conn, time_ns(), &out)) /* its SYN */
+        ;
+    w->sock->inet.sock.rcvbuf = 0;
+    seg.ack = w->conn.iss + 1;
+    tcp_wire_input(w, p, &seg);
+    taken = w->conn.state == TCP_ESTABLISHED && w->conn.rcv_nxt == 6 && !w->waiting;
+    orphan_end(w);
+    net_ns_put(ns);
+    CHECK(taken);
 }

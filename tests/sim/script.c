@@ -103,7 +103,7 @@ void script_conn_input(const struct tcp_segment *seg)
     struct tcp_result r;
 
     tcp_result_init(&r);
-    if (seg->len || (seg->flags & TCP_FIN))
+    if (!script.full && (seg->len || (seg->flags & TCP_FIN)))
         p = calloc(1, sizeof(*p));
     tcp_conn_input(&script.c, seg, p, script.now, &r);
     script_after(&r);

@@ -35,6 +35,7 @@ struct script {
     struct tcp_flow flow;
     struct tcp_timewait timewait;
     bool cookies, asked, reuse;
+    bool full;  /* there is no space for the payload of the segment that comes */
     u32 cookie; /* what a cookie's number is beyond SCRIPT_ISS */
 };
 

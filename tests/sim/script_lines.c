@@ -122,6 +122,7 @@ static void line_input(void)
     if (tcp_segment_parse(bytes, header, header + seg.len, &seg))
         script_fail("no segment", NULL);
     seg.ecn = script_has("ce", 4) ? TCP_CE : TCP_NOT_ECT;
+    script.full = script_has("full", 4);
     if (script.mode == SCRIPT_LISTEN)
         script_listen_input(&seg);
     else if (script.mode == SCRIPT_TIMEWAIT)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What an image's author, a client or a container may ask of the engine without harm to others."""
 import fcntl
+import gzip
 import io
 import json
 import os
@@ -124,6 +125,14 @@ def test_hard_link_to_a_lower_layer_stays_with_its_image(engine):
     # loaded once more, on top of what is there already
     loaded(engine, "good:2", [BASE, tar([("data", tarfile.REGTYPE, "good\n")]), link])
     expect(engine.run("run", "--rm", "good:2", "cat", "/linked").stdout, "good\n")
+
+
+def test_bytes_behind_a_layers_end_are_bounded(engine):
+    """A few bytes that are packed may be terabytes to decode."""
+    for size, status in ((1 << 20, 0), (65 << 20, 1)):
+        layer = BASE + bytes(size)
+        p = engine.load(docker_archive("long:1", [gzip.compress(layer, 1)], conf=config([layer])))
+        expect((p.returncode, "too much behind its end" in p.stderr), (status, bool(status)), p.stderr)
 
 
 def many_configs(count, conf):

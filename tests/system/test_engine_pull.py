@@ -111,6 +111,15 @@ def test_what_is_there_is_not_fetched(engine):
     away(engine, REG.host + "/a:1", REG.host + "/a:2", "sha256:" + sha(config([FILE])))
 
 
+def test_a_blob_of_two_layers_is_kept_for_both(engine):
+    link = tar([("linked", tarfile.LNKTYPE, "f")]) # with content of what is below it: unpacked for each place anew
+    other = tar([("other", tarfile.REGTYPE, os.urandom(4 << 20))]) # the first one's end is heard of meanwhile
+    layers = [FILE, link, other, link]
+    REG.image("twice", "1", layers, config(layers))
+    pulled(engine, REG.host + "/twice:1")
+    away(engine, REG.host + "/twice:1")
+
+
 def test_pull_by_digest(engine):
     digest, _ = REG.image("d", "1", [FILE], config([FILE]))
     name = f"{REG.host}/d@{digest}"

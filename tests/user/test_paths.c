@@ -242,6 +242,20 @@ static int tar_walk(const uint8_t *data, size_t len)
     return n < 0 ? n : count;
 }
 
+TEST(tar_entry_has_a_bounded_number_of_header_members)
+{
+    static uint8_t tar[32 * 1024];
+
+    for (int members = 16; members <= 17; members++) {
+        size_t len = 0;
+
+        for (int i = 0; i < members; i++)
+            len += tar_put(tar + len, "L", "LKgx"[i % 4], i % 4 < 2 ? "name" : "8 a=bcd\n");
+        len += tar_put(tar + len, "f", '0', "text");
+        EXPECT((tar_walk(tar, len) == 1) == (members == 16));
+    }
+}
+
 TEST(tars_survive_damage_anywhere)
 {
     static uint8_t good[8192], bad[8192];

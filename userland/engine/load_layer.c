@@ -60,13 +60,19 @@ static void source_sum_init(struct source_sum *h, struct source *from)
     sha256_init(&h->sum);
 }
 
-static void source_drain(struct source *s, const char *name)
+#define LAYER_BEHIND (64u << 20) /* bytes that may stand behind an archive's end */
+
+static void source_drain(struct source *s, const char *name, uint64_t most)
 {
     char waste[16384];
+    uint64_t all = 0;
     ssize_t n;
 
-    while ((n = s->read(s, waste, sizeof(waste))) > 0)
-        ;
+    while ((n = s->read(s, waste, sizeof(waste))) > 0) {
+        all += (uint64_t)n;
+        if (all > most)
+            load_fail("layer %s: too much behind its end", name);
+    }
     if (n < 0)
         load_fail("layer %s: %s", name, s->why ? s->why : "read error");
 }
@@ -163,8 +169,8 @@ static void load_layer_unpack(struct load_layer *l)
     skeleton.take = load_skeleton_take;
     l->id = unpack_layer(&skeleton, path, m->name) ? l->chain : l->diff_id;
     free(path);
-    source_drain(&skeleton.src, m->name);
-    source_drain(&blob.src, m->name);
+    source_drain(&skeleton.src, m->name, LAYER_BEHIND);
+    source_drain(&blob.src, m->name, UINT64_MAX); /* a file's bytes, which are there */
     source_free(decoder);
     sha256_end(&content.sum, hex);
     if (strcmp(hex, l->diff_id))

@@ -274,6 +274,19 @@ static void pull_fetcher_line(struct pull_child *c, const char *line)
     }
 }
 
+/* Layer i is unpacked: its blob, which may be memory, goes with the last layer that is made of it.
+ */
+static void pull_drop_blob(size_t i)
+{
+    size_t same = pull.layers[i].same;
+
+    for (size_t k = i + 1; k < pull.nlayers; k++)
+        if (pull.layers[k].same == same && pull.layers[k].state != PULL_THERE)
+            return;
+    if (pull.layers[same].fd >= 0 && ftruncate(pull.layers[same].fd, 0) < 0)
+        engine_log("cannot drop a layer's blob: %s", strerror(errno));
+}
+
 /* The report, or why there is none, is a line of JSON. */
 static void pull_unpacker_line(struct pull_child *c, const char *line)
 {
@@ -292,8 +305,7 @@ static void pull_unpacker_line(struct pull_child *c, const char *line)
         pull_say_layer(i, "Extracting", strtoull(end, NULL, 10));
     } else {
         pull_say_layer(i, "Pull complete", 0);
-        if (l->fd >= 0 && ftruncate(l->fd, 0) < 0) /* it may be memory */
-            engine_log("cannot drop a layer's blob: %s", strerror(errno));
+        pull_drop_blob(i);
     }
 }
 

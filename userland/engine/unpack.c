@@ -24,7 +24,8 @@
 #include "lib/tar.h"
 
 #define UNPACK_ENTRIES_MAX 2000000
-#define UNPACK_ENTRY 1024 /* what a name and an inode may cost, where they are memory */
+#define UNPACK_BARE_MAX (4ull << 30) /* bytes of a tar beside the content of its files */
+#define UNPACK_ENTRY 1024            /* what a name and an inode may cost, where they are memory */
 #define UNPACK_PAGE 4096
 
 struct dir_time {
@@ -40,6 +41,7 @@ static struct {
     struct dir_time *times; /* set at the end, when nothing changes the directories any more */
     bool raised;            /* something of the layers below */
     struct skeleton *skeleton;
+    uint64_t content, bare; /* where the last one's content ends; bytes so far that are none's */
 } unpack;
 
 _Noreturn static void unpack_fail(const char *what)
@@ -399,6 +401,17 @@ static void unpack_times(void)
     }
 }
 
+/* Headers and paddings are decoded, and cost processor time, whatever they are packed to. */
+static void unpack_count(void)
+{
+    const struct tar_entry *e = &unpack.tar.entry;
+
+    unpack.bare += e->offset - unpack.content;
+    unpack.content = e->offset + e->packed;
+    if (unpack.bare > UNPACK_BARE_MAX)
+        load_fail("layer %s: too many bytes that are no file's content", unpack.layer);
+}
+
 bool unpack_layer(struct skeleton *from, const char *dir, const char *name)
 {
     unsigned count = 0;
@@ -407,6 +420,7 @@ bool unpack_layer(struct skeleton *from, const char *dir, const char *name)
     unpack.layer = name;
     unpack.raised = false;
     unpack.skeleton = from;
+    unpack.content = unpack.bare = 0;
     if (mkdir(dir, 0755) < 0)
         load_fail("cannot create %s: %s", dir, strerror(errno));
     unpack.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -416,6 +430,7 @@ bool unpack_layer(struct skeleton *from, const char *dir, const char *name)
     while ((n = tar_next(&unpack.tar)) > 0) {
         if (++count > UNPACK_ENTRIES_MAX)
             load_fail("layer %s: more than %d entries", name, UNPACK_ENTRIES_MAX);
+        unpack_count();
         unpack_entry();
     }
     if (n < 0)

@@ -13,6 +13,7 @@
 
 #define TAR_META_MAX (1024 * 1024) /* one pax or long-name member */
 #define TAR_NAME_MAX 4095
+#define TAR_METAS_MAX 16 /* such members of one entry */
 
 int tar_fail(struct tar *t, const char *why)
 {
@@ -322,6 +323,7 @@ int tar_next(struct tar *t)
     struct tar_pax pax = {.size = UINT64_MAX, .real = UINT64_MAX};
     uint64_t meta;
     bool begun = false, blank = false;
+    unsigned metas = 0;
     int err = tar_skip(t, t->left + t->pad);
 
     tar_entry_free(&t->entry);
@@ -348,6 +350,8 @@ int tar_next(struct tar *t)
             return tar_fail(t, "not a tar archive: bad header checksum");
         if (!strchr("xgLK", h.type) || !h.type)
             return tar_member(t, &h, &pax);
+        if (++metas > TAR_METAS_MAX)
+            return tar_fail(t, "too many header members");
         if (!tar_number(h.size, 12, &meta))
             return tar_fail(t, "bad size in a header");
         err = tar_meta(t, meta, &text);

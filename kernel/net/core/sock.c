@@ -72,12 +72,18 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     spin_unlock(&list->lock);
 }
 
-void socket_fini(struct socket *s)
+void socket_unlist(struct socket *s)
 {
     spin_lock(&s->list->lock);
     list_del(&s->node);
     socket_list_count(s, -1UL);
     spin_unlock(&s->list->lock);
+}
+
+void socket_fini(struct socket *s)
+{
+    if (!list_empty(&s->node))
+        socket_unlist(s);
     sock_flight_end(s); /* who lists sockets no longer asks for it */
     socket_filter_free(s);
     net_ns_put(s->ns);

@@ -298,6 +298,9 @@ static inline struct socket *socket_peer(struct socket *s)
     spin_unlock(&s->lock);
     return peer;
 }
+/* For destroy: takes s out of the list, if it is not to be there until socket_fini: walks pass by
+ * the dead under the list's lock. */
+void socket_unlist(struct socket *s);
 /* For destroy: takes s out of the list, and drops its references. */
 void socket_fini(struct socket *s);
 

@@ -287,7 +287,9 @@ void tcp_conn_connect(struct tcp_conn *c, const struct tcp_open *o, u64 now);
 void tcp_conn_accept(struct tcp_conn *c, const struct tcp_open *o, const struct tcp_request *q,
                      u64 now);
 
-/* A segment of this connection came. piece: NULL exactly if it has neither payload nor FIN. */
+/* A segment of this connection came. piece: NULL if it has neither payload nor FIN, or if there is
+ * no space for them: then they are as if they were lost, what else it says counts, and it is
+ * answered. */
 void tcp_conn_input(struct tcp_conn *c, const struct tcp_segment *seg, struct tcp_piece *piece,
                     u64 now, struct tcp_result *r);
 /* The next segment to send; false: none now. */

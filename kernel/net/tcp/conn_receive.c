@@ -351,11 +351,15 @@ void tcp_receive(struct tcp_conn *c, const struct tcp_segment *seg, struct tcp_p
 {
     u32 seq = seg->seq + !!(seg->flags & TCP_SYN), end = seq + seg->len;
 
-    if (!piece)
+    if (!piece && !seg->len && !(seg->flags & TCP_FIN))
         return;
     if (c->closed && tcp_after(end, c->rcv_nxt)) { /* RFC 9293 3.6: there is no reader */
         tcp_drop(piece, r);
         tcp_end_reset(c, 0, r);
+        return;
+    }
+    if (!piece) { /* as if it were lost */
+        c->ack_now = true;
         return;
     }
     *piece = (struct tcp_piece){.seq = seq, .len = seg->len};

@@ -61,58 +61,6 @@ static struct socket *tcp_create(struct net_ns *ns, int family)
     return t ? &t->inet.sock : ERR_PTR(-ENOMEM);
 }
 
-/* Those who list sockets look at the connection under the list's lock. */
-static void tcp_free_wire(struct tcp_sock *t)
-{
-    struct socket *s = &t->inet.sock;
-    struct tcp_wire *w = t->wire;
-    struct list_node lost;
-
-    if (!w)
-        return;
-    list_init(&lost);
-    spin_lock(&s->list->lock);
-    WRITE_ONCE(t->wire, NULL);
-    spin_unlock(&s->list->lock);
-    spin_lock(&s->lock);
-    sock_queue_take_all_locked(s, &lost); /* what came while it was closed */
-    spin_unlock(&s->lock);
-    sock_queue_free(s, &lost);
-    tcp_wire_free(w);
-}
-
-static void tcp_free(struct tcp_sock *t)
-{
-    tcp_free_wire(t);
-    inet_fini(&t->inet);
-    tcp_sock_free(t);
-}
-
-static void tcp_free_work(struct work *work)
-{
-    tcp_free(container_of(work, struct tcp_sock, end.work));
-}
-
-static void tcp_free_rcu(struct rcu_head *head)
-{
-    struct tcp_sock *t = container_of(head, struct tcp_sock, end.rcu);
-
-    work_init(&t->end.work, tcp_free_work);
-    work_queue(workq_system, &t->end.work);
-}
-
-/* Readers of the table may still stand on a connection's entry; and its last reference may have
- * been a device's own thread's, which cannot wait for the namespace's end. */
-static void tcp_destroy(struct socket *s)
-{
-    struct tcp_sock *t = tcp_of(inet_of(s));
-
-    if (likely(!t->wire))
-        tcp_free(t);
-    else
-        rcu_call(&t->end.rcu, tcp_free_rcu);
-}
-
 static int tcp_listen(struct socket *s, int backlog)
 {
     struct tcp_sock *t = tcp_of(inet_of(s));

@@ -30,13 +30,10 @@ struct tcp_sock {
     const struct tcp_congestion_ops *congestion; /* l  NULL: the default */
     u32 maxseg;                                  /* l  TCP_MAXSEG; 0: none */
     u32 nr_halves;                               /* l  half-open connections of a listener */
-    u64 cookie_sent; /* a  when a listener sent the last one; 0: never */
-    bool quick_ack;  /* l */
-    bool connecting; /* l  one thread connects it or lets it go */
-    union {
-        struct rcu_head rcu;
-        struct work work;
-    } end; /* being freed */
+    u64 cookie_sent;      /* a  when a listener sent the last one; 0: never */
+    bool quick_ack;       /* l */
+    bool connecting;      /* l  one thread connects it or lets it go */
+    struct rcu_head dead; /* dead.c */
 };
 
 /* Records in TIME_WAIT: rest.c. l lock */
@@ -97,6 +94,8 @@ int tcp_claim(struct tcp_sock *t);
 void tcp_unclaim(struct tcp_sock *t);
 /* It has a connection over packets that lives. */
 bool tcp_on_wire(const struct socket *s);
+/* dead.c: socket_ops.destroy */
+void tcp_destroy(struct socket *s);
 /* end.c: close(2): takes the file's reference. */
 void tcp_release(struct socket *s);
 int tcp_shutdown(struct socket *s, int how);

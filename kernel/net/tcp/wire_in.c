@@ -119,15 +119,8 @@ void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *se
         packet_free(p);
         return;
     }
-    if (seg->len || (seg->flags & TCP_FIN)) {
+    if (seg->len || (seg->flags & TCP_FIN))
         piece = tcp_wire_piece_locked(w, p, seg, &a);
-        if (!piece) { /* as if it were lost; an ACK in it is told again */
-            spin_unlock(&w->sock->inet.sock.lock);
-            tcp_after_free(&a);
-            packet_free(p);
-            return;
-        }
-    }
     tcp_conn_input(&w->conn, seg, piece, time_ns(), &a.result);
     tcp_wire_result_locked(w, &a);
     tcp_wire_unlock(w, &a);
