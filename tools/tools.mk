@@ -98,10 +98,10 @@ check-format:
 	@tools/check-format --since $(CHECKED)/format
 
 check-layers: $(KERNEL_OBJ) $(USER_PROGS)
-	@tools/check-layers $(OUT)/obj $(OUT)/uobj
+	@tools/check-layers $(OUT)/obj $(UOBJ)
 
 check-exports: $(KERNEL_OBJ) $(USER_PROGS)
-	@tools/check-exports $(OUT)/obj $(OUT)/uobj
+	@tools/check-exports $(OUT)/obj $(UOBJ)
 
 check-uapi: $(KERNEL_GEN)
 	@tools/check-uapi '$(KERNEL_CPPFLAGS) $(KERNEL_CFLAGS)' '$(USER_CPPFLAGS) $(USER_CFLAGS)'

@@ -17,8 +17,12 @@ USER_LDFLAGS := -static -pie --no-dynamic-linker -z text -z noexecstack -z relro
 # Programs of one thread whose work repeats itself: lib/heap.c stands before their allocator.
 USER_HEAP := engine keeper
 USER_HEAP_LDFLAGS := --wrap=malloc --wrap=calloc --wrap=realloc --wrap=free
+# Objects are made once for all builds; of the sources that look at DEBUG that build has its own.
+UOBJ := build/uobj
 ifeq ($(DEBUG),1)
-USER_CPPFLAGS += -DDEBUG=1
+USER_OF_DEBUG := $(shell grep -rlw --include='*.[ch]' DEBUG userland)
+$(if $(filter %.h,$(USER_OF_DEBUG)),$(error a header of userland looks at DEBUG: $(USER_OF_DEBUG)))
+$(addprefix $(OUT)/uobj/,$(USER_OF_DEBUG:=.o)): USER_CPPFLAGS += -DDEBUG=1
 endif
 
 # $(call musl_link,OUTPUT,OBJECTS,FLAGS): a static-pie program that needs no loader.
@@ -27,21 +31,25 @@ musl_link = ld $(USER_LDFLAGS) $(3) -o $(1) $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti
 
 USER_NAMES := $(filter-out lib runtime,$(patsubst userland/%/,%,$(wildcard userland/*/)))
 USER_PROGS := $(addprefix $(OUT)/user/,$(USER_NAMES))
-user_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/,$(sort $(shell find userland/$(1) -name '*.[cS]'))))
+user_obj_place = $(if $(filter $(1),$(USER_OF_DEBUG)),$(OUT)/uobj,$(UOBJ))
+user_obj = $(foreach c,$(sort $(shell find userland/$(1) -name '*.[cS]')),$(call user_obj_place,$(c))/$(c).o)
 USER_LIB_OBJ := $(call user_obj,lib) $(call user_obj,runtime)
 
 # What each request and each start, or each byte of a layer, goes through is worth its size.
-USER_FAST := $(addprefix $(OUT)/uobj/userland/,$(addsuffix .c.o,$(addprefix lib/,buf heap http inflate json json_write map sha256_ni str) \
+USER_FAST := $(addprefix $(UOBJ)/userland/,$(addsuffix .c.o,$(addprefix lib/,buf heap http inflate json json_write map sha256_ni str) \
                runtime/order))
 $(USER_FAST): USER_CFLAGS += -O2
 
-$(OUT)/uobj/%.c.o: %.c
-	@mkdir -p $(@D)
-	$(call QUIET,UCC,$<) $(CC) $(USER_CPPFLAGS) $(USER_CFLAGS) -MMD -MP -c $< -o $@
+define USER_OBJ
+$(1)/%.c.o: %.c
+	@mkdir -p $$(@D)
+	$$(call QUIET,UCC,$$<) $$(CC) $$(USER_CPPFLAGS) $$(USER_CFLAGS) -MMD -MP -c $$< -o $$@
 
-$(OUT)/uobj/%.S.o: %.S
-	@mkdir -p $(@D)
-	$(call QUIET,UAS,$<) $(CC) $(USER_CPPFLAGS) -fPIE -c $< -o $@
+$(1)/%.S.o: %.S
+	@mkdir -p $$(@D)
+	$$(call QUIET,UAS,$$<) $$(CC) $$(USER_CPPFLAGS) -fPIE -c $$< -o $$@
+endef
+$(foreach place,$(sort $(UOBJ) $(OUT)/uobj),$(eval $(call USER_OBJ,$(place))))
 
 define USER_PROG
 $(OUT)/user/$(1): $(call user_obj,$(1)) $(USER_LIB_OBJ)

@@ -3,6 +3,7 @@
 
 The engine needs root and a cgroup2 mount; controllers that are bound elsewhere are left out.
 """
+import functools
 import gzip
 import hashlib
 import io
@@ -100,6 +101,7 @@ def oci_layout(name, layers, compress=True, spoil=None):
                [("blobs/sha256/" + k, tarfile.REGTYPE, v) for k, v in blobs.items()])
 
 
+@functools.cache  # where the processor is emulated (test_engine_on_bothy.py) it takes a second
 def busybox_layer():
     with open(BUSYBOX, "rb") as f:
         program = f.read()

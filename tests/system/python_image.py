@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
 from engine_fixture import BUSYBOX, ROOT, USER, busybox_layer, docker_archive
 
 PYTHON = "/usr/bin/python3"
 # What is imported only when it is first used.
-LATE = ["encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.utf_8", "_strptime", "traceback"]
+LATE = ["encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.utf_8", "_strptime", "runpy", "traceback"]
 
 
 def loaded_files(tests):
@@ -88,16 +89,30 @@ def python_layer(tests):
     return layer.bytes()
 
 
-def tests_layer():
+def add_compiled(layer, folder, names):
+    """These sources as Python keeps them once it has compiled them, which takes it a second each where the processor is emulated."""
+    with tempfile.TemporaryDirectory(prefix="bothy-compiled-") as tmp:
+        script = ("import py_compile, sys\n"
+                  "for source, target in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+                  "    py_compile.compile(source, target, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)")
+        targets = [f"{name.removesuffix('.py')}.cpython-311.pyc" for name in names]
+        pairs = [os.path.join(where, name) for both in zip(names, targets) for where, name in zip((folder, tmp), both)]
+        subprocess.run([PYTHON, "-IBc", script, *pairs], check=True)
+        for target in targets:
+            layer.file(os.path.join(tmp, target), f"/tests/system/__pycache__/{target}")
+
+
+def tests_layer(with_docker):
     """Below / what stands below the repository here: the tests find their programs the same way."""
     layer = Layer()
     for name in sorted(os.listdir(USER)):
         layer.file(os.path.join(USER, name), f"/build/user/{name}")
     folder = os.path.join(ROOT, "tests/system")
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".py"):
-            layer.file(os.path.join(folder, name), f"/tests/system/{name}")
-    docker, tar = shutil.which("docker"), shutil.which("tar")
+    sources = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+    for name in sources:
+        layer.file(os.path.join(folder, name), f"/tests/system/{name}")
+    add_compiled(layer, folder, sources)
+    docker, tar = with_docker and shutil.which("docker"), shutil.which("tar")
     if docker:
         layer.file(os.path.realpath(docker), "/bin/docker")
     if tar:  # GNU's: busybox has no sparse archives
@@ -107,5 +122,6 @@ def tests_layer():
     return layer.bytes()
 
 
-def image(tag, tests):
-    return docker_archive(tag, [busybox_layer(), python_layer(tests), tests_layer()])
+def image(tag, tests, with_docker):
+    """An archive of it. Docker's client is large, and who loads an image reads all of it."""
+    return docker_archive(tag, [busybox_layer(), python_layer(tests), tests_layer(with_docker)])

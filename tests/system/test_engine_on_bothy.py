@@ -15,10 +15,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, commands, put
 from python_image import PYTHON, image
 
-PROGRAMS = ["test_engine_containers", "test_engine_api", "test_engine_docker"]
+DOCKER = ["test_engine_docker", "test_engine_volumes"]  # run Docker's client
+PROGRAMS = ["test_engine_containers", "test_engine_api"] + DOCKER
 IMAGES = ["test_engine_images", "test_engine_layers", "test_engine_options"]
-KILLED = ["test_engine_killed", "test_engine_unread", "test_engine_short", "test_engine_restart", "test_engine_volumes",
-          "test_engine_mounts"]
+KILLED = ["test_engine_killed", "test_engine_unread", "test_engine_short", "test_engine_restart", "test_engine_mounts"]
 TCP = ["test_engine_tcp"]
 
 
@@ -28,10 +28,10 @@ def main(programs=PROGRAMS):
         print(f"skip engine_on_bothy: no {PYTHON}")
         return 0
     with tempfile.TemporaryDirectory(prefix="bothy-engine-") as tmp:
-        tar = put(tmp, "tests.tar", image("tests:latest", PROGRAMS + IMAGES + KILLED + TCP))
-        script = "; ".join(f"{PYTHON} /tests/system/{name}.py || s=1" for name in wanted)
+        tar = put(tmp, "tests.tar", image("tests:latest", wanted, bool(set(wanted) & set(DOCKER))))
+        script = "; ".join(f"{PYTHON} -m {name} || s=1" for name in wanted)
         # its store needs a file system that overlay can write to, which an overlay is not
-        line = f"run --rm --privileged --tmpfs /tmp tests sh -c 's=0; export BRIEF=1; {script}; exit $s'"
+        line = f"run --rm --privileged --tmpfs /tmp -w /tests/system tests sh -c 's=0; export BRIEF=1; {script}; exit $s'"
         return subprocess.run([RUN, "--timeout", "1780", "--image", tar, *commands(line)],
                               stdin=subprocess.DEVNULL).returncode
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The engine's tests of deaths, restarts and volumes on Bothy: see test_engine_on_bothy.py."""
+"""The engine's tests over TCP on Bothy: see test_engine_on_bothy.py."""
 import os
 import sys
 
