@@ -13,11 +13,12 @@
  */
 #include "lib/string.h"
 
-/* These are what the compiler calls when it does not know better. */
+#ifdef __BOTHY_KERNEL__ /* these are what the compiler calls when it does not know better */
 #undef memcpy
 #undef memmove
 #undef memset
 #undef memcmp
+#endif
 
 /* Unaligned, aliasing views of memory. */
 typedef u64 __attribute__((may_alias, aligned(1))) string_u64;

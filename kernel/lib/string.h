@@ -15,12 +15,14 @@ void *memset(void *dst, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 void *memchr(const void *s, int c, size_t n);
 
+#ifdef __BOTHY_KERNEL__ /* a host's compiler knows */
 /* A freestanding compiler takes these for functions like any other; so it knows what they do, and
  * makes a few moves of what has a small and constant size. */
 #define memcpy(...) __builtin_memcpy(__VA_ARGS__)
 #define memmove(...) __builtin_memmove(__VA_ARGS__)
 #define memset(...) __builtin_memset(__VA_ARGS__)
 #define memcmp(...) __builtin_memcmp(__VA_ARGS__)
+#endif
 
 size_t strlen(const char *s);
 size_t strnlen(const char *s, size_t max);

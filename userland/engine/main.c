@@ -295,6 +295,12 @@ static int engine_option(int argc, char **argv, int *ready)
     return 0;
 }
 
+static void boot_word_is_bad(const char *word, const char *value)
+{
+    engine_log("%s=%s on the command line is ignored: it makes no sense, or is one too many", word,
+               value);
+}
+
 int main(int argc, char **argv)
 {
     char hex[33];
@@ -306,7 +312,7 @@ int main(int argc, char **argv)
         life_print(stdout);
         return 0;
     }
-    registry_options_of_boot("/proc/cmdline");
+    registry_options_of_boot("/proc/cmdline", boot_word_is_bad);
     if (engine_option(argc, argv, &ready))
         return 2;
     random_hex(hex, 32);

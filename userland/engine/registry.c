@@ -89,7 +89,7 @@ int registry_option(const char *name, const char *value)
     return -ENOENT;
 }
 
-void registry_options_of_boot(const char *file)
+void registry_options_of_boot(const char *file, void (*bad)(const char *word, const char *value))
 {
     struct buf text = {0};
     char *save, *word;
@@ -102,9 +102,7 @@ void registry_options_of_boot(const char *file)
                 continue;
             *value++ = 0;
             if (registry_option(word + 6, value) == -EINVAL)
-                engine_log("%s=%s on the command line is ignored: it makes no sense, or is one too "
-                           "many",
-                           word, value);
+                bad(word, value);
         }
     buf_free(&text);
 }

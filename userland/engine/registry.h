@@ -24,8 +24,9 @@
 
 /* One of the engine's options: 0, -ENOENT when it is another, -EINVAL when its value is no good. */
 int registry_option(const char *name, const char *value);
-/* The same of words `bothy.NAME=` of a kernel's command line; what is no good is logged. */
-void registry_options_of_boot(const char *file);
+/* The same of words `bothy.NAME=` of a kernel's command line; of each that is no good, bad is told.
+ */
+void registry_options_of_boot(const char *file, void (*bad)(const char *word, const char *value));
 
 /* A reference's parts; its strings are the struct's. */
 struct registry_name {
