@@ -121,6 +121,7 @@ CONSOLE_CMD(panic)
 
 static int cmd_poweroff(int argc, char **argv, emit_fn emit)
 {
+    debug_port_settle();
     acpi_poweroff();
     emit("poweroff: the firmware names no way\n");
     return 1;
@@ -130,6 +131,7 @@ CONSOLE_CMD(poweroff)
 
 static int cmd_reboot(int argc, char **argv, emit_fn emit)
 {
+    debug_port_settle();
     machine_reboot();
     emit("reboot: nothing worked\n");
     return 1;

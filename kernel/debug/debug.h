@@ -19,6 +19,8 @@ void debug_port_write(const char *s, size_t n);
 /* Around each burst into the port's FIFO by its driver, interrupts off: two would overrun it. */
 void debug_port_claim(void);
 void debug_port_release(void);
+/* Waits, some 20 ms at most, until what is in the FIFO has gone: before the power does. */
+void debug_port_settle(void);
 int debug_port_read_nowait(void); /* a byte or -1 */
 
 /* --- the log --- */

@@ -29,6 +29,7 @@ bool debug_panicking(void)
 
 static __noreturn void panic_end(void)
 {
+    debug_port_settle();
     if (boot_option_is("panic", "poweroff"))
         acpi_poweroff();
     else if (boot_option_is("panic", "reboot"))

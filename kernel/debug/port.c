@@ -10,6 +10,7 @@
 
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/time.h"
 #include "lib/atomic.h"
 
 enum { PORT = 0x3f8, DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };
@@ -17,10 +18,13 @@ enum { PORT = 0x3f8, DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR 
 #define LCR_DLAB 0x80
 #define LSR_DATA 0x01
 #define LSR_EMPTY 0x20
+#define LSR_SENT 0x40 /* the line is still, too */
 #define FIFO_DEPTH 16
 #define CLAIM_TRIES 100000
 #define ROUND_TRIES 1000   /* looks at a full FIFO with interrupts off: a millisecond at most */
 #define STALL_ROUNDS 10000 /* seconds */
+#define SETTLE_US 20000    /* a FIFO's time at 9600 baud */
+#define SETTLE_LOOK_US 10
 
 static bool port_present;
 
@@ -95,6 +99,15 @@ void debug_port_write(const char *s, size_t n)
             return;
         s += burst;
         n -= burst;
+    }
+}
+
+void debug_port_settle(void)
+{
+    for (unsigned us = 0; port_present && us < SETTLE_US; us += SETTLE_LOOK_US) {
+        if (inb(PORT + LSR) & LSR_SENT)
+            return;
+        delay_us(SETTLE_LOOK_US);
     }
 }
 

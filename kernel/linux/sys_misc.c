@@ -3,6 +3,7 @@
  * The system itself: names, limits, memory and load figures, random numbers, power.
  */
 #include "arch/x86/acpi.h"
+#include "debug/debug.h"
 #include "dev/block.h"
 #include "lib/random.h"
 #include "lib/release.h"
@@ -192,6 +193,7 @@ s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
         vfs_sync_all();
         log_info("system: %s",
                  (u32)cmd == REBOOT_HALT || (u32)cmd == REBOOT_POWER_OFF ? "power off" : "restart");
+        debug_port_settle();
         if ((u32)cmd == REBOOT_POWER_OFF)
             acpi_poweroff();
         machine_reboot(); /* also where the power does not go off */
