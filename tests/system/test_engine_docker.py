@@ -89,6 +89,41 @@ def test_images(engine):
     expect_in("digest does not match", p.stderr)
 
 
+def test_prune(engine):
+    """`system prune` asks for four of them; `-a` also takes what has a name and no container."""
+    names = lambda: docker(engine, "images", "-a", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    layers = [tar([("f", b"0", "x" * n)]) for n in (1000, 2000, 3000)]
+    for layer, name in zip(layers, ("moves:1", "moves:1", "stays:1")):
+        engine.load(docker_archive(name, [layer]))
+    docker(engine, "create", "--name", "made", "busybox", "true")
+    expect(names().count("<none>:<none>"), 1)
+    p = docker(engine, "image", "prune", "-f", "--filter", "label=nosuch")
+    expect(p.stdout, "Total reclaimed space: 0B\n", p.stderr)
+    p = docker(engine, "image", "prune", "-f", "--filter", "until=nonsense")
+    expect_in("invalid filter 'until'", p.stderr)
+    p = docker(engine, "system", "prune", "-f")
+    expect(p.returncode, 0, p.stderr)
+    expect_in("Deleted Images:\ndeleted: sha256:", p.stdout)
+    expect_in("Deleted Containers:", p.stdout)
+    expect(sorted(names()), ["busybox:latest", "moves:1", "stays:1"])
+    docker(engine, "create", "--name", "made", "busybox", "true")
+    p = docker(engine, "image", "prune", "-a", "-f")
+    expect_in("untagged: stays:1", p.stdout, p.stderr)
+    expect(names(), ["busybox:latest"], "a container uses it")
+    expect(docker(engine, "builder", "prune", "-f").returncode, 0)
+    docker(engine, "rm", "made")
+
+
+def test_what_is_later_work_is_told_in_one_sentence(engine):
+    docker(engine, "create", "--name", "made", "busybox", "true")
+    for what, command in (("commit", ["commit", "made", "new:1"]), ("diff", ["diff", "made"]), ("export", ["export", "made"]),
+                          ("cp", ["cp", "made:/etc/passwd", "-"]), ("cp", ["cp", "/etc/passwd", "made:/x"]), ("search", ["search", "x"]),
+                          ("save", ["save", "busybox"]), ("import", ["import", "-"])):
+        p = docker(engine, *command, input="")
+        expect_in(f"Error response from daemon: {what} is not supported yet", p.stderr, str(command))
+    docker(engine, "rm", "made")
+
+
 def test_system_commands(engine):
     for args in (["system", "df"], ["network", "ls"], ["volume", "ls"],
                  ["events", "--since", "1", "--until", str(int(time.time()))]):

@@ -251,6 +251,14 @@ API(api_system_df)
     usage_ask(df_sized, answer_new(call->conn, 200, "application/json"));
 }
 
+/* Nothing is ever built. */
+API(api_build_prune)
+{
+    static const char none[] = "{\"CachesDeleted\":null,\"SpaceReclaimed\":0}\n";
+
+    http_reply(call->conn, 200, "application/json", none, sizeof(none) - 1);
+}
+
 API(api_empty_list)
 {
     http_reply(call->conn, 200, "application/json", "[]\n", 3);

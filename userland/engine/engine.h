@@ -178,9 +178,9 @@ void image_untag(struct image *img, const char *ref); /* that it has */
 bool image_has_tag(const struct image *img, const char *ref);
 int image_tag_count(const struct image *img); /* without digests */
 void image_tags_sort(struct image *img);      /* by name, as clients see them */
-/* With the layers that are only its, when the store on the disk does not list it any more. Writes
- * what goes to the answer, which waits for it. */
-void image_remove(struct image *img, struct answer *a);
+/* With the layers that are only its, when the store on the disk does not list it any more. What
+ * goes is written to the array `w`; the answer waits for it. */
+void image_remove(struct image *img, struct jw *w, struct answer *a);
 
 /* The image store as it is now goes to the disk; `a` waits for it. A reference to `img`, which may
  * be NULL, is dropped when that is done. */
@@ -538,6 +538,7 @@ API(api_info);
 API(api_events);
 API(api_system_df);
 API(api_empty_list);
+API(api_build_prune);
 API(api_network_list);
 API(api_network_create);
 API(api_network_prune);
@@ -555,6 +556,7 @@ API(api_image_inspect);
 API(api_image_history);
 API(api_image_remove);
 API(api_image_tag);
+API(api_image_prune);
 API(api_image_pull);
 API(api_image_push);
 API(api_auth);
