@@ -42,6 +42,14 @@ def test_run_fails_as_docker_does(engine):
     expect(p.returncode, 125)
 
 
+def test_ports_are_discarded_on_the_hosts_network(engine):
+    p = docker(engine, "run", "--rm", "--network", "host", "-p", "80:80", "-P", "busybox", "echo", "ran")
+    expect((p.returncode, p.stdout), (0, "ran\n"), p.stderr)
+    expect_in("WARNING: Published ports are discarded when using host network mode", p.stderr)
+    p = docker(engine, "run", "--rm", "--network", "host", "busybox", "echo", "ran")
+    expect((p.stdout, p.stderr), ("ran\n", ""))
+
+
 def test_life_of_a_detached_container(engine):
     p = docker(engine, "run", "-d", "--name", "web", "-e", "DB_HOST=db.example.com",
                "--label", "x=y", "--cpus", "1.5", "-m", "64m", "busybox", "sh", "-c",

@@ -55,9 +55,17 @@ static void create_saved(void *arg, const char *why)
 static void create_answer(struct container *c, struct http_conn *conn)
 {
     struct making *m = mem_alloc(sizeof(*m));
+    struct jw w = {0};
 
     *m = (struct making){container_get(c), answer_new(conn, 201, "application/json")};
-    buf_fmt(&m->answer->body, "{\"Id\":\"%s\",\"Warnings\":[]}\n", c->id);
+    w.out = &m->answer->body;
+    jw_object(&w, NULL);
+    jw_str(&w, "Id", c->id);
+    jw_array(&w, "Warnings");
+    if (judge_warning(c))
+        jw_str(&w, NULL, judge_warning(c));
+    jw_array_end(&w);
+    jw_object_end(&w);
     container_save(c, create_saved, m);
 }
 

@@ -138,10 +138,26 @@ static char *judge_health(const struct json *req)
     return str_dup("health checks (--health-cmd) are not supported");
 }
 
+/* Discarded on the host's network, as Docker does: see judge_warning(). */
+static bool judge_publishes(const struct json *j)
+{
+    return !strcmp(j->key, "PortBindings") || !strcmp(j->key, "PublishAllPorts");
+}
+
+const char *judge_warning(const struct container *c)
+{
+    const struct json *ports = json_get(c->host, "PortBindings");
+
+    return container_host_net(c) && ports && !json_is_empty(ports)
+               ? "Published ports are discarded when using host network mode"
+               : NULL;
+}
+
 char *judge_request(const struct container *c, const struct json *req)
 {
     static const char *const config[] = {"MacAddress", "CpuShares",  "Cpuset",     "CpuSet",
                                          "Memory",     "MemorySwap", "VolumesFrom"};
+    bool host_net = container_host_net(c);
     char *why = judge_health(req);
 
     for (size_t i = 0; i < sizeof(config) / sizeof(config[0]) && !why; i++) {
@@ -151,7 +167,7 @@ char *judge_request(const struct container *c, const struct json *req)
             why = str_fmt("%s is not supported outside of HostConfig", config[i]);
     }
     for (struct json *j = c->host->child; j && !why; j = j->next)
-        if (!json_is_empty(j))
+        if (!json_is_empty(j) && !(host_net && judge_publishes(j)))
             why = judge_field(j);
     return why;
 }

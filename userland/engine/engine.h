@@ -387,7 +387,8 @@ void container_start_asked(struct container *c);
 void container_stop_asked(struct container *c, int sig);
 void container_start_failed(struct container *c, const char *error);
 void container_signal(struct container *c, int sig);
-void container_kill(struct container *c); /* all of its processes, in any state */
+void container_kill(struct container *c);           /* all of its processes, in any state */
+bool container_host_net(const struct container *c); /* it has the host's network */
 /* Killed if it runs, then removed; `a` waits for that (api_container.c). */
 void container_remove(struct container *c, struct answer *a);
 /* The stop of a request begins: its signal now or when the program runs, then SIGKILL. */
@@ -416,6 +417,7 @@ size_t *env_firsts(const char *const *list, size_t n);
 struct json *host_from_request(const struct json *host); /* HostConfig, as it is kept */
 char *spec_from_stored(struct container *c); /* c->config and c->host are there; NULL or why not */
 bool spec_from_request(struct container *c, const struct json *req, int *status, char **why);
+const char *judge_warning(const struct container *c); /* of what was asked for, or NULL */
 void spec_free(struct spec *s);
 uint64_t caps_default(void);
 /* CapAdd / CapDrop; NULL or a sentence. */
