@@ -50,6 +50,16 @@ def test_ports_are_discarded_on_the_hosts_network(engine):
     expect((p.stdout, p.stderr), ("ran\n", ""))
 
 
+def test_host_network_has_the_hosts_name_and_hosts(engine):
+    script = "hostname; cat /etc/hostname; echo $HOSTNAME; cat /etc/hosts"
+    with open("/etc/hosts") as f:
+        hosts = f.read().rstrip("\n") + "\n"
+    for options, name, more in ((["--add-host", "extra:10.0.0.9"], os.uname().nodename[:63], "10.0.0.9\textra\n"),
+                                (["--hostname", "given"], "given", "")):
+        p = docker(engine, "run", "--rm", "--network", "host", *options, "busybox", "sh", "-c", script)
+        expect(p.stdout, f"{name}\n" * 3 + hosts + more, p.stderr)
+
+
 def test_life_of_a_detached_container(engine):
     p = docker(engine, "run", "-d", "--name", "web", "-e", "DB_HOST=db.example.com",
                "--label", "x=y", "--cpus", "1.5", "-m", "64m", "busybox", "sh", "-c",
