@@ -292,9 +292,15 @@ API(api_container_attach)
     struct container *c = api_container(call);
     const struct http_head *q = call->req;
     bool stream = http_query_bool(q, "stream", false);
+    struct detach_keys keys;
 
     if (!c)
         return;
+    if (!detach_keys_parse(&keys, http_query(q, "detachKeys"))) {
+        api_error(call->conn, 400, "Invalid detach keys (%.100s) provided",
+                  http_query(q, "detachKeys"));
+        return;
+    }
     if (http_query_bool(q, "logs", false) && !stream) {
         log_serve(c, call->conn);
         return;
@@ -317,7 +323,7 @@ API(api_container_attach)
         c->proc = process_new(c, NULL);
     event_container(c, "attach", NULL, NULL);
     process_attach(c->proc, call->conn, http_query_bool(q, "stdin", false) && c->spec.open_stdin,
-                   http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false));
+                   http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false), &keys);
 }
 
 API(api_container_logs)

@@ -36,6 +36,7 @@
 #include <time.h>
 
 #include "engine/answer.h"
+#include "engine/detach.h"
 #include "engine/life.h"
 #include "lib/buf.h"
 #include "engine/restart.h"
@@ -281,6 +282,7 @@ struct exec {
     struct process *proc;
     struct http_conn *starter; /* waits for the start's outcome */
     bool attach_in, attach_out, attach_err, detach;
+    struct detach_keys keys;
     bool started;
     bool running;
     int exit_code;
