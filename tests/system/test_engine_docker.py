@@ -142,6 +142,17 @@ def test_what_is_later_work_is_told_in_one_sentence(engine):
     docker(engine, "rm", "made")
 
 
+def test_addresses_and_options_of_ps_are_not_dropped(engine):
+    p = docker(engine, "run", "--rm", "--network", "none", "--ip", "1.2.3.4", "busybox", "true")
+    expect_in("user specified IP address is supported on user defined networks only", p.stderr)
+    docker(engine, "run", "-d", "--name", "stays", "busybox", "sleep", "1000")
+    expect_in("ps (aux) is not supported yet", docker(engine, "top", "stays", "aux").stderr)
+    expect_in("sleep 1000", docker(engine, "top", "stays", "-ef").stdout)
+    used = [line for line in docker(engine, "system", "df").stdout.splitlines() if line.startswith("Images")]
+    expect_in("0B (0%)", used[0], "an image that is in use")
+    docker(engine, "rm", "-f", "stays")
+
+
 def test_system_commands(engine):
     for args in (["system", "df"], ["network", "ls"], ["volume", "ls"],
                  ["events", "--since", "1", "--until", str(int(time.time()))]):

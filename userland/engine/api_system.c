@@ -186,6 +186,7 @@ static void df_images(struct jw *w)
         jw_object(w, NULL);
         jw_fmt(w, "Id", "sha256:%s", img->id);
         jw_int(w, "Size", (int64_t)img->size);
+        jw_int(w, "VirtualSize", (int64_t)img->size); /* clients before API 1.44 count by it */
         jw_int(w, "SharedSize", 0);
         jw_int(w, "Containers", img->refs);
         jw_object_end(w);

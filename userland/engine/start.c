@@ -197,13 +197,6 @@ static char *start_process(struct process *p, struct order *o, struct keep_head 
     return err ? str_fmt("cannot ask the keeper for a process: %s", str_error(-err)) : NULL;
 }
 
-bool container_host_net(const struct container *c)
-{
-    const char *net = json_str(c->host, "NetworkMode");
-
-    return net && !strcmp(net, "host");
-}
-
 static uint64_t start_flags(const struct container *c)
 {
     uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
