@@ -203,7 +203,7 @@ class Wired(argparse.Action):
 def add_options(add):
     add("--net", action=Wired, metavar="none|user|tap:IF|socket:ADDR",
         help="a network card (repeatable); user: NAT, DHCP, and published ports are ports of 127.0.0.1 here")
-    add("--nic", action=Wired, choices=tuple(NICS), help="the model of each --net that follows (or of all before)")
+    add("--nic", action=Wired, choices=tuple(NICS), help="the model of each --net that follows; the first --nic is also that of each --net before it")
     add("--publish", action="append", default=[], metavar="[HOST:]PORT[:GUEST][/udp]",
         help="--net user: PORT of 127.0.0.1 or HOST is the machine's; 0: a free one, printed")
     add("--api", type=int, metavar="PORT", help="--net user: the port of 127.0.0.1 for the machine's Docker API")

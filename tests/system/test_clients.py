@@ -6,6 +6,7 @@ Each runs a small honest scenario of its own and prints what it saw. One that is
 """
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,52 @@ def commands_of_docker():
     if not found:
         raise Skip("no docker command, and apt has none")
     return found
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, *command):
+        self.seen = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execv(command[0], command)
+
+    def read(self):
+        try:
+            piece = os.read(self.fd, 4096)
+        except OSError:
+            piece = b""
+        self.seen += piece
+        return piece != b""
+
+    def until(self, text):
+        while text not in self.seen:
+            expect(self.read(), True, f"more of {self.seen!r}")
+
+    def left(self):
+        """It ends by itself."""
+        while self.read():
+            pass
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
+
+
+def test_detach_keys_leave_the_container_running(engine):
+    """Over TCP these clients see the keys, keep them, and only end their half of the stream."""
+    for docker in commands_of_docker():
+        engine.run("load", "-i", archive(engine))
+        for words in (["run", "-it", "--name", "left"], ["attach"], ["exec", "-it"]):
+            image = ["client:1"] if words[0] == "run" else ["left"]
+            t = Terminal(docker, "-H", URL, *words, *image, *([] if words[0] == "attach" else ["sh"]))
+            if words[0] == "attach":
+                os.write(t.fd, b"\n")
+            t.until(b"# ")
+            os.write(t.fd, b"\x10\x11")
+            t.left()
+            expect(engine.run("inspect", "-f", "{{.State.Running}}", "left").stdout, "true\n", f"{docker} {words}")
+        engine.run("rm", "-f", "left")
+        engine.run("rmi", "client:1")
 
 
 def test_docker_commands_of_several_versions(engine):

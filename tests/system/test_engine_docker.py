@@ -42,6 +42,24 @@ def test_run_fails_as_docker_does(engine):
     expect(p.returncode, 125)
 
 
+def test_ports_are_discarded_on_the_hosts_network(engine):
+    p = docker(engine, "run", "--rm", "--network", "host", "-p", "80:80", "-P", "busybox", "echo", "ran")
+    expect((p.returncode, p.stdout), (0, "ran\n"), p.stderr)
+    expect_in("WARNING: Published ports are discarded when using host network mode", p.stderr)
+    p = docker(engine, "run", "--rm", "--network", "host", "busybox", "echo", "ran")
+    expect((p.stdout, p.stderr), ("ran\n", ""))
+
+
+def test_host_network_has_the_hosts_name_and_hosts(engine):
+    script = "hostname; cat /etc/hostname; echo $HOSTNAME; cat /etc/hosts"
+    with open("/etc/hosts") as f:
+        hosts = f.read().rstrip("\n") + "\n"
+    for options, name, more in ((["--add-host", "extra:10.0.0.9"], os.uname().nodename[:63], "10.0.0.9\textra\n"),
+                                (["--hostname", "given"], "given", "")):
+        p = docker(engine, "run", "--rm", "--network", "host", *options, "busybox", "sh", "-c", script)
+        expect(p.stdout, f"{name}\n" * 3 + hosts + more, p.stderr)
+
+
 def test_life_of_a_detached_container(engine):
     p = docker(engine, "run", "-d", "--name", "web", "-e", "DB_HOST=db.example.com",
                "--label", "x=y", "--cpus", "1.5", "-m", "64m", "busybox", "sh", "-c",
@@ -87,6 +105,52 @@ def test_images(engine):
     p = docker(engine, "load", "-i", path)
     expect(p.returncode, 1)
     expect_in("digest does not match", p.stderr)
+
+
+def test_prune(engine):
+    """`system prune` asks for four of them; `-a` also takes what has a name and no container."""
+    names = lambda: docker(engine, "images", "-a", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    layers = [tar([("f", b"0", "x" * n)]) for n in (1000, 2000, 3000)]
+    for layer, name in zip(layers, ("moves:1", "moves:1", "stays:1")):
+        engine.load(docker_archive(name, [layer]))
+    docker(engine, "create", "--name", "made", "busybox", "true")
+    expect(names().count("<none>:<none>"), 1)
+    p = docker(engine, "image", "prune", "-f", "--filter", "label=nosuch")
+    expect(p.stdout, "Total reclaimed space: 0B\n", p.stderr)
+    p = docker(engine, "image", "prune", "-f", "--filter", "until=nonsense")
+    expect_in("invalid filter 'until'", p.stderr)
+    p = docker(engine, "system", "prune", "-f")
+    expect(p.returncode, 0, p.stderr)
+    expect_in("Deleted Images:\ndeleted: sha256:", p.stdout)
+    expect_in("Deleted Containers:", p.stdout)
+    expect(sorted(names()), ["busybox:latest", "moves:1", "stays:1"])
+    docker(engine, "create", "--name", "made", "busybox", "true")
+    p = docker(engine, "image", "prune", "-a", "-f")
+    expect_in("untagged: stays:1", p.stdout, p.stderr)
+    expect(names(), ["busybox:latest"], "a container uses it")
+    expect(docker(engine, "builder", "prune", "-f").returncode, 0)
+    docker(engine, "rm", "made")
+
+
+def test_what_is_later_work_is_told_in_one_sentence(engine):
+    docker(engine, "create", "--name", "made", "busybox", "true")
+    for what, command in (("commit", ["commit", "made", "new:1"]), ("diff", ["diff", "made"]), ("export", ["export", "made"]),
+                          ("cp", ["cp", "made:/etc/passwd", "-"]), ("cp", ["cp", "/etc/passwd", "made:/x"]), ("search", ["search", "x"]),
+                          ("save", ["save", "busybox"]), ("import", ["import", "-"])):
+        p = docker(engine, *command, input="")
+        expect_in(f"Error response from daemon: {what} is not supported yet", p.stderr, str(command))
+    docker(engine, "rm", "made")
+
+
+def test_addresses_and_options_of_ps_are_not_dropped(engine):
+    p = docker(engine, "run", "--rm", "--network", "none", "--ip", "1.2.3.4", "busybox", "true")
+    expect_in("user specified IP address is supported on user defined networks only", p.stderr)
+    docker(engine, "run", "-d", "--name", "stays", "busybox", "sleep", "1000")
+    expect_in("ps (aux) is not supported yet", docker(engine, "top", "stays", "aux").stderr)
+    expect_in("sleep 1000", docker(engine, "top", "stays", "-ef").stdout)
+    used = [line for line in docker(engine, "system", "df").stdout.splitlines() if line.startswith("Images")]
+    expect_in("0B (0%)", used[0], "an image that is in use")
+    docker(engine, "rm", "-f", "stays")
 
 
 def test_system_commands(engine):

@@ -25,7 +25,8 @@ def test_filters_of_containers(engine):
     made = [create(engine, Image="busybox", Labels={"n": str(i)}) for i in range(4)]
     for filters, want in (({"before": [made[1]]}, made[:1]), ({"since": {made[1]: True}}, made[2:]),
                           ({"since": [made[0]], "before": [made[3][:12]]}, made[1:3]),
-                          ({"label!": ["n=2"]}, made[:2] + made[3:]), ({"label": ["n", "n=2"]}, made[2:3])):
+                          ({"label!": ["n=2"]}, made[:2] + made[3:]), ({"label": ["n", "n=2"]}, made[2:3]),
+                          ({"network": ["bridge"]}, made), ({"network": ["host"]}, []), ({"network": ["nosuch"]}, [])):
         expect(ids(engine, "/containers/json?all=1&", filters), sorted(want), str(filters))
     for filters, code in (('{"before":["nosuch"]}', 404), ('{"nosuch":["x"]}', 400), ("{", 400), ('{"label":"n"}', 400),
                           ('{"label":[1]}', 400), ("[]", 400)):

@@ -14,9 +14,9 @@ import tarfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import (BRIEF, Engine, Skip, busybox_layer, config, docker_archive, expect, expect_in,
-                            main, sha, tar)
-from http_unix import Connection
+from engine_fixture import (BRIEF, BUSYBOX, Engine, Skip, busybox_layer, config, docker_archive, expect, expect_in,
+                            main, oci_layout, sha, tar, until)
+from http_unix import Connection, request
 from registry_fixture import Rogue, Store
 
 REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
@@ -308,8 +308,40 @@ def test_what_has_no_space_is_refused_and_nothing_stays(engine):
         p = small.run("pull", rogue.host + "/large:1")
         rogue.close()
         expect_in("layer: no space for it", p.stderr, "a pull")
-        p = small.load(docker_archive("good:1", [GOOD]))
-        expect((p.returncode, p.stdout), (0, "Loaded image: good:1\n"), p.stderr)
+        # the pull's processes hold files until they have died
+        until(lambda: small.load(docker_archive("good:1", [GOOD])).stdout == "Loaded image: good:1\n", "space again")
+
+
+def test_load_takes_no_more_than_the_archive_and_a_little(engine):
+    """What has been read of an archive is given back: what it becomes has its place."""
+    large = [tar([(f"large{n}", REG, os.urandom((8 << 20) // PART))]) for n in range(4)]
+    top = tar([("top", REG, "1")])
+    one, two = docker_archive("large:1", large), docker_archive("large:2", large + [top])
+    with SmallEngine() as small:
+        for archive in (one, gzip.compress(one, 1), two, oci_layout("large:1", large)):
+            p = small.load(archive)
+            expect(p.returncode, 0, p.stderr)
+            small.run("rmi", "large:1", "large:2")
+        size = (60 << 20) // PART
+        said = request(small.socket, "POST", "/images/load", b"", {"Content-Length": str(size)})
+        expect_in(f"it needs {size >> 20} MB, and ", str(said), "before anything of it is sent")
+
+
+def test_load_reads_a_layer_again_where_two_images_need_it(engine):
+    """It brings up what it links to, another file in each of them."""
+    link = info("link", LNK)
+    link.linkname = "file"
+    top = tar([link])
+    entries, manifest = [("top", REG, top)], []
+    for n, base in enumerate(tar([("bin/busybox", REG, open(BUSYBOX, "rb").read()), ("file", REG, f"{n}\n")])
+                             for n in (1, 2)):
+        conf = config([base, top], Entrypoint=["/bin/busybox"])
+        entries += [(f"{n}.json", REG, conf), (f"{n}", REG, base)]
+        manifest.append({"Config": f"{n}.json", "RepoTags": [f"again:{n}"], "Layers": [f"{n}", "top"]})
+    p = engine.load(tar(entries + [("manifest.json", REG, json.dumps(manifest))]))
+    expect(p.returncode, 0, p.stderr)
+    expect([engine.run("run", "--rm", f"again:{n}", "cat", "/link").stdout for n in (0, 1)], ["1\n", "2\n"])
+    engine.run("rmi", "again:0", "again:1")
 
 
 def test_refuse_an_index_that_names_itself(engine):

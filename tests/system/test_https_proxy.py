@@ -164,7 +164,10 @@ def server(kind="good"):
     if not SERVERS:
         if not shutil.which("openssl"):
             raise Skip("openssl is not installed")
-        os.makedirs(TMP.name + "/cas")
+        os.makedirs(TMP.name + "/cas/folder.crt")  # what is no certificate is left out
+        for name, text in (("notes.pem", "nothing of that kind\n"), ("bytes.crt", "\0\1\2"), ("net", "ip=dhcp\n")):
+            with open(os.path.join(TMP.name, "cas", name), "w") as f:
+                f.write(text)
         SERVERS["good"], SERVERS["unknown"] = Server(echo), Server(echo, "unknown")
         SERVERS["other name"] = Server(echo, "othername", "DNS:elsewhere.example")
         for name in ("good", "othername"):

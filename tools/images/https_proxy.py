@@ -449,7 +449,10 @@ def context_of(places):
         for name in names:
             path = os.path.join(place, name) if name else place
             if not name or name.endswith((".pem", ".crt")):
-                context.load_verify_locations(path)
+                try:
+                    context.load_verify_locations(path)
+                except (OSError, ValueError) as e:  # a folder may hold other things
+                    print(f"https_proxy: {path} holds no certificate: {e}: skipped", flush=True)
     return context
 
 

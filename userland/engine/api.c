@@ -45,6 +45,7 @@ static const struct route routes[] = {
     {"POST", "/images/create", NULL, api_image_pull},
     {"GET", "/images/", "/json", api_image_inspect},
     {"GET", "/images/", "/history", api_image_history},
+    {"POST", "/images/prune", NULL, api_image_prune},
     {"POST", "/images/", "/tag", api_image_tag},
     {"POST", "/images/", "/push", api_image_push},
     {"DELETE", "/images/", "", api_image_remove},
@@ -71,7 +72,34 @@ static const struct route routes[] = {
     {"POST", "/exec/", "/start", api_exec_start},
     {"POST", "/exec/", "/resize", api_exec_resize},
     {"GET", "/exec/", "/json", api_exec_inspect},
+    {"POST", "/build/prune", NULL, api_build_prune},
 };
+
+#define ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+/* What clients ask for and this engine does not do yet. */
+static const struct {
+    struct route route;
+    const char *what;
+} routes_later[] = {
+    {{"POST", "/build", NULL, NULL}, "build"},
+    {{"POST", "/session", NULL, NULL}, "build"},
+    {{"POST", "/grpc", NULL, NULL}, "build"},
+    {{"POST", "/commit", NULL, NULL}, "commit"},
+    {{"GET", "/containers/", "/changes", NULL}, "diff"},
+    {{"GET", "/containers/", "/export", NULL}, "export"},
+    {{"GET", "/containers/", "/archive", NULL}, "cp"},
+    {{"HEAD", "/containers/", "/archive", NULL}, "cp"},
+    {{"PUT", "/containers/", "/archive", NULL}, "cp"},
+    {{"GET", "/containers/", "/attach/ws", NULL}, "attach over a web socket"},
+    {{"GET", "/containers/", "/checkpoints", NULL}, "checkpoint"},
+    {{"POST", "/containers/", "/checkpoints", NULL}, "checkpoint"},
+    {{"GET", "/images/get", NULL, NULL}, "save"},
+    {{"GET", "/images/", "/get", NULL}, "save"},
+    {{"GET", "/images/search", NULL, NULL}, "search"},
+};
+
+#define ROUTES_LATER (sizeof(routes_later) / sizeof(routes_later[0]))
 
 /* The path after "/v1.N". */
 static char *api_path(const struct http_head *req)
@@ -124,7 +152,7 @@ static void api_dispatch(struct http_conn *conn, const struct route *r, const ch
 
 static bool path_known(const char *path)
 {
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+    for (size_t i = 0; i < ROUTES; i++) {
         char *copy = str_dup(path), *name;
         bool hit = route_match(&routes[i], routes[i].method, copy, &name);
 
@@ -135,11 +163,26 @@ static bool path_known(const char *path)
     return false;
 }
 
+/* Clients that ask for what is not there yet are told so before they send all of it. */
+static const char *path_later(const struct http_conn *conn, const char *path)
+{
+    const char *what = NULL;
+
+    for (size_t i = 0; i < ROUTES_LATER && !what; i++) {
+        char *copy = str_dup(path), *name;
+
+        if (route_match(&routes_later[i].route, conn->req.method, copy, &name))
+            what = routes_later[i].what;
+        free(copy);
+    }
+    return what;
+}
+
 static void api_complete(struct http_conn *conn)
 {
     char *path = api_path(&conn->req), *name = (char *)"";
 
-    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+    for (size_t i = 0; i < ROUTES; i++) {
         if (!route_match(&routes[i], conn->req.method, path, &name))
             continue;
         api_dispatch(conn, &routes[i], name);
@@ -200,6 +243,7 @@ static bool api_from_form(const struct http_head *req)
 
 static void api_request(struct http_conn *conn)
 {
+    const char *later;
     char *path;
 
     if (conn->remote && api_from_browser(&conn->req)) {
@@ -211,7 +255,10 @@ static void api_request(struct http_conn *conn)
         return;
     }
     path = api_path(&conn->req);
-    if (!strcmp(conn->req.method, "POST") && !strcmp(path, "/images/load"))
+    later = path_later(conn, path);
+    if (later)
+        api_error(conn, 501, "%s is not supported yet", later);
+    else if (!strcmp(conn->req.method, "POST") && !strcmp(path, "/images/load"))
         api_image_load(conn);
     free(path);
 }

@@ -55,9 +55,17 @@ static void create_saved(void *arg, const char *why)
 static void create_answer(struct container *c, struct http_conn *conn)
 {
     struct making *m = mem_alloc(sizeof(*m));
+    struct jw w = {0};
 
     *m = (struct making){container_get(c), answer_new(conn, 201, "application/json")};
-    buf_fmt(&m->answer->body, "{\"Id\":\"%s\",\"Warnings\":[]}\n", c->id);
+    w.out = &m->answer->body;
+    jw_object(&w, NULL);
+    jw_str(&w, "Id", c->id);
+    jw_array(&w, "Warnings");
+    if (judge_warning(c))
+        jw_str(&w, NULL, judge_warning(c));
+    jw_array_end(&w);
+    jw_object_end(&w);
     container_save(c, create_saved, m);
 }
 
@@ -284,9 +292,15 @@ API(api_container_attach)
     struct container *c = api_container(call);
     const struct http_head *q = call->req;
     bool stream = http_query_bool(q, "stream", false);
+    struct detach_keys keys;
 
     if (!c)
         return;
+    if (!detach_keys_parse(&keys, http_query(q, "detachKeys"))) {
+        api_error(call->conn, 400, "Invalid detach keys (%.100s) provided",
+                  http_query(q, "detachKeys"));
+        return;
+    }
     if (http_query_bool(q, "logs", false) && !stream) {
         log_serve(c, call->conn);
         return;
@@ -309,7 +323,7 @@ API(api_container_attach)
         c->proc = process_new(c, NULL);
     event_container(c, "attach", NULL, NULL);
     process_attach(c->proc, call->conn, http_query_bool(q, "stdin", false) && c->spec.open_stdin,
-                   http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false));
+                   http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false), &keys);
 }
 
 API(api_container_logs)

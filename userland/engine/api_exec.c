@@ -273,11 +273,18 @@ API(api_exec_create)
 {
     struct container *c = api_container(call);
     struct buf b = {0};
+    struct detach_keys keys;
     struct exec *x;
 
     if (!c || !exec_judge(call, c))
         return;
+    if (!detach_keys_parse(&keys, json_str(call->body, "DetachKeys"))) {
+        api_error(call->conn, 400, "Invalid detach keys (%.100s) provided",
+                  json_str(call->body, "DetachKeys"));
+        return;
+    }
     x = exec_new(c, call->body);
+    x->keys = keys;
     exec_forget_old(x);
     event_container(c, "exec_create", "execID", x->id);
     buf_fmt(&b, "{\"Id\":\"%s\"}\n", x->id);
@@ -382,7 +389,7 @@ API(api_exec_start)
         call->conn->owner = exec_get(x);
         call->conn->on_close = exec_starter_gone;
     } else {
-        process_attach(x->proc, call->conn, x->attach_in, x->attach_out, x->attach_err);
+        process_attach(x->proc, call->conn, x->attach_in, x->attach_out, x->attach_err, &x->keys);
     }
     why = exec_start(x);
     if (why)

@@ -400,6 +400,15 @@ static void image_untag_answer(struct image *img, const char *ref, struct answer
     free(gone);
 }
 
+static void image_remove_answer(struct image *img, struct answer *a)
+{
+    struct jw w = {.out = &a->body};
+
+    jw_array(&w, NULL);
+    image_remove(img, &w, a);
+    jw_array_end(&w);
+}
+
 API(api_image_remove)
 {
     struct image *img = api_image(call);
@@ -434,10 +443,93 @@ API(api_image_remove)
             force ? "image is being used by running" : "container is using its image:", user->id);
     } else {
         a = answer_new(call->conn, 200, "application/json");
-        image_remove(img, a);
+        image_remove_answer(img, a);
         answer_done(a, NULL);
     }
     free(ref);
+}
+
+/* ---- prune ----------------------------------------------------------------------------------- */
+
+static bool filter_no_label(const void *o, const char *v)
+{
+    return !filter_label(o, v);
+}
+
+/* Looked at before, by prune itself. */
+static bool filter_any(const void *o, const char *v)
+{
+    return true;
+}
+
+static const struct filter prune_filters[] = {{"dangling", filter_any, false},
+                                              {"label", filter_label, true},
+                                              {"label!", filter_no_label, true},
+                                              {"until", filter_until, true}};
+
+#define PRUNE_FILTERS (sizeof(prune_filters) / sizeof(prune_filters[0]))
+
+static char *until_judge(const char *text)
+{
+    long long at;
+
+    return filter_time(text, &at) ? NULL : str_fmt("invalid filter 'until': %s", text);
+}
+
+/* Those without a tag; dangling=false: all that no container uses. */
+static bool prune_wants(const struct image *img, const struct json *filters)
+{
+    const struct json *dangling = json_list(filters, "dangling");
+    const char *text = dangling ? dangling->key ? dangling->key : dangling->str : "true";
+    bool all = str_case_eq(text, "false") || !strcmp(text, "0");
+
+    return image_listed(img) && !img->refs && (all || !image_tag_count(img)) &&
+           filters_match(prune_filters, PRUNE_FILTERS, filters, img);
+}
+
+/* What the layers take that are the image's alone. */
+static int64_t prune_space(const struct image *img)
+{
+    int64_t space = 0;
+
+    for (int i = 0; i < img->nlayers; i++)
+        space += img->layers[i]->refs == 1 ? (int64_t)img->layers[i]->size : 0;
+    return space;
+}
+
+static void image_prune(struct answer *a, const struct json *filters)
+{
+    struct jw w = {.out = &a->body};
+    struct image *next;
+    int64_t space = 0;
+
+    jw_object(&w, NULL);
+    jw_array(&w, "ImagesDeleted");
+    for (struct image *img = image_first(); img; img = next) {
+        next = img->next;
+        if (!prune_wants(img, filters))
+            continue;
+        space += prune_space(img);
+        image_remove(img, &w, a);
+    }
+    jw_array_end(&w);
+    jw_int(&w, "SpaceReclaimed", space);
+    jw_object_end(&w);
+    answer_done(a, NULL);
+}
+
+API(api_image_prune)
+{
+    char *why;
+    struct json *filters = filters_read(call->req, prune_filters, PRUNE_FILTERS, &why);
+
+    why = why ? why : filters_check(filters, "until", until_judge);
+    if (why)
+        api_error(call->conn, 400, "%s", why);
+    else
+        image_prune(answer_new(call->conn, 200, "application/json"), filters);
+    json_free(filters);
+    free(why);
 }
 
 API(api_image_tag)

@@ -123,12 +123,18 @@ static bool filter_until(const void *o, const char *v)
     return filter_time(v, &at) && ((const struct container *)o)->created.tv_sec < at;
 }
 
+static bool filter_network(const void *o, const char *v)
+{
+    return network_find(v) == network_of(o);
+}
+
 static const struct filter list_filters[] = {
-    {"id", filter_id, false},          {"name", filter_name, false},
-    {"status", filter_status, false},  {"label", filter_label, true},
-    {"label!", filter_no_label, true}, {"ancestor", filter_ancestor, false},
-    {"exited", filter_exited, false},  {"before", filter_before, true},
-    {"since", filter_since, true},     {"volume", filter_volume, false},
+    {"id", filter_id, false},           {"name", filter_name, false},
+    {"status", filter_status, false},   {"label", filter_label, true},
+    {"label!", filter_no_label, true},  {"ancestor", filter_ancestor, false},
+    {"exited", filter_exited, false},   {"before", filter_before, true},
+    {"since", filter_since, true},      {"volume", filter_volume, false},
+    {"network", filter_network, false},
 };
 
 static const struct filter prune_filters[] = {

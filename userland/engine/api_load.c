@@ -97,10 +97,13 @@ void load_complete(struct http_conn *conn)
 void api_image_load(struct http_conn *conn)
 {
     struct load *l = mem_alloc(sizeof(*l));
+    bool sized = conn->framing.kind == HTTP_BODY_LENGTH;
+    char *size = str_fmt("%llu", sized ? (unsigned long long)conn->framing.left : 0);
 
     l->conn = conn;
     held_begin(&l->held, "load");
-    l->job = job_new(l, load_done, job_memory_bound(), "load", l->held.dir, NULL);
+    l->job = job_new(l, load_done, job_memory_bound(), "load", l->held.dir, size, NULL);
+    free(size);
     l->job->drained = load_drained;
     held_layers(&l->held, l->job, "");
     job_feed(l->job, "\n", 1);

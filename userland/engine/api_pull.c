@@ -178,7 +178,7 @@ API(api_image_pull)
     bool all;
 
     if (!from || !*from) {
-        api_error(call->conn, 501, "import of a root file system is not supported");
+        api_error(call->conn, 501, "import is not supported yet");
         return;
     }
     ref = pull_reference(call->req, &all);

@@ -186,6 +186,7 @@ static void df_images(struct jw *w)
         jw_object(w, NULL);
         jw_fmt(w, "Id", "sha256:%s", img->id);
         jw_int(w, "Size", (int64_t)img->size);
+        jw_int(w, "VirtualSize", (int64_t)img->size); /* clients before API 1.44 count by it */
         jw_int(w, "SharedSize", 0);
         jw_int(w, "Containers", img->refs);
         jw_object_end(w);
@@ -249,6 +250,14 @@ static void df_sized(void *arg, const struct usage *u)
 API(api_system_df)
 {
     usage_ask(df_sized, answer_new(call->conn, 200, "application/json"));
+}
+
+/* Nothing is ever built. */
+API(api_build_prune)
+{
+    static const char none[] = "{\"CachesDeleted\":null,\"SpaceReclaimed\":0}\n";
+
+    http_reply(call->conn, 200, "application/json", none, sizeof(none) - 1);
 }
 
 API(api_empty_list)

@@ -91,11 +91,16 @@ static void top_done(struct job *j, const char *error)
 
 API(api_container_top)
 {
+    const char *args = http_query(call->req, "ps_args");
     struct container *c = api_container(call);
     char *name;
 
     if (!c)
         return;
+    if (args && *args && strcmp(args, "-ef")) {
+        api_error(call->conn, 501, "top with options of ps (%.100s) is not supported yet", args);
+        return;
+    }
     if (!container_running(c)) {
         api_error(call->conn, 409, "container %s is not running", c->id);
         return;

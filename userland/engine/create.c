@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "engine/constants.h"
 #include "lib/str.h"
@@ -393,13 +394,23 @@ static char *spec_from_config(struct container *c)
     return why;
 }
 
+/* The machine's where the container has its network, else the start of its id; to be freed. */
+static char *spec_own_name(const struct container *c)
+{
+    char name[64] = "";
+
+    if (container_host_net(c) && gethostname(name, sizeof(name)) == 0 && *name)
+        return str_dup(name);
+    return str_dupn(c->id, 12);
+}
+
 static char *spec_names(struct container *c, const struct json *config)
 {
     const char *hostname = json_str(config, "Hostname"), *domain = json_str(config, "Domainname");
 
     if (domain && *domain)
         c->shared.domainname = str_dup(domain);
-    c->shared.hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
+    c->shared.hostname = hostname && *hostname ? str_dup(hostname) : spec_own_name(c);
     return strlen(c->shared.hostname) > 63
                ? str_fmt("invalid hostname format: %s", c->shared.hostname)
                : NULL;

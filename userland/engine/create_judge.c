@@ -138,12 +138,60 @@ static char *judge_health(const struct json *req)
     return str_dup("health checks (--health-cmd) are not supported");
 }
 
+bool container_host_net(const struct container *c)
+{
+    const char *net = json_str(c->host, "NetworkMode");
+
+    return net && !strcmp(net, "host");
+}
+
+/* Discarded on the host's network, as Docker does: see judge_warning(). */
+static bool judge_publishes(const struct json *j)
+{
+    return !strcmp(j->key, "PortBindings") || !strcmp(j->key, "PublishAllPorts");
+}
+
+const char *judge_warning(const struct container *c)
+{
+    const struct json *ports = json_get(c->host, "PortBindings");
+
+    return container_host_net(c) && ports && !json_is_empty(ports)
+               ? "Published ports are discarded when using host network mode"
+               : NULL;
+}
+
+/* Wishes that only networks of one's own could fulfil. */
+static char *judge_endpoint(const struct json *endpoint)
+{
+    const struct json *ipam = json_get(endpoint, "IPAMConfig");
+    const char *four = json_str(ipam, "IPv4Address"), *six = json_str(ipam, "IPv6Address");
+    const char *mac = json_str(endpoint, "MacAddress");
+
+    if ((four && *four) || (six && *six))
+        return str_dup("user specified IP address is supported on user defined networks only");
+    if (json_list(endpoint, "Aliases"))
+        return str_dup("network-scoped aliases are only supported for user-defined networks");
+    return mac && *mac ? str_dup("MacAddress (--mac-address) is not supported") : NULL;
+}
+
+static char *judge_endpoints(const struct json *req)
+{
+    const struct json *networking = json_get(req, "NetworkingConfig");
+    char *why = NULL;
+
+    for (const struct json *e = json_list(networking, "EndpointsConfig"); e && !why; e = e->next)
+        why = judge_endpoint(e);
+    return why;
+}
+
 char *judge_request(const struct container *c, const struct json *req)
 {
     static const char *const config[] = {"MacAddress", "CpuShares",  "Cpuset",     "CpuSet",
                                          "Memory",     "MemorySwap", "VolumesFrom"};
+    bool host_net = container_host_net(c);
     char *why = judge_health(req);
 
+    why = why ? why : judge_endpoints(req);
     for (size_t i = 0; i < sizeof(config) / sizeof(config[0]) && !why; i++) {
         const struct json *j = json_get(req, config[i]);
 
@@ -151,7 +199,7 @@ char *judge_request(const struct container *c, const struct json *req)
             why = str_fmt("%s is not supported outside of HostConfig", config[i]);
     }
     for (struct json *j = c->host->child; j && !why; j = j->next)
-        if (!json_is_empty(j))
+        if (!json_is_empty(j) && !(host_net && judge_publishes(j)))
             why = judge_field(j);
     return why;
 }

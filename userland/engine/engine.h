@@ -36,6 +36,7 @@
 #include <time.h>
 
 #include "engine/answer.h"
+#include "engine/detach.h"
 #include "engine/life.h"
 #include "lib/buf.h"
 #include "engine/restart.h"
@@ -178,9 +179,9 @@ void image_untag(struct image *img, const char *ref); /* that it has */
 bool image_has_tag(const struct image *img, const char *ref);
 int image_tag_count(const struct image *img); /* without digests */
 void image_tags_sort(struct image *img);      /* by name, as clients see them */
-/* With the layers that are only its, when the store on the disk does not list it any more. Writes
- * what goes to the answer, which waits for it. */
-void image_remove(struct image *img, struct answer *a);
+/* With the layers that are only its, when the store on the disk does not list it any more. What
+ * goes is written to the array `w`; the answer waits for it. */
+void image_remove(struct image *img, struct jw *w, struct answer *a);
 
 /* The image store as it is now goes to the disk; `a` waits for it. A reference to `img`, which may
  * be NULL, is dropped when that is done. */
@@ -281,6 +282,7 @@ struct exec {
     struct process *proc;
     struct http_conn *starter; /* waits for the start's outcome */
     bool attach_in, attach_out, attach_err, detach;
+    struct detach_keys keys;
     bool started;
     bool running;
     int exit_code;
@@ -387,7 +389,8 @@ void container_start_asked(struct container *c);
 void container_stop_asked(struct container *c, int sig);
 void container_start_failed(struct container *c, const char *error);
 void container_signal(struct container *c, int sig);
-void container_kill(struct container *c); /* all of its processes, in any state */
+void container_kill(struct container *c);           /* all of its processes, in any state */
+bool container_host_net(const struct container *c); /* it has the host's network */
 /* Killed if it runs, then removed; `a` waits for that (api_container.c). */
 void container_remove(struct container *c, struct answer *a);
 /* The stop of a request begins: its signal now or when the program runs, then SIGKILL. */
@@ -416,6 +419,7 @@ size_t *env_firsts(const char *const *list, size_t n);
 struct json *host_from_request(const struct json *host); /* HostConfig, as it is kept */
 char *spec_from_stored(struct container *c); /* c->config and c->host are there; NULL or why not */
 bool spec_from_request(struct container *c, const struct json *req, int *status, char **why);
+const char *judge_warning(const struct container *c); /* of what was asked for, or NULL */
 void spec_free(struct spec *s);
 uint64_t caps_default(void);
 /* CapAdd / CapDrop; NULL or a sentence. */
@@ -538,6 +542,7 @@ API(api_info);
 API(api_events);
 API(api_system_df);
 API(api_empty_list);
+API(api_build_prune);
 API(api_network_list);
 API(api_network_create);
 API(api_network_prune);
@@ -555,6 +560,7 @@ API(api_image_inspect);
 API(api_image_history);
 API(api_image_remove);
 API(api_image_tag);
+API(api_image_prune);
 API(api_image_pull);
 API(api_image_push);
 API(api_auth);

@@ -345,21 +345,17 @@ static void image_remove_told(const struct image *img, struct jw *w)
     }
 }
 
-void image_remove(struct image *img, struct answer *a)
+void image_remove(struct image *img, struct jw *w, struct answer *a)
 {
-    struct jw w = {.out = &a->body};
-
-    jw_array(&w, NULL);
     image_tags_sort(img);
     for (int i = 0; i < img->ntags; i++) {
-        jw_object(&w, NULL);
-        jw_str(&w, "Untagged", img->tags[i]->ref);
-        jw_object_end(&w);
+        jw_object(w, NULL);
+        jw_str(w, "Untagged", img->tags[i]->ref);
+        jw_object_end(w);
         event_image(img->id, img->tags[i]->ref, "untag");
     }
     image_untag_all(img);
-    image_remove_told(img, &w);
-    jw_array_end(&w);
+    image_remove_told(img, w);
     event_image(img->id, img->id, "delete");
     image_get(img);
     img->leaving = 1;

@@ -380,13 +380,27 @@ void jobs_close(void)
     }
 }
 
+/* A value of /proc/meminfo in bytes; 0 when it is not there. */
+static int64_t job_meminfo(const struct buf *text, const char *name)
+{
+    char *at = text->data ? strstr(text->data, name) : NULL;
+    int64_t kib = at ? strtoll(at + strlen(name), NULL, 10) : 0;
+
+    return kib > 0 && kib < INT64_MAX / 1024 ? kib * 1024 : 0;
+}
+
+/* What is available but a sixteenth of the machine's. Where files are memory, a worker stops itself
+ * at an eighth, with a sentence (lib/budget.h): that is to come first, and what lies between is for
+ * its own data. */
 int64_t job_memory_bound(void)
 {
     struct buf b = {0};
-    char *at = file_read("/proc/meminfo", 65536, &b) == 0 ? strstr(b.data, "MemAvailable:") : NULL;
-    int64_t kib = at ? strtoll(at + 13, NULL, 10) : 0;
-    int64_t bound = kib > 0 ? kib / 4 * 3 * 1024 : 0; /* a quarter stays for all others */
+    int64_t available, bound;
 
+    if (file_read("/proc/meminfo", 65536, &b))
+        buf_free(&b);
+    available = job_meminfo(&b, "MemAvailable:");
+    bound = available - job_meminfo(&b, "MemTotal:") / 16;
     buf_free(&b);
-    return bound && bound < JOB_MEMORY_MIN ? JOB_MEMORY_MIN : bound;
+    return available && bound < JOB_MEMORY_MIN ? JOB_MEMORY_MIN : available ? bound : 0;
 }

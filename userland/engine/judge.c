@@ -128,11 +128,17 @@ static const struct field fields_create[] = {
 };
 
 static const struct field fields_exec[] = {
-    {"AttachStderr", 'b', NULL}, {"AttachStdin", 'b', NULL},
-    {"AttachStdout", 'b', NULL}, {"Cmd", 't', NULL},
-    {"Env", 't', NULL},          {"Privileged", 'b', NULL},
-    {"Tty", 'b', NULL},          {"User", 's', NULL},
-    {"WorkingDir", 's', NULL},   {NULL, 0, NULL},
+    {"AttachStderr", 'b', NULL},
+    {"AttachStdin", 'b', NULL},
+    {"AttachStdout", 'b', NULL},
+    {"Cmd", 't', NULL},
+    {"DetachKeys", 's', NULL},
+    {"Env", 't', NULL},
+    {"Privileged", 'b', NULL},
+    {"Tty", 'b', NULL},
+    {"User", 's', NULL},
+    {"WorkingDir", 's', NULL},
+    {NULL, 0, NULL},
 };
 
 /* A list, or an object, of values of one type. */

@@ -79,9 +79,14 @@ void load_take(uint64_t bytes, const char *what)
                   (unsigned long long)(load.budget.first >> 20));
 }
 
+void load_give(uint64_t bytes)
+{
+    budget_give(&load.budget, bytes);
+}
+
 /* ---- the archive ----------------------------------------------------------------------------- */
 
-/* A compressed archive becomes a plain one, beside it. */
+/* A compressed archive becomes a plain one, beside what is left of it. */
 static void load_expand(void)
 {
     static char data[65536];
@@ -92,6 +97,7 @@ static void load_expand(void)
     int fd;
 
     source_file_init(&file, load.fd, 0, load.size);
+    source_file_spend(&file, load_give);
     decoder = load_decoder(&all, &file.src);
     if (!decoder)
         return;
@@ -144,7 +150,8 @@ static void load_index_entry(struct tar *tar)
     if (load.nmembers % 64 == 0)
         load.members = mem_resize(load.members, sizeof(*m) * (load.nmembers + 64));
     m = &load.members[load.nmembers++];
-    *m = (struct member){load.fd, str_dup(e->name), NULL, e->offset, e->size};
+    *m = (struct member){
+        .fd = load.fd, .name = str_dup(e->name), .offset = e->offset, .size = e->size};
     if (e->type != TAR_FILE)
         m->link = load_link_target(e);
 }
@@ -183,7 +190,7 @@ static void load_index(void)
     tar_free(&tar);
 }
 
-static const struct member *load_lookup(const char *name)
+static struct member *load_lookup(const char *name)
 {
     for (size_t i = load.nmembers; i-- > 0;)
         if (!strcmp(load.members[i].name, name))
@@ -192,10 +199,10 @@ static const struct member *load_lookup(const char *name)
 }
 
 /* A member by the name a manifest uses, through links; NULL when there is none. */
-static const struct member *load_member(const char *name)
+static struct member *load_member(const char *name)
 {
     char *copy = str_dup(name);
-    const struct member *m;
+    struct member *m;
 
     tar_name_clean(copy);
     m = load_lookup(copy);
@@ -205,9 +212,9 @@ static const struct member *load_member(const char *name)
     return m;
 }
 
-const struct member *load_need(const char *name, const char *what)
+struct member *load_need(const char *name, const char *what)
 {
-    const struct member *m = name ? load_member(name) : NULL;
+    struct member *m = name ? load_member(name) : NULL;
 
     if (!m)
         load_fail("%s names \"%s\", which is not in the archive", what, name ? name : "");
@@ -361,6 +368,15 @@ void load_image(const struct load_image *in, char **tags, size_t ntags)
     json_free(config);
 }
 
+/* The archive is spent as it is read, for it may be memory, like what becomes of it. A layer is
+ * read again when another image has it on top of others, a configuration after the layers. */
+static void load_image_note(const struct load_image *in, char **tags, size_t ntags)
+{
+    in->config->uses += 2; /* it is never spent */
+    for (size_t i = 0; i < in->nlayers; i++)
+        in->layers[i]->uses++;
+}
+
 /* ---- the worker ------------------------------------------------------------------------------ */
 
 /* What unpacking takes: owners, modes, devices, trusted.* and security.* attributes. The filter is
@@ -421,24 +437,31 @@ _Noreturn void load_one(int out_fd, const struct load_image *in, char **tags, si
     _exit(write_all(out_fd, load.report.data, load.report.len) ? 2 : 0);
 }
 
+/* What the archive's manifest names, one image after the other. */
+static void load_manifest(load_image_fn *image)
+{
+    const struct member *manifest = load_member("manifest.json"),
+                        *index = load_member("index.json");
+
+    load.json = 0;
+    if (manifest)
+        load_docker(manifest, image);
+    else if (index)
+        load_oci(index, image);
+    else
+        load_fail("not an image archive: it has neither manifest.json nor index.json");
+}
+
 void load_worker(int fd, const char *dir, int out_fd)
 {
-    const struct member *manifest, *index;
-
     load_enter(dir, out_fd, 0);
     load_open(fd);
     load_expand();
     load_index();
-    manifest = load_member("manifest.json");
-    index = load_member("index.json");
+    load_manifest(load_image_note);
     jw_object(&load.w, NULL);
     jw_array(&load.w, "Images");
-    if (manifest)
-        load_docker(manifest);
-    else if (index)
-        load_oci(index);
-    else
-        load_fail("not an image archive: it has neither manifest.json nor index.json");
+    load_manifest(load_image);
     jw_array_end(&load.w);
     jw_object_end(&load.w);
     _exit(write_all(out_fd, load.report.data, load.report.len) ? 2 : 0);

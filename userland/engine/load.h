@@ -19,6 +19,7 @@ struct member {
     char *name;
     char *link; /* of a link inside the archive, cleaned; or NULL */
     uint64_t offset, size;
+    size_t uses; /* how often images name it that are not loaded yet; 0: that is not known */
 };
 
 /* Reports one line to the engine and ends the worker; what was unpacked is the engine's to remove.
@@ -26,13 +27,14 @@ struct member {
 _Noreturn void load_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Before bytes are written: fails when there is no space for them. */
 void load_take(uint64_t bytes, const char *what);
+void load_give(uint64_t bytes);       /* bytes of the archive are free again */
 void load_budget_files(int files[2]); /* the descriptors that it looks at; -1: none */
 
 /* ---- load.c ---- */
 
 /* A member by the name a manifest uses, through links; without one the worker ends: `what` says
  * what names it. */
-const struct member *load_need(const char *name, const char *what);
+struct member *load_need(const char *name, const char *what);
 /* Its JSON. `digest` is what its own must be, or NULL; its own goes to out_digest unless NULL. */
 struct json *load_json(const struct member *m, const char *digest, char *out_digest);
 /* Hex digits of "sha256:..." */
@@ -43,9 +45,9 @@ void load_chain(char *chain, const char *diff_id);
 
 /* One image of either format: its configuration, its layers in order and their names. */
 struct load_image {
-    const struct member *config;
+    struct member *config;
     const char *config_digest;
-    const struct member *layers[LAYERS_MAX];
+    struct member *layers[LAYERS_MAX];
     const char *digests[LAYERS_MAX];
     size_t nlayers;
     /* Called before and after each of its layers is looked at; or NULL. */
@@ -63,8 +65,10 @@ _Noreturn void load_one(int out_fd, const struct load_image *in, char **tags, si
 
 /* ---- load_formats.c ---- */
 
-void load_docker(const struct member *manifest);
-void load_oci(const struct member *index);
+/* Each image that they name goes to `image`, in order. */
+typedef void load_image_fn(const struct load_image *in, char **tags, size_t ntags);
+void load_docker(const struct member *manifest, load_image_fn *image);
+void load_oci(const struct member *index, load_image_fn *image);
 
 /* ---- load_layer.c ---- */
 
@@ -76,7 +80,7 @@ struct source *load_decoder(const struct member *m, struct source *from);
 extern void (*load_layer_progress)(uint64_t bytes);
 /* A layer of an image: what is asked for, and what came of it. */
 struct load_layer {
-    const struct member *m;
+    struct member *m;
     const char *diff_id;
     const char *digest; /* of the blob, or NULL */
     const char *chain;  /* the digest of all layers up to it */

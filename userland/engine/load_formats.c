@@ -11,7 +11,7 @@
 #define LOAD_TAGS_MAX 64
 #define OCI_DEPTH_MAX 3
 
-static void load_add_layer(struct load_image *in, const struct member *m, const char *digest)
+static void load_add_layer(struct load_image *in, struct member *m, const char *digest)
 {
     if (in->nlayers == LAYERS_MAX)
         load_fail("manifest: more than %d layers", LAYERS_MAX);
@@ -19,7 +19,7 @@ static void load_add_layer(struct load_image *in, const struct member *m, const 
     in->layers[in->nlayers++] = m;
 }
 
-static void load_docker_image(const struct json *j)
+static void load_docker_image(const struct json *j, load_image_fn *image)
 {
     struct load_image in = {.config = load_need(json_str(j, "Config"), "manifest.json")};
     char *tags[LOAD_TAGS_MAX];
@@ -35,12 +35,12 @@ static void load_docker_image(const struct json *j)
         if (!tags[ntags++])
             load_fail("manifest.json: bad tag");
     }
-    load_image(&in, tags, ntags);
+    image(&in, tags, ntags);
     while (ntags)
         free(tags[--ntags]);
 }
 
-void load_docker(const struct member *manifest)
+void load_docker(const struct member *manifest, load_image_fn *image)
 {
     struct json *list = load_json(manifest, NULL, NULL);
     int count = 0;
@@ -50,14 +50,15 @@ void load_docker(const struct member *manifest)
     for (struct json *j = list->child; j; j = j->next) {
         if (++count > LOAD_IMAGES_MAX)
             load_fail("manifest.json: more than %d images", LOAD_IMAGES_MAX);
-        load_docker_image(j);
+        load_docker_image(j, image);
     }
+    json_free(list);
 }
 
-static const struct member *oci_blob(const struct json *descriptor, const char *what)
+static struct member *oci_blob(const struct json *descriptor, const char *what)
 {
     char *name = str_fmt("blobs/sha256/%s", load_digest(json_str(descriptor, "digest"), what));
-    const struct member *m = load_need(name, what);
+    struct member *m = load_need(name, what);
     int64_t size = json_int(descriptor, "size", -1);
 
     if (size >= 0 && (uint64_t)size != m->size)
@@ -90,7 +91,7 @@ static const char *oci_name(const struct json *descriptor)
     return name ? name : json_str(a, "org.opencontainers.image.ref.name");
 }
 
-static void oci_manifest(const struct json *manifest, const char *name)
+static void oci_manifest(const struct json *manifest, const char *name, load_image_fn *image)
 {
     const struct json *config = json_get(manifest, "config");
     struct load_image in = {.config = oci_blob(config, "manifest"),
@@ -100,12 +101,13 @@ static void oci_manifest(const struct json *manifest, const char *name)
     for (struct json *l = json_list(manifest, "layers"); l; l = l->next)
         load_add_layer(&in, oci_blob(l, "manifest"),
                        load_digest(json_str(l, "digest"), "manifest"));
-    load_image(&in, &ref, ref ? 1 : 0);
+    image(&in, &ref, ref ? 1 : 0);
     free(ref);
 }
 
 /* An index, of which some entries may be indexes again. `*count` is of all of them. */
-static void oci_index(const struct json *index, const char *tag, int depth, int *count)
+static void oci_index(const struct json *index, const char *tag, int depth, int *count,
+                      load_image_fn *image)
 {
     size_t taken = 0;
 
@@ -120,20 +122,22 @@ static void oci_index(const struct json *index, const char *tag, int depth, int 
         manifest = oci_blob_json(d, "index.json");
         taken++;
         if (!json_get(manifest, "manifests"))
-            oci_manifest(manifest, name);
+            oci_manifest(manifest, name, image);
         else if (depth == OCI_DEPTH_MAX)
             load_fail("index.json: indexes nest too deeply");
         else
-            oci_index(manifest, name, depth + 1, count);
+            oci_index(manifest, name, depth + 1, count, image);
         json_free(manifest);
     }
     if (!taken)
         load_fail("index.json: no image for linux/amd64 in it");
 }
 
-void load_oci(const struct member *index)
+void load_oci(const struct member *index, load_image_fn *image)
 {
+    struct json *list = load_json(index, NULL, NULL);
     int count = 0;
 
-    oci_index(load_json(index, NULL, NULL), NULL, 0, &count);
+    oci_index(list, NULL, 0, &count, image);
+    json_free(list);
 }

@@ -160,6 +160,8 @@ static void load_layer_unpack(struct load_layer *l)
     char hex[SHA256_HEX], *path = load_layer_path("layers", l->diff_id);
 
     source_file_init(&file, m->fd, m->offset, m->size);
+    if (m->uses == 1)
+        source_file_spend(&file, load_give);
     source_sum_init(&blob, &file.src);
     blob.told = load_layer_progress;
     blob.unwanted = !l->digest;
@@ -200,6 +202,17 @@ static bool load_layer_there(struct load_layer *l, const char *id)
     return true;
 }
 
+/* Nothing reads its bytes any more. */
+static void load_layer_spent(const struct member *m)
+{
+    struct source_file file;
+
+    source_file_init(&file, m->fd, m->offset, m->size);
+    source_file_spend(&file, load_give);
+    file.at = file.end;
+    source_file_spent(&file);
+}
+
 void load_layer(struct load_layer *l)
 {
     char *dir;
@@ -207,6 +220,10 @@ void load_layer(struct load_layer *l)
 
     if (!load_layer_there(l, l->diff_id) && !load_layer_there(l, l->chain))
         load_layer_unpack(l);
+    else if (l->m->uses == 1)
+        load_layer_spent(l->m);
+    if (l->m->uses)
+        l->m->uses--;
     dir = layer_dir(l->id);
     fd = load_layer_dir(dir);
     if (fd < 0)

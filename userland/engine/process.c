@@ -235,26 +235,56 @@ void process_resize(struct process *p, unsigned rows, unsigned cols)
         ioctl(p->out.fd, TIOCSWINSZ, &ws);
 }
 
+/* The client leaves; the program stays. */
+static void attach_detach(struct attach *a)
+{
+    struct http_conn *conn = a->conn;
+    struct process *p = a->p;
+
+    if (!p->x)
+        event_container(p->c, "detach", NULL, NULL);
+    else
+        event_container(p->c, "exec_detach", "execID", p->x->id);
+    attach_remove(a);
+    http_raw_end(conn);
+    process_rewatch(p);
+}
+
+/* The end of a terminal's input is its client's, as with Docker: over TCP that is all that some
+ * clients send when they have seen the keys themselves. */
+static void attach_input_end(struct attach *a)
+{
+    struct process *p = a->p;
+
+    if (p->tty && p->started) {
+        attach_detach(a);
+    } else if (!p->tty && (p->x || p->c->spec.stdin_once)) {
+        p->in_eof = true; /* StdinOnce or an exec's own client closes a pipe */
+        process_input_flush(p);
+    }
+}
+
 static void attach_raw(struct http_conn *conn, const char *data, size_t len)
 {
     struct attach *a = conn->owner;
     struct process *p = a->p;
-    bool main_in = !p->x;
+    bool leaves = false;
 
     if (!a->in)
         return;
-    if (len == 0) { /* the client's input has ended */
-        /* a pty has no end of input; StdinOnce or an exec's own client closes a pipe */
-        if (!p->tty && (!main_in || p->c->spec.stdin_once)) {
-            p->in_eof = true;
-            process_input_flush(p);
-        }
+    if (len == 0) {
+        attach_input_end(a);
         return;
     }
+    if (p->tty)
+        leaves = detach_keys_feed(&a->keys, data, len, &p->in_pending);
+    else
+        buf_add(&p->in_pending, data, len);
     if (p->in.fd < 0 && p->started)
-        return;
-    buf_add(&p->in_pending, data, len);
+        buf_free(&p->in_pending); /* it reads no more */
     process_input_flush(p);
+    if (leaves)
+        attach_detach(a);
 }
 
 static void attach_drain(struct http_conn *conn)
@@ -308,21 +338,36 @@ static void process_claim_input(struct process *p)
         keeper_close_in(p);
 }
 
-void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err)
+/* Docker's own command over TCP: where nothing of the stream comes with the head, its library's TCP
+ * wraps the error that means "the detach keys", which it does not know again and then waits for the
+ * container's end (docker/cli issue 3385; dockerd has no remedy). So one byte comes, a NUL: no
+ * terminal shows it. Other clients get none. */
+static size_t attach_wants_first(const struct attach *a)
+{
+    const char *agent = http_header(&a->conn->req, "User-Agent");
+
+    return a->conn->remote && a->in && a->p->tty && agent && str_starts(agent, "Docker-Client/");
+}
+
+void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err,
+                    const struct detach_keys *keys)
 {
     struct attach *a = mem_alloc(sizeof(*a));
 
     *a = (struct attach){
         .next = p->attaches, .p = p, .conn = conn, .in = in, .out = out, .err = err};
     p->attaches = a;
+    a->keys = *keys;
     if (in)
         process_claim_input(p);
     conn->owner = a;
     conn->on_raw = attach_raw;
     conn->on_drain = attach_drain;
     conn->on_close = attach_close;
-    http_hijack(conn, p->tty ? "application/vnd.docker.raw-stream"
-                             : "application/vnd.docker.multiplexed-stream");
+    http_hijack(conn,
+                p->tty ? "application/vnd.docker.raw-stream"
+                       : "application/vnd.docker.multiplexed-stream",
+                "", attach_wants_first(a));
 }
 
 /* Some of what the program left in a pipe; what others still write there is not waited for. */

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "engine/detach.h"
 #include "lib/buf.h"
 #include "lib/ev.h"
 #include "lib/http.h"
@@ -23,6 +24,7 @@ struct attach {
     struct process *p; /* which ends its attaches when it ends */
     struct http_conn *conn;
     bool in, out, err;
+    struct detach_keys keys; /* of a terminal */
 };
 
 struct process {
@@ -58,7 +60,9 @@ const char *process_id(const struct process *p); /* its container's, or its exec
 void process_watch(struct process *p);           /* its descriptors have been set */
 void process_resume(struct process *p);          /* reads it as fast as its clients allow */
 void process_resize(struct process *p, unsigned rows, unsigned cols);
-void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err);
+/* `keys` are a terminal's. */
+void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err,
+                    const struct detach_keys *keys);
 void process_finish(struct process *p); /* it has run and has been reaped */
 void process_exited(struct process *p); /* upcall: run.c */
 bool processes_run(void);               /* there is one that has not been reaped */

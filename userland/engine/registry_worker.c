@@ -120,8 +120,9 @@ static void registry_reach_proxy(const char *dir)
     struct stat st;
     int fd;
 
-    o->no_proxy = str_fmt("no HTTPS proxy serves %s: run the proxy's image, or name the registry "
-                          "an insecure one if it speaks plain HTTP",
+    o->no_proxy = str_fmt("no HTTPS proxy serves %s: run the proxy's image (it takes some seconds "
+                          "until its log says that it serves), or name the registry an insecure "
+                          "one if it speaks plain HTTP",
                           from ? from : "");
     if (from && lstat(from, &st) == 0) {
         fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);

@@ -197,18 +197,11 @@ static char *start_process(struct process *p, struct order *o, struct keep_head 
     return err ? str_fmt("cannot ask the keeper for a process: %s", str_error(-err)) : NULL;
 }
 
-static bool start_host_net(const struct container *c)
-{
-    const char *net = json_str(c->host, "NetworkMode");
-
-    return net && !strcmp(net, "host");
-}
-
 static uint64_t start_flags(const struct container *c)
 {
     uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
 
-    return start_host_net(c) ? flags : flags | CLONE_NEWNET;
+    return container_host_net(c) ? flags : flags | CLONE_NEWNET;
 }
 
 static char *start_main(struct container *c, int group)
@@ -245,7 +238,7 @@ static char *start_main(struct container *c, int group)
 char *container_clone(struct container *c)
 {
     int group, dir = container_dir(c);
-    int err = dir < 0 ? dir : etc_files_write(dir, &c->shared, start_host_net(c));
+    int err = dir < 0 ? dir : etc_files_write(dir, &c->shared, container_host_net(c));
     char *why;
 
     err = err ? err : log_open(c, dir); /* closed with the start that fails */

@@ -31,8 +31,9 @@ int worker_say(const char *text)
     return write_all(1, text, strlen(text)) ? 2 : 1;
 }
 
-/* Everything that is left of the input, into a file without a name in `dir`. */
-static int worker_spool(const char *dir, int *out)
+/* Everything that is left of the input, into a file without a name in `dir`. `size` is how much it
+ * will be, 0 when that is not known; *room is what there was for it. */
+static int worker_spool(const char *dir, uint64_t size, int *out, uint64_t *room)
 {
     char *path = str_fmt("%s/spool", dir);
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = fd < 0 ? -errno : 0;
@@ -41,8 +42,11 @@ static int worker_spool(const char *dir, int *out)
     ssize_t n = 0;
 
     budget_open(&budget, fd);
+    *room = budget.first;
     unlink(path);
     free(path);
+    if (!err && size > budget.left)
+        err = -ENOSPC;
     while (!err && (n = read(0, data, sizeof(data))) != 0) {
         if (n < 0)
             err = errno == EINTR ? 0 : -errno;
@@ -72,15 +76,28 @@ static int worker_load_line(const char *line, void *arg)
     return str_is_hex(line, ID_LEN) ? 0 : -EPROTO;
 }
 
-/* load DIR: the input is the layers that are there already, one digest a line, an empty line, the
- * archive. */
+/* Why the archive is not stored, as a sentence, to be freed. */
+static char *worker_load_why(int err, uint64_t size, uint64_t room)
+{
+    if (err != -ENOSPC)
+        return str_fmt("cannot store the archive: %s", strerror(-err));
+    if (size)
+        return str_fmt("no space for the archive: it needs %llu MB, and %llu MB are free for it",
+                       (unsigned long long)(size + 0xfffff) >> 20, (unsigned long long)room >> 20);
+    return str_fmt("no space for the archive: it needs more than the %llu MB that are free for it",
+                   (unsigned long long)room >> 20);
+}
+
+/* load DIR SIZE: the input is the layers that are there already, one digest a line, an empty line,
+ * the archive, of SIZE bytes or, when that is 0, of any number. */
 static int worker_load(char **argv)
 {
+    uint64_t size = strtoull(argv[1], NULL, 10), room = 0;
     int fd, err = worker_list(worker_load_line, NULL);
 
-    err = err ? err : worker_spool(argv[0], &fd);
+    err = err ? err : worker_spool(argv[0], size, &fd, &room);
     if (err) {
-        char *text = str_fmt("{\"error\":\"cannot store the archive: %s\"}", strerror(-err));
+        char *why = worker_load_why(err, size, room), *text = str_fmt("{\"error\":\"%s\"}", why);
 
         return worker_say(text);
     }
@@ -201,7 +218,7 @@ static const struct {
     int args;
     int (*fn)(char **argv);
 } worker_roles[] = {
-    {"load", 1, worker_load},         {"pack", 3, worker_pack},   {"remove", 1, worker_remove},
+    {"load", 2, worker_load},         {"pack", 3, worker_pack},   {"remove", 1, worker_remove},
     {"store", 0, worker_store},       {"usage", 1, worker_usage}, {"groups", 1, worker_groups},
     {"top", 1, worker_top},           {"pull", 1, worker_pull},   {"push", 1, worker_push},
     {"registry", 1, worker_registry},

@@ -62,6 +62,12 @@ void budget_close(struct budget *b)
     b->meminfo = -1;
 }
 
+void budget_give(struct budget *b, uint64_t bytes)
+{
+    b->left += bytes < UINT64_MAX - b->left ? bytes : UINT64_MAX - b->left;
+    b->first += bytes < UINT64_MAX - b->first ? bytes : UINT64_MAX - b->first;
+}
+
 bool budget_take(struct budget *b, uint64_t bytes)
 {
     if (b->unchecked >= BUDGET_LOOK) {

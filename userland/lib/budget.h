@@ -17,5 +17,7 @@ struct budget {
 /* Borrows `dir`, any descriptor on the file system. It needs /proc for this call only. */
 void budget_open(struct budget *b, int dir);
 void budget_close(struct budget *b);
+/* Bytes that were written there before this was opened are free again. */
+void budget_give(struct budget *b, uint64_t bytes);
 /* Takes bytes that are about to be written; false, and no change, when they are too many. */
 bool budget_take(struct budget *b, uint64_t bytes);

@@ -3,9 +3,13 @@
 #include "lib/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "lib/str.h"
+
+#define SOURCE_PAGE 4096u
+#define SOURCE_SPEND (1u << 20) /* bytes that are given back at a time */
 
 ssize_t source_full(struct source *s, void *data, size_t len)
 {
@@ -21,6 +25,24 @@ ssize_t source_full(struct source *s, void *data, size_t len)
         got += (size_t)n;
     }
     return (ssize_t)got;
+}
+
+void source_file_spend(struct source_file *s, void (*spent)(uint64_t bytes))
+{
+    s->kept = s->at;
+    s->spent = spent;
+}
+
+void source_file_spent(struct source_file *s)
+{
+    uint64_t end = s->at == s->end ? s->end : s->at & ~(uint64_t)(SOURCE_PAGE - 1);
+
+    if (!s->spent || end <= s->kept)
+        return;
+    if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->kept,
+                  (off_t)(end - s->kept)) == 0)
+        s->spent(end - s->kept);
+    s->kept = end;
 }
 
 static ssize_t source_file_read(struct source *src, void *data, size_t len)
@@ -42,6 +64,8 @@ static ssize_t source_file_read(struct source *src, void *data, size_t len)
         return -EIO;
     }
     s->at += (uint64_t)n;
+    if (s->at - s->kept >= SOURCE_SPEND)
+        source_file_spent(s);
     return n;
 }
 

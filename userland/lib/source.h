@@ -24,8 +24,15 @@ struct source_file {
     int fd;
     uint64_t at;
     uint64_t end;
+    uint64_t kept;                 /* what was read before this has been given back */
+    void (*spent)(uint64_t bytes); /* set: see source_file_spend() */
 };
 void source_file_init(struct source_file *s, int fd, uint64_t offset, uint64_t size);
+/* What has been read of it is not read again: from now on it is given back to the file system,
+ * piece by piece, where that can be. Then `spent` is told how much. */
+void source_file_spend(struct source_file *s, void (*spent)(uint64_t bytes));
+/* Gives back what has been read since the last piece. */
+void source_file_spent(struct source_file *s);
 
 /* A source's bytes one at a time, as decoders want them. */
 struct source_bytes {

@@ -10,6 +10,7 @@
 #include "lib/str.h"
 
 #define RESOLV_MAX 65536
+#define HOSTS_MAX (1u << 20)
 
 /* Made anew at each start: the last one's processes may have had it open, and have given the
  * descriptor to another container's, with a lease on it, for which an open would wait. */
@@ -32,11 +33,24 @@ static void etc_hostname(struct buf *b, const struct shared_spec *r)
 }
 
 /* --add-host NAME:ADDRESS, where the address may hold colons itself. */
-static void etc_hosts(struct buf *b, const struct shared_spec *r)
+static void etc_hosts_extra(struct buf *b, const struct shared_spec *r)
 {
-    buf_str(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for (char **host = r->extra_hosts; host && *host; host++)
         buf_fmt(b, "%s\t%.*s\n", strchr(*host, ':') + 1, (int)strcspn(*host, ":"), *host);
+}
+
+/* On the host's network its names are the host's, where that has any. */
+static void etc_hosts(struct buf *b, const struct shared_spec *r, bool host_net)
+{
+    if (host_net && !file_read("/etc/hosts", HOSTS_MAX, b) && b->len) {
+        if (b->data[b->len - 1] != '\n')
+            buf_char(b, '\n');
+        etc_hosts_extra(b, r);
+        return;
+    }
+    b->len = 0;
+    buf_str(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    etc_hosts_extra(b, r);
     if (r->domainname)
         buf_fmt(b, "127.0.1.1\t%s.%s %s\n", r->hostname, r->domainname, r->hostname);
     else
@@ -74,7 +88,7 @@ int etc_files_write(int dir, const struct shared_spec *shared, bool host_net)
     int err = 0;
 
     etc_hostname(&text[0], shared);
-    etc_hosts(&text[1], shared);
+    etc_hosts(&text[1], shared, host_net);
     etc_resolv(&text[2], shared, host_net);
     for (int i = 0; i < 3; i++) {
         if (!err)

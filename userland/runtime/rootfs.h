@@ -34,5 +34,5 @@ void root_enter(struct child *ch, const char *dir); /* pivots; the old root is g
 void mounts_finish(struct child *ch); /* masks, read-only paths and root, after the pivot */
 
 /* Writes hostname, hosts and resolv.conf as a container sees them into the directory `dir`;
- * host_net: it is on the host's network. 0 or -errno. */
+ * host_net: it is on the host's network, and hosts and servers are the host's. 0 or -errno. */
 int etc_files_write(int dir, const struct shared_spec *shared, bool host_net);
