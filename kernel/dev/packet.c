@@ -132,6 +132,16 @@ u8 *packet_need_more(struct packet *p, u32 n)
     return packet_data(p);
 }
 
+u8 *packet_need_room(struct packet *p, u32 n)
+{
+    if (n > p->len || n > PACKET_HEAD || likely(n <= PACKET_HEAD - (u32)p->start))
+        return packet_need(p, n);
+    memmove(p->head, packet_data(p), p->linear);
+    p->start = 0;
+    p->link = p->network = p->transport = 0;
+    return packet_need(p, n);
+}
+
 void packet_skip(struct packet *p, u32 n)
 {
     u32 linear = MIN(n, (u32)p->linear);

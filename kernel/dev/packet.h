@@ -153,6 +153,9 @@ static inline __must_check u8 *packet_need(struct packet *p, u32 n)
 {
     return likely(n <= p->linear) ? packet_data(p) : packet_need_more(p, n);
 }
+/* The same of a packet that came, if need be by the space before its first byte: what lay there,
+ * the headers that were pulled, is no more then. Pointers into its bytes are good no longer. */
+u8 *packet_need_room(struct packet *p, u32 n) __must_check;
 /* The first n <= len bytes are done with, wherever they lie. */
 void packet_skip(struct packet *p, u32 n);
 /* n bytes of p from offset, which it has, to out. */

@@ -59,6 +59,7 @@ static const struct snmp_name snmp_tcp_ext[] = {
     {"SyncookiesSent", MIB_TCP_COOKIES_SENT},  {"SyncookiesRecv", MIB_TCP_COOKIES_GOOD},
     {"SyncookiesFailed", MIB_TCP_COOKIES_BAD}, {"TW", MIB_TCP_TIMEWAIT},
     {"ListenOverflows", MIB_TCP_FULL},         {"ListenDrops", MIB_TCP_FULL},
+    {"TCPMinTTLDrop", MIB_TCP_FEW_HOPS},
 };
 /* Names of ICMP's types, as RFC 2011 has them. */
 static const struct snmp_name snmp_icmp[] = {

@@ -71,6 +71,25 @@ SELFTEST(net_packet_gathers_headers_and_frees_what_it_had)
     CHECK(net_packet_pages_freed(pages));
 }
 
+/* One that a socket sent has little space behind its first byte. */
+SELFTEST(net_packet_makes_room_for_a_header_in_front)
+{
+    struct page *pages[3];
+    struct packet *p = net_packet_make(pages, 20);
+    u8 *at;
+
+    CHECK(p);
+    packet_pull(p, 10);
+    CHECK(!packet_need_room(p, 291) && !packet_need_room(p, PACKET_HEAD + 1));
+    CHECK(!packet_need(p, PACKET_LINEAR) && p->linear == 10);
+    at = packet_need_room(p, PACKET_LINEAR);
+    CHECK(at == packet_data(p) && p->linear == PACKET_LINEAR && p->len == 290);
+    for (u32 i = 0; at && i < PACKET_LINEAR; i++)
+        CHECK(at[i] == (u8)(i + 10));
+    packet_free(p);
+    CHECK(net_packet_pages_freed(pages));
+}
+
 SELFTEST(net_packet_is_cut_anywhere_and_summed_over_fragments)
 {
     u8 bytes[300];

@@ -390,6 +390,26 @@ SELFTEST(group_that_is_due_first_is_told_first)
     net_ns_put(ns);
 }
 
+/* Queries for all groups that come fast cost no walk of them each, and none of another device. */
+SELFTEST(general_queries_are_answered_at_a_limited_rate)
+{
+    struct report_query q = {.version = 3, .wait = NSEC_PER_SEC};
+    struct netdev *dev;
+    struct net_ns *ns = route_ns(&dev);
+    u64 *limit, until;
+
+    CHECK(dev);
+    limit = &ip_ns_of(ns)->queries[0][dev->index % IP_QUERY_SLOTS];
+    until = *limit = time_ns() + 3600 * NSEC_PER_SEC; /* as after many of them */
+    ip_groups_ask(ns, dev->index, true, &q);
+    CHECK(*limit == until);
+    ip_groups_ask(ns, dev->index + 1, true, &q);
+    ip_groups_ask(ns, dev->index, false, &q);
+    CHECK(ip_ns_of(ns)->queries[0][(dev->index + 1) % IP_QUERY_SLOTS] &&
+          ip_ns_of(ns)->queries[1][dev->index % IP_QUERY_SLOTS]);
+    net_ns_put(ns);
+}
+
 static struct ip_addr route_group(u8 last)
 {
     return (struct ip_addr){.b = {0xff, 2, [11] = 1, [12] = 0xff, [15] = last}};

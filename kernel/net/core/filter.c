@@ -128,6 +128,13 @@ static void filter_free(struct rcu_head *rcu)
     kfree(container_of(rcu, struct socket_filter, rcu));
 }
 
+/* Who reads it by another socket that had it may do so still. */
+static void filter_put(struct socket_filter *f)
+{
+    if (f && refcount_put(&f->ref))
+        rcu_call(&f->rcu, filter_free);
+}
+
 /* Puts f, or nothing, in place of what there is. -EPERM: it is locked; f is the caller's. */
 static int filter_replace(struct socket *s, struct socket_filter *f, struct socket_filter **old)
 {
@@ -140,8 +147,8 @@ static int filter_replace(struct socket *s, struct socket_filter *f, struct sock
     else
         rcu_assign(s->filter, f);
     spin_unlock(&s->lock);
-    if (!err && *old)
-        rcu_call(&(*old)->rcu, filter_free);
+    if (!err)
+        filter_put(*old);
     return err;
 }
 
@@ -167,6 +174,7 @@ static int filter_copy(const struct filter_user *u, struct socket_filter **out)
         kfree(f);
         return err;
     }
+    refcount_init(&f->ref, 1);
     f->len = u->len;
     *out = f;
     return 0;
@@ -198,8 +206,21 @@ int socket_filter_detach(struct socket *s)
     return err ? err : old ? 0 : -ENOENT;
 }
 
+void socket_filter_inherit(struct socket *to, const struct socket *from)
+{
+    struct socket_filter *f;
+
+    rcu_read_lock();
+    do
+        f = rcu_dereference(from->filter);
+    while (f && !refcount_get_unless_zero(&f->ref)); /* another has just taken its place */
+    rcu_read_unlock();
+    rcu_assign(to->filter, f);
+    to->filter_locked = READ_ONCE(from->filter_locked);
+}
+
 void socket_filter_free(struct socket *s)
 {
-    kfree(s->filter); /* packets of s are looked for no more */
+    filter_put(s->filter);
     s->filter = NULL;
 }

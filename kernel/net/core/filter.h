@@ -19,6 +19,7 @@
 
 struct socket_filter {
     struct rcu_head rcu;
+    refcount_t ref; /* sockets that have it */
     u32 len;
     struct bpf_insn insns[];
 };
@@ -27,6 +28,8 @@ struct socket_filter {
  * sleep. */
 int socket_filter_attach(struct socket *s, const void *val, u32 n);
 int socket_filter_detach(struct socket *s); /* -ENOENT: there is none */
+/* to, which is new, has what `from` has. */
+void socket_filter_inherit(struct socket *to, const struct socket *from);
 /* For socket_fini. */
 void socket_filter_free(struct socket *s);
 

@@ -65,6 +65,7 @@ enum net_mib_number {
     MIB_TCP_COOKIES_BAD,
     MIB_TCP_FULL, /* a listener's queue was */
     MIB_TCP_TIMEWAIT,
+    MIB_TCP_FEW_HOPS, /* IP_MINTTL, IPV6_MINHOPCOUNT */
     NET_MIBS
 };
 #define MIB_TYPES 32U /* places for types of ICMP of one family and direction */

@@ -4,6 +4,8 @@
  * /proc shows of them.
  */
 #include "lib/format.h"
+#include "lib/limit.h"
+#include "lib/log.h"
 #include "lib/random.h"
 #include "net/ip/group_priv.h"
 #include "sched/thread.h"
@@ -12,6 +14,12 @@
 
 #define GROUPS_SHOWN 16U  /* that are copied in one hold of the lock */
 #define GROUPS_LOOKED 64U /* that one hold looks at otherwise */
+/* Queries for all groups of a device cost all of them: a querier sends few (RFC 3376 8: one in two
+ * minutes, two at its start). */
+#define QUERY_EACH (200 * NSEC_PER_MSEC)
+#define QUERY_BURST 16
+
+COUNTER(net_group_queries_limited);
 
 static u64 group_random(u64 *seed)
 {
@@ -125,6 +133,11 @@ void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_q
     struct ip_group *g;
 
     if (ip_is_any(&q->group)) {
+        if (!limit_passes(&in->queries[!v4][device % IP_QUERY_SLOTS], time_ns(), QUERY_EACH,
+                          QUERY_BURST)) {
+            COUNT(net_group_queries_limited);
+            return;
+        }
         groups_walk(in, device, &step);
     } else {
         spin_lock(&in->lock);

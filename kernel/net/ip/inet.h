@@ -85,6 +85,8 @@ struct inet_sock {
     struct ip_end peer;             /* l  inet_has_peer says whether there is one */
     struct port_name name;          /* p */
     s32 *opt;                /* l  option values; NULL: all as at first; once there it stays */
+    u8 least_ttl;            /* a  IP_MINTTL: what has fewer hops left is not let in */
+    u8 least_hops;           /* a  IPV6_MINHOPCOUNT */
     bool v6only;             /* a  stays once there is a name */
     bool auto_port;          /* a  the port was chosen for it */
     struct list_node errors; /* l  that came back and wait to be read: inet_error.c */

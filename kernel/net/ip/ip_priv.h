@@ -17,6 +17,7 @@
 #include "net/ip/report.h"
 
 #define IP_LIMIT_SLOTS 8
+#define IP_QUERY_SLOTS 8 /* devices that are limited apart */
 /* That a packet is cut into where it passes, at one go: the longest one at an MTU of 280. */
 #define IP_PARTS_MOST 256U
 
@@ -51,7 +52,8 @@ struct ip_ns {
     struct rb_root groups;     /* l  struct ip_group */
     struct rb_root groups_due; /* l  those of which something is to be said (due.h) */
     struct membership membership;
-    u32 nr_groups; /* l */
+    u32 nr_groups;                  /* l */
+    u64 queries[2][IP_QUERY_SLOTS]; /* a  the limits of general queries: IPv4's, IPv6's */
     struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
     u64 pmtu_limit;                             /* l  of what is learnt */

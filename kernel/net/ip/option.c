@@ -132,6 +132,8 @@ int inet_option_inherit(struct inet_sock *s, const struct inet_sock *from)
     const s32 *opt = load_acquire(&from->opt);
 
     s->v6only = from->v6only;
+    s->least_ttl = from->least_ttl;
+    s->least_hops = from->least_hops;
     if (!opt)
         return 0;
     s->opt = kmemdup(opt, option_count(s) * sizeof(*opt));
@@ -186,6 +188,15 @@ static int option_set_v6only(struct inet_sock *s, s32 v)
     return 0;
 }
 
+/* What is looked at with each packet lies in the socket itself. */
+static void option_keep_near(struct inet_sock *s, int level, int name, s32 v)
+{
+    if (level == IPPROTO_IP && name == IP_MINTTL)
+        WRITE_ONCE(s->least_ttl, (u8)v);
+    if (level == IPPROTO_IPV6 && name == IPV6_MINHOPCOUNT)
+        WRITE_ONCE(s->least_hops, (u8)v);
+}
+
 int inet_set_option(struct socket *sock, int level, int name, const void *val, u32 n)
 {
     struct inet_sock *s = inet_of(sock);
@@ -215,6 +226,7 @@ int inet_set_option(struct socket *sock, int level, int name, const void *val, u
     if (!opt)
         return -ENOMEM;
     WRITE_ONCE(opt[place], v);
+    option_keep_near(s, level, name, v);
     return level == sock->protocol && s->proto->changed ? s->proto->changed(s, o, v) : 0;
 }
 

@@ -32,7 +32,7 @@ static void tcp_diag_time(const struct tcp_conn *c, struct tcp_diag *out)
 void tcp_diag_sock(struct tcp_sock *t, struct tcp_diag *out)
 {
     struct socket *s = &t->inet.sock, *peer;
-    struct tcp_wire *w = load_acquire(&t->wire);
+    struct tcp_wire *w = tcp_wire_of(t);
 
     *out = (struct tcp_diag){.state = tcp_state(t), .on_wire = w};
     if (out->state == TCP_LISTEN) {

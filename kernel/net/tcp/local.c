@@ -43,6 +43,7 @@ static int tcp_client_end(struct tcp_sock *t, struct tcp_sock *conn)
         WRITE_ONCE(s->shut, 0);
         WRITE_ONCE(s->error, 0);
         s->peer = &conn->inet.sock;
+        WRITE_ONCE(t->joined, true);
         t->inet.local = conn->inet.peer;
         t->inet.peer = conn->inet.local;
     }

@@ -107,8 +107,10 @@ int tcp_option_set(struct inet_sock *s, int name, const void *val, u32 n)
 
 static s32 tcp_mss(const struct inet_sock *s)
 {
-    if (tcp_of(s)->wire)
-        return (s32)READ_ONCE(tcp_of(s)->wire->conn.mss);
+    const struct tcp_wire *w = tcp_wire_of(tcp_of(s));
+
+    if (w)
+        return (s32)READ_ONCE(w->conn.mss);
     if (tcp_state(tcp_of(s)) != TCP_ESTABLISHED)
         return 536;
     return ip_is_v4(&s->local.addr) ? TCP_MSS4 : TCP_MSS6;
@@ -143,8 +145,7 @@ static void tcp_info_local(struct inet_sock *s, struct tcp_info *info)
 
 static void tcp_info_of(struct inet_sock *s, struct tcp_info *info)
 {
-    struct tcp_wire *w = tcp_of(s)->wire;
-
+    struct tcp_wire *w = tcp_wire_of(tcp_of(s));
     bool local = !w || s->sock.listening;
 
     spin_lock(&s->sock.lock);

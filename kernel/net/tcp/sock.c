@@ -5,6 +5,7 @@
  */
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/filter.h"
 #include "net/tcp/wire.h"
 
 static struct slab_cache *tcp_cache;
@@ -72,15 +73,21 @@ bool tcp_on_wire(const struct socket *s)
     return w && READ_ONCE(w->open);
 }
 
+struct tcp_wire *tcp_wire_of(const struct tcp_sock *t)
+{
+    return READ_ONCE(t->joined) ? NULL : load_acquire(&t->wire);
+}
+
 u8 tcp_state(const struct tcp_sock *t)
 {
     const struct socket *s = &t->inet.sock;
+    const struct tcp_wire *w = tcp_wire_of(t);
     u32 shut = READ_ONCE(s->shut);
 
     if (READ_ONCE(s->listening))
         return TCP_LISTEN;
-    if (t->wire)
-        return READ_ONCE(t->wire->conn.state);
+    if (w)
+        return READ_ONCE(w->conn.state);
     if (!READ_ONCE(s->peer) || (shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
         return TCP_CLOSE;
     return shut & SOCK_SHUT_WR   ? TCP_FIN_WAIT2
@@ -112,6 +119,7 @@ static int tcp_inherit(struct tcp_sock *conn, const struct tcp_sock *l)
     conn->maxseg = l->maxseg;
     conn->congestion = l->congestion;
     conn->quick_ack = l->quick_ack;
+    socket_filter_inherit(to, from);
     return inet_option_inherit(&conn->inet, &l->inet);
 }
 

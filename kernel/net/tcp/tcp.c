@@ -86,7 +86,7 @@ static int tcp_listen(struct socket *s, int backlog)
     return 0;
 }
 
-/* A listener of this namespace. */
+/* A listener of this namespace. -EXDEV: it is to get packets. */
 static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct inet_way *way,
                              bool nonblock)
 {
@@ -101,13 +101,23 @@ static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct
     l = port_find(tcp_ports(t->inet.sock.ns), to, &from, LOOPBACK_INDEX);
     if (!l)
         return -ECONNREFUSED;
-    err = tcp_join(t, tcp_of(l), &from, to, nonblock);
+    err = unlikely(tcp_is_choosy(tcp_of(l))) ? -EXDEV : tcp_join(t, tcp_of(l), &from, to, nonblock);
     if (!err) {
         net_count(t->inet.sock.ns, MIB_TCP_ACTIVE);
         net_count(t->inet.sock.ns, MIB_TCP_PASSIVE);
     }
     socket_put(&l->sock);
     return err;
+}
+
+/* The same over lo: its ends, or one of them, are to see packets. */
+static int tcp_connect_packets(struct tcp_sock *t, struct ip_end *to, bool nonblock)
+{
+    struct ip_end from = inet_local(&t->inet);
+    struct inet_way way = {0};
+    int err = inet_route_packet(&t->inet, &from, to, NULL, &way);
+
+    return err ? err : tcp_wire_connect(t, to, &way.path, nonblock);
 }
 
 static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
@@ -118,7 +128,8 @@ static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
 
     if (ip_is_multicast(&to->addr) || (ip_is_v4(&to->addr) && ip_v4(&to->addr) == ~0U))
         return -ENETUNREACH;
-    err = inet_route(&t->inet, &from, to, NULL, &way);
+    err = unlikely(tcp_is_choosy(t)) ? inet_route_packet(&t->inet, &from, to, NULL, &way)
+                                     : inet_route(&t->inet, &from, to, NULL, &way);
     if (!err && way.path.dev)
         return tcp_wire_connect(t, to, &way.path, nonblock);
     if (!err)
@@ -127,6 +138,8 @@ static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
         err = tcp_connect_local(t, to, &way, nonblock);
         tcp_unclaim(t);
     }
+    if (err == -EXDEV)
+        return tcp_connect_packets(t, to, nonblock);
     if (!nonblock || (err && err != -ECONNREFUSED))
         return err;
     /* tcp(7): a caller that does not wait gets the answer by poll and SO_ERROR, even if it is
@@ -176,7 +189,7 @@ static ssize_t tcp_send(struct socket *s, struct socket_message *m, unsigned fla
     m->urgent = flags & MSG_OOB;
     peer = socket_peer(s);
     if (!peer) {
-        struct tcp_wire *w = load_acquire(&tcp_of(inet_of(s))->wire);
+        struct tcp_wire *w = tcp_wire_of(tcp_of(inet_of(s)));
         int err = w ? 0 : socket_take_error(s);
 
         return w ? tcp_wire_send(w, m, flags) : err ? err : -EPIPE;
@@ -218,6 +231,7 @@ static ssize_t tcp_recv(struct socket *s, struct socket_message *m, unsigned fla
 
 static u32 tcp_poll(struct socket *s, struct poll_table *pt)
 {
+    struct tcp_wire *w;
     u32 shut, mask = 0;
     struct socket *peer;
     bool space;
@@ -225,8 +239,9 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     poll_wait(pt, &s->wait);
     if (READ_ONCE(s->listening))
         return READ_ONCE(tcp_of(inet_of(s))->accept.nr) ? POLLIN | POLLRDNORM : 0;
-    if (tcp_of(inet_of(s))->wire)
-        return tcp_wire_poll(tcp_of(inet_of(s))->wire);
+    w = tcp_wire_of(tcp_of(inet_of(s)));
+    if (w)
+        return tcp_wire_poll(w);
     spin_lock(&s->lock);
     shut = s->shut;
     peer = s->peer;
@@ -251,7 +266,7 @@ static void tcp_settled(struct socket *s)
 
 static s64 tcp_ioctl(struct socket *s, unsigned cmd, u64 arg)
 {
-    struct tcp_wire *w = tcp_of(inet_of(s))->wire;
+    struct tcp_wire *w = tcp_wire_of(tcp_of(inet_of(s)));
     u32 n;
 
     if (cmd == SIOCATMARK && !s->listening) {

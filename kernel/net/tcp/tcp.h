@@ -33,6 +33,7 @@ struct tcp_sock {
     u64 cookie_sent;      /* a  when a listener sent the last one; 0: never */
     bool quick_ack;       /* l */
     bool connecting;      /* l  one thread connects it or lets it go */
+    bool joined;          /* l  its last connection is, or was, with a socket of its namespace */
     struct rcu_head dead; /* dead.c */
 };
 
@@ -85,6 +86,9 @@ static inline struct tcp_sock *tcp_of(const struct inet_sock *s)
 /* sock.c: NULL: no memory. */
 struct tcp_sock *tcp_sock_alloc(const struct inet_proto *proto, struct net_ns *ns, int family);
 void tcp_sock_free(struct tcp_sock *t);
+/* Its connection is, or its last one was, over packets: what programs ask of it is the wire's.
+ * NULL: it is not, whatever the socket had before. Without a lock that may change at once. */
+struct tcp_wire *tcp_wire_of(const struct tcp_sock *t);
 /* enum tcp_conn_state */
 u8 tcp_state(const struct tcp_sock *t);
 /* A socket for a connection to l, whose account pays and whose options it has. NULL: no memory. */
@@ -94,6 +98,13 @@ int tcp_claim(struct tcp_sock *t);
 void tcp_unclaim(struct tcp_sock *t);
 /* It has a connection over packets that lives. */
 bool tcp_on_wire(const struct socket *s);
+/* It lets in only some segments (SO_ATTACH_FILTER, IP_MINTTL, IPV6_MINHOPCOUNT), so connections
+ * that begin are over packets, those within the namespace too. */
+static inline bool tcp_is_choosy(const struct tcp_sock *t)
+{
+    return (READ_ONCE(t->inet.sock.filter) != NULL) |
+           ((READ_ONCE(t->inet.least_ttl) | READ_ONCE(t->inet.least_hops)) != 0);
+}
 /* dead.c: socket_ops.destroy */
 void tcp_destroy(struct socket *s);
 /* end.c: close(2): takes the file's reference. */

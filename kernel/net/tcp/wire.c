@@ -148,6 +148,7 @@ void tcp_wire_open_locked(struct tcp_wire *w, struct ip_path *path, u32 seq)
     w->full = w->reached = false;
     w->waiting = 0;
     w->confirmed = 0;
+    WRITE_ONCE(w->sock->joined, false);
     w->open = true;
 }
 

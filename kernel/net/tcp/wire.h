@@ -131,15 +131,26 @@ static inline bool tcp_wire_writable(const struct tcp_wire *w)
 u32 tcp_path_mss(const struct ip_path *path, const struct ip_addr *to);
 /* The header before p's payload, for its device to finish. gso: as tcp_out's. False: no space. */
 bool tcp_packet_finish(struct packet *p, struct tcp_segment *seg, const struct ip_info *h, u32 gso);
-/* Sends one segment without a connection: an answer to h. */
-void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg);
-/* The same by a path to h->from that was found already. */
-void tcp_answer_by(struct net_ns *ns, const struct ip_path *path, const struct ip_info *h,
+/* Sends one segment without a connection: an answer to h, with the hops and the class of service
+ * that `by` says (NULL: no socket). */
+void tcp_answer(struct net_ns *ns, const struct inet_sock *by, const struct ip_info *h,
+                struct tcp_segment *seg);
+/* The same by a path to h->from that was found already; by is a socket. */
+void tcp_answer_by(const struct inet_sock *by, const struct ip_path *path, const struct ip_info *h,
                    struct tcp_segment *seg);
 
 /* wire_in.c */
 void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *seg);
 void tcp_packet_consumed(struct socket *s, u32 n);
+/* t lets it in, which its filter may have cut. */
+bool tcp_filter_passes(struct tcp_sock *t, struct packet *p, struct tcp_segment *seg);
+bool tcp_chosen(struct tcp_sock *t, struct packet *p, const struct ip_info *h,
+                struct tcp_segment *seg);
+static inline bool tcp_lets_in(struct tcp_sock *t, struct packet *p, const struct ip_info *h,
+                               struct tcp_segment *seg)
+{
+    return likely(!tcp_is_choosy(t)) || tcp_chosen(t, p, h, seg);
+}
 extern struct tcp_secret tcp_secret;
 /* Bytes of payload that a buffer of so many bytes of memory is good for; the most that it will be
  * tuned to. */

@@ -10,30 +10,38 @@
 #include "dev/netdev.h"
 #include "lib/log.h"
 #include "lib/wire.h"
+#include "net/core/filter.h"
 #include "net/tcp/wire.h"
 
 COUNTER(net_tcp_bad);
 COUNTER(net_tcp_refused);
 COUNTER(net_tcp_full);
+COUNTER(net_tcp_filtered);
 
 /* NULL: no memory. */
-static struct packet *tcp_answer_packet(const struct ip_info *h, struct tcp_segment *seg,
-                                        struct ip_info *out)
+static struct packet *tcp_answer_packet(const struct inet_sock *by, const struct ip_info *h,
+                                        struct tcp_segment *seg, struct ip_info *out)
 {
+    static const struct socket_header none = {-1, -1, -1, 0};
     struct packet *p = packet_alloc();
 
     *out = (struct ip_info){
         .from = h->to, .to = h->from, .protocol = IPPROTO_TCP, .tos = seg->ecn, .whole_only = true};
+    if (by && READ_ONCE(by->opt)) {
+        inet_header(by, &out->to, &none, &out->hops, &out->tos);
+        out->tos = (u8)((out->tos & ~3U) | seg->ecn);
+    }
     if (p && tcp_packet_finish(p, seg, out, 0))
         return p;
     packet_free(p);
     return NULL;
 }
 
-void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg)
+void tcp_answer(struct net_ns *ns, const struct inet_sock *by, const struct ip_info *h,
+                struct tcp_segment *seg)
 {
     struct ip_info out;
-    struct packet *p = tcp_answer_packet(h, seg, &out);
+    struct packet *p = tcp_answer_packet(by, h, seg, &out);
 
     if (!p)
         return;
@@ -43,14 +51,14 @@ void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *
     (void)ip_answer(ns, p, &out, ip_needs_scope(&h->from) ? h->device : 0);
 }
 
-void tcp_answer_by(struct net_ns *ns, const struct ip_path *path, const struct ip_info *h,
+void tcp_answer_by(const struct inet_sock *by, const struct ip_path *path, const struct ip_info *h,
                    struct tcp_segment *seg)
 {
     struct ip_info out;
-    struct packet *p = tcp_answer_packet(h, seg, &out);
+    struct packet *p = tcp_answer_packet(by, h, seg, &out);
 
     if (p)
-        (void)ip_output(ns, p, path, &out);
+        (void)ip_output(by->sock.ns, p, path, &out);
 }
 
 /* No connection, no listener (RFC 9293 3.10.7.1). Takes p. */
@@ -60,7 +68,7 @@ static void tcp_refuse(struct packet *p, const struct ip_info *h, const struct t
 
     COUNT(net_tcp_refused);
     if (tcp_segment_refuse(seg, &out))
-        tcp_answer(p->dev->ns, h, &out);
+        tcp_answer(p->dev->ns, NULL, h, &out);
     packet_free(p);
 }
 
@@ -145,6 +153,38 @@ void tcp_packet_consumed(struct socket *s, u32 n)
     tcp_wire_unlock(w, &a);
 }
 
+/* ---- whether it is let in ---- */
+
+/* The filter sees the segment from its header on (socket(7)); a header it cannot cut. */
+bool tcp_filter_passes(struct tcp_sock *t, struct packet *p, struct tcp_segment *seg)
+{
+    u32 keep = U32_MAX, budget = FILTER_BUDGET;
+
+    if (likely(!READ_ONCE(t->inet.sock.filter)))
+        return true;
+    if (!packet_push(p, seg->header) || /* whence it was pulled */
+        !socket_filter_pay(&t->inet.sock, p, 0, 0, &budget, &keep) || !keep) {
+        COUNT(net_tcp_filtered);
+        return false;
+    }
+    packet_trim(p, MAX(keep, (u32)seg->header));
+    packet_pull(p, seg->header);
+    seg->len = p->len;
+    return true;
+}
+
+bool tcp_chosen(struct tcp_sock *t, struct packet *p, const struct ip_info *h,
+                struct tcp_segment *seg)
+{
+    u8 least = READ_ONCE(*(ip_is_v4(&h->from) ? &t->inet.least_ttl : &t->inet.least_hops));
+
+    if (h->hops < least) { /* RFC 5082: it was not sent by a neighbour */
+        net_count(t->inet.sock.ns, MIB_TCP_FEW_HOPS);
+        return false;
+    }
+    return tcp_filter_passes(t, p, seg);
+}
+
 /* ---- whose it is ---- */
 
 /* The socket of an entry that was found, with a reference; NULL: it is going. In an RCU reader. */
@@ -168,7 +208,10 @@ static void tcp_no_connection(struct packet *p, const struct ip_info *h, struct 
         tcp_refuse(p, h, seg);
         return;
     }
-    tcp_listen_packet(tcp_of(l), p, h, seg);
+    if (tcp_lets_in(tcp_of(l), p, h, seg))
+        tcp_listen_packet(tcp_of(l), p, h, seg);
+    else
+        packet_free(p);
     socket_put(&l->sock);
 }
 
@@ -196,13 +239,16 @@ static void tcp_dispatch(struct packet *p, const struct ip_info *h, struct tcp_s
         rest = tcp_rest_packet(e, seg, &out);
     rcu_read_unlock();
     if (w) {
-        tcp_wire_input(w, p, seg);
+        if (tcp_lets_in(w->sock, p, h, seg))
+            tcp_wire_input(w, p, seg);
+        else
+            packet_free(p);
         socket_put(&w->sock->inet.sock);
     } else if (half) {
         tcp_half_packet(half, p, h, seg);
     } else if (rest != TCP_TIMEWAIT_REUSE) {
         if (rest == TCP_TIMEWAIT_ANSWER)
-            tcp_answer(key.ns, h, &out);
+            tcp_answer(key.ns, NULL, h, &out);
         packet_free(p);
     } else {
         tcp_no_connection(p, h, seg);
@@ -213,11 +259,11 @@ static void tcp_receive(struct packet *p, const struct ip_info *h)
 {
     struct tcp_segment seg;
     u32 n = MIN(p->len, (u32)TCP_HEADER);
-    const u8 *at = packet_need(p, n);
+    const u8 *at = packet_need_room(p, n); /* a socket may have sent it, with little space */
 
     if (at && n == TCP_HEADER) {
         n = MIN(p->len, MAX(tcp_segment_header_of(at), n));
-        at = packet_need(p, n);
+        at = packet_need_room(p, n);
     }
     net_count(p->dev->ns, MIB_TCP_IN);
     if (!at || p->kind != PACKET_HOST || ip_is_multicast(&h->to) || !ip_sum_is_ok(p, h) ||

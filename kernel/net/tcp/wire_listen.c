@@ -176,7 +176,7 @@ static void tcp_half_work(struct work *work)
         spin_unlock(&l->inet.sock.lock);
     }
     if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_REFUSE)
-        tcp_answer(l->inet.sock.ns, &half->head, &out);
+        tcp_answer(l->inet.sock.ns, &l->inet, &half->head, &out);
     if (v == TCP_VERDICT_FREE || v == TCP_VERDICT_REFUSE)
         tcp_half_end(half);
     tcp_half_put(half);
@@ -254,7 +254,7 @@ static bool tcp_syn_remember(struct tcp_sock *l, const struct tcp_listen *listen
     spin_lock(&l->inet.sock.lock);
     tcp_half_time_locked(half);
     spin_unlock(&l->inet.sock.lock);
-    tcp_answer_by(l->inet.sock.ns, path, h, &out);
+    tcp_answer_by(&l->inet, path, h, &out);
     tcp_half_put(half);
     return true;
 }
@@ -276,7 +276,7 @@ static void tcp_syn_cookie(struct tcp_sock *l, const struct tcp_listen *listen,
     tcp_flow_of(&key, &flow);
     tcp_cookie_make(&req, listen, &tcp_secret, &flow, syn, now);
     tcp_request_answer(&req, listen, &flow, now, &out);
-    tcp_answer_by(l->inet.sock.ns, path, h, &out);
+    tcp_answer_by(&l->inet, path, h, &out);
 }
 
 /* A full queue of connections takes none that is new (they come again). */
@@ -405,7 +405,7 @@ static void tcp_listen_cookie(struct tcp_sock *l, struct packet *p, const struct
         tcp_child_drop(w);
     } else if (!recent &&
                tcp_segment_refuse(seg, &out)) { /* else data may have overtaken its ACK */
-        tcp_answer(l->inet.sock.ns, h, &out);
+        tcp_answer(l->inet.sock.ns, NULL, h, &out);
     }
     packet_free(p);
 }
@@ -424,7 +424,7 @@ void tcp_listen_packet(struct tcp_sock *l, struct packet *p, const struct ip_inf
         return;
     case TCP_VERDICT_ANSWER:
     case TCP_VERDICT_REFUSE:
-        tcp_answer(l->inet.sock.ns, h, &out);
+        tcp_answer(l->inet.sock.ns, NULL, h, &out);
         break;
     default:
         break;
@@ -477,7 +477,8 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
     struct tcp_flow flow;
     struct ip_path path = {0};
 
-    if (tcp_listen_path(l, h, &path)) {
+    /* As Linux: the hops of such a segment are not looked at, those of the SYN were. */
+    if (!tcp_filter_passes(l, p, seg) || tcp_listen_path(l, h, &path)) {
         v = TCP_VERDICT_IGNORE;
     } else {
         listen = tcp_listen_of(l, &path, &h->from);
@@ -489,7 +490,7 @@ void tcp_half_packet(struct tcp_entry *e, struct packet *p, const struct ip_info
         spin_unlock(&l->inet.sock.lock);
     }
     if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_REFUSE)
-        tcp_answer_by(l->inet.sock.ns, &path, h, &out);
+        tcp_answer_by(&l->inet, &path, h, &out);
     if (v == TCP_VERDICT_FREE || v == TCP_VERDICT_REFUSE)
         tcp_half_end(half);
     if (v == TCP_VERDICT_ACCEPT)
