@@ -240,6 +240,10 @@ def test_bodies_stream_both_ways():
             s.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
         s.sendall(b"0\r\n\r\n")
         expect(answer(s)[1].endswith(want), True, "in chunks")
+        small = data[:500000]
+        s.sendall(f"PATCH {good.url}/blob HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode() +
+                  b"".join(b"64\r\n" + small[at:at + 100] + b"\r\n" for at in range(0, len(small), 100)) + b"0\r\n\r\n")
+        expect(answer(s)[1].endswith(b"|%d %d" % (len(small), sum(small[::997]))), True, "in small chunks")
         s.sendall(f"PUT {good.url}/b HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
         expect(s.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n")
         s.sendall(b"abc")
@@ -337,6 +341,7 @@ def test_requests_that_are_none_are_refused():
                  b"PUT %s HTTP/1.1\r\nContent-Length: -1\r\n\r\n" % good.url.encode(),
                  b"PUT %s HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n" % good.url.encode(),
                  b"PUT %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" % good.url.encode(),
+                 b"PUT %s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" % good.url.encode() + b"1\r\nx\r\n" * 4096,
                  b"GET /" + b"x" * 100000, b"GET %s HTTP/1.1\r\n" % good.url.encode() + b"a: b\r\n" * 300 + b"\r\n"):
         with dial(SOCKET) as s:
             s.sendall(data)

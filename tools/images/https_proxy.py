@@ -28,6 +28,7 @@ HEAD_MAX = 64 << 10
 HEADERS_MAX = 200
 CLIENTS_MAX = 64
 PIECE = 64 << 10
+CHUNKS, CHUNK_MEAN = 4096, 64  # so many have so many bytes on average at least
 CONNECT_S, STALL_S, IDLE_S, HEAD_S, DRAIN_S = 15, 60, 300, 30, 10
 ANSWER_S = 300  # a server may have to move what it was sent, and to sum it up
 FLOOR, FLOOR_S = 512, 60  # bytes a second, over so many seconds of waiting
@@ -55,9 +56,22 @@ class Stream:
     """A socket with what was read ahead of it. `moved(bytes)` is told of what comes."""
 
     def __init__(self, sock, moved):
-        self.sock, self.rest, self.moved = sock, b"", moved
+        self.sock, self.moved = sock, moved
+        self.ahead, self.at = b"", 0  # the rest begins there: no line or chunk copies what is behind it
         self.until = None  # when what is being read has to be there
         self.waited, self.came = 0.0, 0
+
+    @property
+    def rest(self):
+        return self.ahead[self.at:]
+
+    @rest.setter
+    def rest(self, data):
+        self.ahead, self.at = data, 0
+
+    def waits(self, for_line):
+        """Whether there is no line, or no byte, without waiting for it."""
+        return self.ahead.find(b"\n", self.at) < 0 if for_line else self.at == len(self.ahead)
 
     def within(self, seconds):
         """From here on all has to come in that time; None: no more than STALL_S may pass without a byte."""
@@ -86,9 +100,12 @@ class Stream:
             raise ValueError("it comes too slowly")
         self.waited, self.came = 0.0, 0
 
-    def more(self):
-        """Some bytes, b"" at the end."""
-        data, self.rest = self.rest or self.read(), b""
+    def more(self, most=PIECE):
+        """Some bytes, no more than that; b"" at the end."""
+        if self.waits(False):
+            self.rest = self.read()
+        data = self.ahead[self.at:self.at + most]
+        self.at += len(data)
         return data
 
     def begin(self, seconds):
@@ -101,16 +118,17 @@ class Stream:
 
     def line(self, limit):
         """A line without its end; None at the end of the stream."""
-        while b"\n" not in self.rest:
-            if len(self.rest) > limit:
+        while self.waits(True):
+            if len(self.ahead) - self.at > limit:
                 raise ValueError("a line is too long")
             data = self.read()
             if not data:
-                if self.rest:
+                if not self.waits(False):
                     raise ValueError("it ends in the middle of a line")
                 return None
             self.rest += data
-        line, self.rest = self.rest.split(b"\n", 1)
+        end = self.ahead.index(b"\n", self.at)
+        line, self.at = self.ahead[self.at:end], end + 1
         return line.rstrip(b"\r")
 
     def head(self, seconds):
@@ -174,24 +192,55 @@ def pieces_of(stream, framing):
         while data := stream.more():
             yield data
     while kind == "length" and left:
-        data = stream.more()
+        data = stream.more(left)
         if not data:
             raise ValueError("it ends in the middle of a body")
-        data, stream.rest = data[:left], data[left:]
         left -= len(data)
         yield data
-    while kind == "chunked":
-        size = (stream.line(256) or b"").split(b";")[0].strip()
-        if not size or len(size) > 15 or not all(c in b"0123456789abcdefABCDEF" for c in size):
-            raise ValueError("bad chunk")
-        if int(size, 16) == 0:
-            stream.within(HEAD_S)
-            stream.fields()
-            stream.within(None)
-            return
-        yield from pieces_of(stream, ("length", int(size, 16)))
+    if kind == "chunked":
+        yield from chunks_of(stream)
+
+
+def chunks_of(stream):
+    """Small ones together, but none waits here for what has not come."""
+    held, count, size = bytearray(), 0, 0
+    while True:
+        if held and (len(held) >= PIECE or stream.waits(True)):
+            yield bytes(held)
+            held.clear()
+        left = chunk_size(stream)
+        if not left:
+            break
+        count, size = count + 1, size + left
+        if count == CHUNKS:
+            if size < CHUNKS * CHUNK_MEAN:
+                raise ValueError("its chunks are too small")
+            count = size = 0
+        if held and stream.waits(False):
+            yield bytes(held)
+            held.clear()
+        for data in pieces_of(stream, ("length", left)):
+            held += data
+            if stream.waits(False):
+                yield bytes(held)
+                held.clear()
+        if held and stream.waits(True):
+            yield bytes(held)
+            held.clear()
         if stream.line(2) != b"":
             raise ValueError("bad chunk")
+    if held:
+        yield bytes(held)
+    stream.within(HEAD_S)
+    stream.fields()
+    stream.within(None)
+
+
+def chunk_size(stream):
+    size = (stream.line(256) or b"").split(b";")[0].strip()
+    if not size or len(size) > 15 or not all(c in b"0123456789abcdefABCDEF" for c in size):
+        raise ValueError("bad chunk")
+    return int(size, 16)
 
 
 def sender(sock, framing):
