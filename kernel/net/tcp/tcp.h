@@ -102,8 +102,8 @@ bool tcp_on_wire(const struct socket *s);
  * that begin are over packets, those within the namespace too. */
 static inline bool tcp_is_choosy(const struct tcp_sock *t)
 {
-    return (READ_ONCE(t->inet.sock.filter) != NULL) |
-           ((READ_ONCE(t->inet.least_ttl) | READ_ONCE(t->inet.least_hops)) != 0);
+    return READ_ONCE(t->inet.sock.filter) || READ_ONCE(t->inet.least_ttl) ||
+           READ_ONCE(t->inet.least_hops);
 }
 /* dead.c: socket_ops.destroy */
 void tcp_destroy(struct socket *s);
