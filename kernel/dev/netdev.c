@@ -9,6 +9,7 @@
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "sched/thread.h"
 
 static void netdev_queue_init(struct netdev_queue *q, struct netdev *dev, unsigned index)
 {
@@ -84,7 +85,7 @@ int netdev_up(struct netdev *dev)
     return err;
 }
 
-/* Packets that wait for a device that sends no more. */
+/* Packets that wait for a device that sends no more. May sleep. */
 static void netdev_drop_backlog(struct netdev_queue *q)
 {
     struct list_node lost;
@@ -94,7 +95,7 @@ static void netdev_drop_backlog(struct netdev_queue *q)
     spin_lock(&q->lock);
     list_splice_tail(&lost, &q->backlog);
     q->tx_dropped += q->nr_backlog;
-    q->nr_backlog = 0;
+    WRITE_ONCE(q->nr_backlog, 0);
     q->stopped = false;
 #ifdef DEBUG
     q->receiver = NULL; /* it may have another thread when it is up again */
@@ -103,6 +104,7 @@ static void netdev_drop_backlog(struct netdev_queue *q)
     while ((p = list_first(&lost, struct packet, node))) {
         list_del(&p->node);
         packet_free(p);
+        cond_yield();
     }
 }
 
@@ -189,6 +191,17 @@ static int netdev_give_locked(struct netdev_queue *q, struct packet *p, bool mor
     return err;
 }
 
+/* All queues of a device together keep tx_queue_len packets, however many it has: a few more where
+ * several CPUs count at the same time. */
+static bool netdev_keeps(const struct netdev *dev)
+{
+    u32 most = READ_ONCE(dev->tx_queue_len), n = 0;
+
+    for (unsigned i = 0; i < dev->nr_queues && n < most; i++)
+        n += READ_ONCE(dev->queues[i].nr_backlog);
+    return n < most;
+}
+
 static int netdev_queue_locked(struct netdev_queue *q, struct packet *p, bool more)
     REQUIRES(q->lock)
 {
@@ -203,13 +216,13 @@ static int netdev_queue_locked(struct netdev_queue *q, struct packet *p, bool mo
     err = q->stopped ? -EBUSY : netdev_give_locked(q, p, more);
     if (err != -EBUSY)
         return err;
-    if (q->nr_backlog >= READ_ONCE(q->dev->tx_queue_len)) {
+    if (!netdev_keeps(q->dev)) {
         q->tx_dropped++;
         packet_free(p);
         return -ENOBUFS;
     }
     list_add_tail(&q->backlog, &p->node);
-    q->nr_backlog++;
+    WRITE_ONCE(q->nr_backlog, q->nr_backlog + 1);
     return 0;
 }
 
@@ -329,10 +342,10 @@ void netdev_wake(struct netdev_queue *q)
     q->stopped = false;
     while (!q->stopped && (p = list_first(&q->backlog, struct packet, node))) {
         list_del(&p->node);
-        q->nr_backlog--;
+        WRITE_ONCE(q->nr_backlog, q->nr_backlog - 1);
         if (netdev_give_locked(q, p, q->nr_backlog) == -EBUSY) {
             list_add(&q->backlog, &p->node);
-            q->nr_backlog++;
+            WRITE_ONCE(q->nr_backlog, q->nr_backlog + 1);
         }
     }
     spin_unlock(&q->lock);

@@ -383,6 +383,8 @@ struct account *slab_account(const void *obj)
 {
     const struct page *page = slab_page(obj);
 
+    if (!(page->flags & PG_SLAB))
+        return page->account;
     return page->private ? *slab_payer(page->owner, page, obj) : NULL;
 }
 

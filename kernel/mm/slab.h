@@ -19,7 +19,7 @@ struct slab_cache *slab_cache_create(const char *name, size_t size, size_t align
 void *slab_alloc(struct slab_cache *cache) __must_check;
 void *slab_zalloc(struct slab_cache *cache) __must_check;
 void slab_free(struct slab_cache *cache, void *obj);
-/* The account that an object is charged to; NULL: uncharged. */
+/* The account that an object, or a block of kmalloc's, is charged to; NULL: uncharged. */
 struct account;
 struct account *slab_account(const void *obj);
 /* Gives every empty slab of every cache and CPU back. Context: may sleep. */

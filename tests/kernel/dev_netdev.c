@@ -272,6 +272,37 @@ SELFTEST(netdev_keeps_segments_that_have_no_space_and_says_which_are_lost)
     dull_end(d);
 }
 
+static u32 dull_select(struct netdev *dev, struct packet *p)
+{
+    return p->mark;
+}
+
+static const struct netdev_ops dull_pair_ops = {.transmit = dull_transmit, .select = dull_select};
+
+SELFTEST(netdev_queues_together_keep_what_one_may)
+{
+    static struct netdev_queue queues[2];
+    struct dull *d = dull_make(0);
+    struct packet *p;
+
+    CHECK(d);
+    netdev_init(&d->dev, &dull_pair_ops, queues, 2);
+    d->dev.max_mtu = d->dev.mtu = 1500;
+    d->dev.header = ETHERNET;
+    d->dev.flags = NETDEV_UP;
+    d->dev.tx_queue_len = 3;
+    for (u32 i = 0; i < 6; i++) {
+        p = packet_alloc();
+        CHECK(p && packet_append(p, 60));
+        p->mark = i % 2;
+        CHECK(netdev_transmit(&d->dev, p) == (i < 3 ? 0 : -ENOBUFS));
+    }
+    CHECK(queues[0].nr_backlog == 2 && queues[1].nr_backlog == 1);
+    netdev_down(&d->dev);
+    CHECK(queues[0].tx_dropped == 3 && queues[1].tx_dropped == 3 && !queues[0].nr_backlog);
+    kfree(d);
+}
+
 SELFTEST(netdev_refuses_what_is_not_as_it_says)
 {
     struct dull *d = dull_make(10);

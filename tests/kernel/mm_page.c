@@ -253,6 +253,25 @@ SELFTEST(kmalloc_refuses_what_cannot_be)
     kfree(p);
 }
 
+/* A block is no slab: what its user before it has left in the page is none of its own. */
+SELFTEST(slab_account_of_a_large_block_is_its_pages)
+{
+    static struct account payer;
+    u8 *p = kmalloc(PAGE_SIZE << 5);
+    struct page *page;
+    struct account *was;
+
+    CHECK(p);
+    page = virt_page(p);
+    page->private = 1;
+    was = page->account;
+    CHECK(slab_account(p) == was);
+    page->account = &payer;
+    CHECK(slab_account(p) == &payer && slab_account(p + PAGE_SIZE) == &payer);
+    page->account = was;
+    kfree(p);
+}
+
 static void mm_vmap_round(void)
 {
     void *p[8];

@@ -40,7 +40,6 @@ static u32 tun_select(struct netdev *dev, struct packet *p)
 /* Without a reader nothing is kept; a reader that is slow makes senders find no space. */
 static int tun_transmit(struct netdev_queue *q, struct packet *p, bool more)
 {
-    struct tun *t = tun_of(q->dev);
     struct tun_file *tf = q->driver;
 
     ASSERT_HELD(&q->lock);
@@ -50,7 +49,7 @@ static int tun_transmit(struct netdev_queue *q, struct packet *p, bool more)
     }
     if (READ_ONCE(tf->nr_frames) >= TUN_FRAMES)
         return -EBUSY;
-    if (t->account && packet_charge(p, t->account))
+    if (tf->account && packet_charge(p, tf->account))
         return -ENOMEM;
     packet_arrived(p);
     tun_give(tf, p);
@@ -113,7 +112,6 @@ static void tun_setup(struct tun *t, u32 flags, u32 nr_queues)
     }
     t->flags = flags;
     t->owner = t->group = TUN_ANYBODY;
-    t->account = slab_account(t);
     t->vnet_size = VNET_HEADER;
     spinlock_init(&t->lock, RANK_NET, 4, "tun");
     list_init(&t->files);

@@ -7,7 +7,7 @@
  * A device has one file at a time, or, with IFF_MULTI_QUEUE, up to TUN_QUEUES, each a queue of its
  * own: a flow's packets go to the file by which it came last, others by their hash (flow.h). A file
  * of several may be detached (TUNSETQUEUE): then nothing goes to it until it is attached again.
- * What waits to be read from a file is bounded (TUN_FRAMES) and charged to the device's maker; then
+ * What waits to be read from a file is bounded (TUN_FRAMES) and charged to the file's opener; then
  * senders find that queue without space, and their packets wait in its backlog or are dropped, as
  * with a card.
  */

@@ -183,6 +183,7 @@ static int tun_open(struct file *f, u32 minor)
     if (!tf)
         return -ENOMEM;
     tun_file_init(tf);
+    tf->account = slab_account(tf);
     tf->ns = up_current_net_ns();
     net_ns_get(tf->ns);
     f->priv = tf;

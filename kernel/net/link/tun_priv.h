@@ -44,7 +44,6 @@ struct tun {
     u32 nr_files;                         /* j  detached ones too */
     struct list_node files;               /* j and l to write */
     struct flow_table *flows;             /* I  NULL: it has one queue */
-    struct account *account;              /* I  the maker's; the struct is charged to it */
     u32 vnet_size;                        /* a  bytes before each packet */
     u64 rx_packets, rx_bytes, rx_dropped; /* a */
     struct spinlock lock;
@@ -53,7 +52,8 @@ struct tun {
 
 /* I immutable · j tun_join_lock · l lock · a atomic */
 struct tun_file {
-    struct net_ns *ns; /* I  its opener's: a reference */
+    struct net_ns *ns;       /* I  its opener's: a reference */
+    struct account *account; /* I  its opener's, or NULL; the struct is charged to it */
     struct mutex joining;
     struct tun *tun;       /* j to write, once; a */
     struct list_node node; /* j and tun->lock: of its files */
