@@ -190,6 +190,77 @@ SELFTEST(neighbour_that_one_waits_for_is_not_lost_to_anothers_flood)
     CHECK(!bench.table.nr_asked && !bench.table.bytes);
 }
 
+/* A packet that is not to be asked for yet takes no other's place. */
+SELFTEST(neighbour_that_failed_evicts_none_while_it_waits)
+{
+    struct ip_addr first = ip_from_v4(0x0a000001);
+    struct neighbour_entry *e;
+
+    neighbour_begin(S64_MAX);
+    bench.table.closed = true;
+    (void)neighbour_send(1);
+    spin_lock(&bench.table.lock);
+    e = neighbour_find(&bench.table, NEIGHBOUR_DEVICE, &first);
+    if (e) {
+        e->n.state = NEIGHBOUR_FAILED;
+        e->n.deadline = U64_MAX;
+        neighbour_refile(&bench.table, e);
+    }
+    spin_unlock(&bench.table.lock);
+    for (u32 i = 0; i < NEIGHBOURS_ASKED; i++)
+        (void)neighbour_send(2 + i);
+    CHECK(e && bench.table.nr_asked == NEIGHBOURS_ASKED);
+    CHECK(neighbour_send(1) == -EHOSTUNREACH);
+    CHECK(neighbour_is_there(2) && bench.table.nr_asked == NEIGHBOURS_ASKED);
+    neighbour_table_fini(&bench.table);
+}
+
+/* Those that were asked for more than once. */
+static u32 neighbour_asked_again(void)
+{
+    struct neighbour_view at = {.device = 0};
+    u32 n = 0;
+
+    while (neighbour_next(&bench.table, &at))
+        n += at.n.asked > 1;
+    return n;
+}
+
+/* Numbers 1 to n, which are there. */
+static void neighbour_make_due(u32 n)
+{
+    spin_lock(&bench.table.lock);
+    for (u32 i = 0; i < n; i++) {
+        struct ip_addr at = ip_from_v4(0x0a000001 + i);
+        struct neighbour_entry *e = neighbour_find(&bench.table, NEIGHBOUR_DEVICE, &at);
+
+        e->n.deadline = 1;
+        ip_due_set(&bench.table.due, &e->due, 1);
+    }
+    spin_unlock(&bench.table.lock);
+}
+
+/* The worker is all namespaces': many that are due at once are asked for in turns. */
+SELFTEST(neighbours_that_are_due_leave_the_worker_to_others)
+{
+    u32 first;
+
+    neighbour_begin(S64_MAX);
+    bench.table.closed = true; /* neither timer nor job goes on by itself */
+    for (u32 i = 0; i < 100; i++)
+        (void)neighbour_send(1 + i);
+    neighbour_make_due(100);
+    CHECK(!neighbour_asked_again());
+    bench.table.work.run(&bench.table.work);
+    first = neighbour_asked_again();
+    bench.table.closed = false;
+    work_queue(workq_system, &bench.table.work);
+    work_flush(workq_system, &bench.table.work);
+    CHECK(neighbour_asked_again() == 100);
+    neighbour_table_fini(&bench.table);
+    CHECK(first == 32);
+}
+
 /* Packets to addresses without a host, as a scan of a net sends them, push out none that is known,
  * nor do those that say themselves where they are. */
 SELFTEST(neighbour_that_is_known_outlives_a_scan)

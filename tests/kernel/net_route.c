@@ -3,6 +3,7 @@
  * Addresses, routes, rules and neighbours of a namespace that a test makes, with a device that
  * sends nowhere.
  */
+#include "lib/err.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -204,6 +205,37 @@ SELFTEST(rules_choose_the_table)
     CHECK(n == 6); /* four of IPv4, two of IPv6 */
     CHECK(!ip_rule_remove(ns, &r) && ip_rule_remove(ns, &r) == -ENOENT);
     CHECK(ip_path_find(ns, &f, &path) == -ENETUNREACH);
+    net_ns_put(ns);
+}
+
+/* What no socket sends is the root's of the namespace, not the kernel's. */
+SELFTEST(rules_by_user_see_the_kernel_s_packets_as_the_root_s)
+{
+    struct ip_rule_view r = {.family = V4,
+                             .action = 7, /* unreachable */
+                             .priority = 100,
+                             .suppress_prefix = -1,
+                             .suppress_group = -1,
+                             .uid_first = 1000,
+                             .uid_last = 1000};
+    struct ip_info h = {
+        .from = ip_from_v4(0x0a000002), .to = ip_from_v4(0x0a000009), .protocol = 1};
+    const struct id_map map = {1, {{0, 1000, 1}}};
+    struct user_ns *users = user_ns_create(&cred_init);
+    struct net_ns *ns;
+    struct netdev *dev;
+
+    CHECK(!IS_ERR(users) && !user_ns_set_map(users, false, &map));
+    ns = net_ns_create(users);
+    user_ns_put(users);
+    CHECK(ns && !net_device_up(loopback_of(ns)) && (dev = fake_add(ns)));
+    CHECK(!route_address(ns, dev->index, 0x0a000002, 24));
+    CHECK(!ip_rule_add(ns, &r, IP_CREATE | IP_EXCL));
+    CHECK(ip_answer(ns, packet_alloc(), &h, 0) == -ENETUNREACH);
+    CHECK(!ip_rule_remove(ns, &r));
+    r.uid_first = r.uid_last = 0;
+    CHECK(!ip_rule_add(ns, &r, IP_CREATE | IP_EXCL));
+    CHECK(ip_answer(ns, packet_alloc(), &h, 0) != -ENETUNREACH);
     net_ns_put(ns);
 }
 
@@ -450,6 +482,7 @@ SELFTEST(net_device_is_not_named_as_another_ones_further_name)
     struct net_ns *ns = route_ns(&dev);
 
     CHECK(dev && !net_device_altname_add(dev, "fake1"));
+    CHECK(!net_device_altname_add(dev, "a")); /* it ends before the number's place */
     other = fake_add(ns);
     CHECK(other && !strcmp(other->name, "fake2"));
     net_ns_put(ns);

@@ -139,6 +139,8 @@ static u32 devices_number(const char *name, const char *form, u32 mark)
     char made[NETDEV_NAME] = {0}, front[NETDEV_NAME] = {0};
     u32 n = 0, i = mark;
 
+    if (strnlen(name, NETDEV_NAME) <= mark)
+        return DEVICES_MOST;
     for (; name[i] >= '0' && name[i] <= '9' && n < DEVICES_MOST; i++)
         n = n * 10 + (u32)(name[i] - '0');
     if (i == mark || n >= DEVICES_MOST)

@@ -43,7 +43,8 @@ static void forward_find(const struct packet *p, const struct ip_info *info,
                         .from = info->from,
                         .mark = p->mark,
                         .protocol = info->protocol,
-                        .tos = info->tos};
+                        .tos = info->tos,
+                        .uid = ip_kernel_uid(p->dev->ns)};
     struct fib_result r;
 
     *way = (struct forward_way){.err = -ENETUNREACH};
@@ -330,7 +331,8 @@ bool forward_source_ok(const struct packet *p, const struct ip_info *info)
 {
     s32 how = net_conf_most(p->dev, CONF4_RP_FILTER);
     struct ip_config *c = ip_config_of(p->dev->ns);
-    struct ip_flow f = {.to = info->from, .from = info->to, .tos = info->tos};
+    struct ip_flow f = {
+        .to = info->from, .from = info->to, .tos = info->tos, .uid = ip_kernel_uid(p->dev->ns)};
     struct fib_result r;
     bool ok;
 

@@ -18,7 +18,9 @@ static void icmp6_echo(struct packet *p, const struct ip_info *h, u8 *at)
     struct ip_info answer = {
         .from = h->to, .to = h->from, .protocol = IPV6_ICMP, .tos = h->tos, .flow = h->flow};
     struct net_ns *ns = p->dev->ns;
-    struct ip_flow f = {.to = h->from, .device = ip_needs_scope(&h->from) ? h->device : 0};
+    struct ip_flow f = {.to = h->from,
+                        .device = ip_needs_scope(&h->from) ? h->device : 0,
+                        .uid = ip_kernel_uid(ns)};
     const bool *ignore = ip_values_of(ns)->echo_ignore;
     bool group = ip_is_multicast(&h->to);
     struct ip_path path;

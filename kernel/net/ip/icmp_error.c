@@ -126,7 +126,8 @@ void icmp_error_send(struct packet *p, const struct ip_info *h, u8 type, u8 code
          group = !v4 && (type == ICMP6_TOO_BIG || (type == ICMP6_PROBLEM && code == 2));
     struct ip_flow f = {.to = h->from,
                         .device = ip_needs_scope(&h->from) ? h->device : 0,
-                        .protocol = v4 ? IPV4_ICMP : IPV6_ICMP};
+                        .protocol = v4 ? IPV4_ICMP : IPV6_ICMP,
+                        .uid = ip_kernel_uid(p->dev->ns)};
     struct packet *q;
 
     if (!error_is_due(p, h, group))

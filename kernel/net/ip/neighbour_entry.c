@@ -163,12 +163,13 @@ static void neighbour_evict(struct neighbour_table *t, bool to_ask, struct list_
 
 struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *dev,
                                       const struct ip_addr *addr, struct neighbour_share *asker,
-                                      struct list_node *drop)
+                                      u64 now, struct list_node *drop)
 {
     struct neighbour_entry *e = neighbour_find(t, dev->index, addr);
 
     if (e) {
-        if (asker && e->list == &t->failed && t->nr_asked >= NEIGHBOURS_ASKED)
+        if (asker && e->list == &t->failed && now >= e->n.deadline &&
+            t->nr_asked >= NEIGHBOURS_ASKED)
             neighbour_evict(t, true, drop); /* another one: e is to be asked for again */
         return e;
     }

@@ -36,7 +36,7 @@ struct neighbour_entry *neighbour_find(struct neighbour_table *t, u32 device,
  * for it goes to drop. asker: there is a packet for it, of that share; or NULL. */
 struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *dev,
                                       const struct ip_addr *addr, struct neighbour_share *asker,
-                                      struct list_node *drop);
+                                      u64 now, struct list_node *drop);
 /* To the end of the list where it belongs; asker: as above, where it is asked for from now on. */
 void neighbour_file(struct neighbour_table *t, struct neighbour_entry *e,
                     struct neighbour_share *asker);

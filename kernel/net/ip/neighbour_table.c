@@ -14,6 +14,7 @@
 
 #define NEIGHBOUR_SLACK (20 * NSEC_PER_MSEC) /* of its times, which are seconds */
 #define NEIGHBOUR_HOT_FOR NSEC_PER_SEC
+#define NEIGHBOUR_BATCH 32U /* that one run of the job does */
 
 /* What sysctls say of dev's neighbours of the address's family. */
 static struct neighbour_times neighbour_times_of(const struct netdev *dev,
@@ -183,7 +184,7 @@ static __noinline int neighbour_output_slow(struct neighbour_table *t, struct ne
 
     todo_init(&todo);
     spin_lock(&t->lock);
-    e = neighbour_get(t, dev, to, share, &todo.drop);
+    e = neighbour_get(t, dev, to, share, now, &todo.drop);
     if (e) {
         e->sent_to = true;
         actions = neighbour_use(&e->n, &times, now);
@@ -216,12 +217,14 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
     struct neighbour_times times = neighbour_times_of(dev, from);
     struct neighbour_todo todo;
     struct neighbour_entry *e;
+    u64 now = time_ns();
 
     todo_init(&todo);
     spin_lock(&t->lock);
-    e = learn ? neighbour_get(t, dev, from, NULL, &todo.drop) : neighbour_find(t, dev->index, from);
+    e = learn ? neighbour_get(t, dev, from, NULL, now, &todo.drop)
+              : neighbour_find(t, dev->index, from);
     if (e)
-        neighbour_act(t, e, neighbour_heard(&e->n, &times, link, word, time_ns()), &todo);
+        neighbour_act(t, e, neighbour_heard(&e->n, &times, link, word, now), &todo);
     spin_unlock(&t->lock);
     (void)todo_do(&todo);
 }
@@ -262,18 +265,21 @@ static void neighbour_work(struct work *w)
     struct neighbour_table *t = container_of(w, struct neighbour_table, work);
     struct neighbour_todo todo;
     u64 now = time_ns(), next;
-    bool more;
+    bool more = true, closed = false;
 
-    do {
+    for (u32 i = 0; more && i < NEIGHBOUR_BATCH; i++) {
         todo_init(&todo);
         spin_lock(&t->lock);
         more = neighbour_due(t, now, &next, &todo);
         if (!more)
             neighbour_start_timer(t, next);
+        closed = t->closed;
         spin_unlock(&t->lock);
         (void)todo_do(&todo);
         cond_yield();
-    } while (more);
+    }
+    if (more && !closed) /* this worker is everyone's: others' turn */
+        work_queue(workq_system, w);
 }
 
 static void neighbour_fire(struct timer *timer)
@@ -318,16 +324,17 @@ static int neighbour_set_locked(struct neighbour_table *t, struct netdev *dev,
                                 struct neighbour_todo *todo) REQUIRES(t->lock)
 {
     struct neighbour_entry *e;
+    u64 now = time_ns();
 
     ASSERT_HELD(&t->lock);
     if (fixed && t->nr_fixed >= NEIGHBOURS_MOST / 2)
         return -ENOBUFS;
-    e = neighbour_get(t, dev, addr, NULL, &todo->drop);
+    e = neighbour_get(t, dev, addr, NULL, now, &todo->drop);
     if (!e)
         return -ENOMEM;
     t->nr_fixed += (u32)fixed - (u32)e->n.fixed;
     e->sent_to = true;
-    neighbour_act(t, e, neighbour_fix(&e->n, link, fixed, time_ns()), todo);
+    neighbour_act(t, e, neighbour_fix(&e->n, link, fixed, now), todo);
     neighbour_file(t, e, NULL);
     return 0;
 }

@@ -62,7 +62,7 @@ struct neighbour_table {
     u64 bytes;                                       /* lock  that waiting packets keep alive */
     struct timer timer;
     struct work work;
-    bool closed; /* lock  no timer is started any more */
+    bool closed; /* lock  no timer is started any more, nor is the job queued by itself */
     struct neighbour_hot hot[NEIGHBOURS_HOT];
 };
 /* account outlives the table; NULL: uncharged. */

@@ -225,7 +225,11 @@ int ip_output_made(struct net_ns *ns, struct packet *p, const struct ip_path *pa
 
 int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 device)
 {
-    struct ip_flow f = {.to = h->to, .from = h->from, .device = device, .protocol = h->protocol};
+    struct ip_flow f = {.to = h->to,
+                        .from = h->from,
+                        .device = device,
+                        .protocol = h->protocol,
+                        .uid = ip_kernel_uid(ns)};
     struct ip_path path;
     int err = ip_path_find(ns, &f, &path);
 

@@ -7,8 +7,14 @@
 #include "lib/log.h"
 #include "net/ip/fib.h"
 #include "net/link/loopback.h"
+#include "obj/cred.h"
 
 #define FEATURE_ECN 1 /* RTAX_FEATURE_ECN */
+
+kuid_t ip_kernel_uid(const struct net_ns *ns)
+{
+    return user_ns_map_uid(ns->user_ns, 0);
+}
 
 void ip_path_put(struct ip_path *path)
 {

@@ -287,7 +287,8 @@ void route_add_own(struct ip_config *c, const struct ip_route_view *v)
     if (r)
         err = route_put(c, r, IP_CREATE | IP_APPEND);
     if (err && err != -EEXIST)
-        log_limited(LOG_WARN, "net: a route of the kernel's own is missing: error %d", -err);
+        net_log_limited(c->ns, LOG_WARN, "net: a route of the kernel's own is missing: error %d",
+                        -err);
 }
 
 /* What v gives is r's. */

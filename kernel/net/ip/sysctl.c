@@ -12,6 +12,7 @@
 #include "vfs/pseudo.h"
 
 #define PORT_WORDS (65536 / 64)
+#define RETRANS_LEAST 100 /* ms, but for the first namespace */
 
 static void ip_row_changed(const struct net_sysctl *row, const struct net_sysctl_at *at)
 {
@@ -179,6 +180,14 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
     return net_sysctl_store(&number, at, text);
 }
 
+/* ---- neighbours ---- */
+
+/* Questions are put by a worker of all namespaces', and paid by nobody. */
+static int ip_judge_retrans(const struct net_sysctl_at *at, const s64 *v)
+{
+    return at->ns != net_ns_init && v[0] < RETRANS_LEAST ? -EINVAL : 0;
+}
+
 /* ---- the rows ---- */
 
 #define IP_VALUE(field) .part = &ip_ns_offset, .offset = offsetof(struct ip_ns, values.field)
@@ -198,7 +207,12 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
     }
 #define NEIGHS(family, first)                                             \
     NEIGH(family, "base_reachable_time_ms", (first), 1, 0x7fffffff),      \
-        NEIGH(family, "retrans_time_ms", (first) + 1, 10, 0x7fffffff),    \
+        {.path = family "/neigh/+/retrans_time_ms",                       \
+         .kind = SYSCTL_CONF,                                             \
+         .offset = (first) + 1,                                           \
+         .min = 10,                                                       \
+         .max = 0x7fffffff,                                               \
+         .judge = ip_judge_retrans},                                      \
         NEIGH(family, "delay_first_probe_time", (first) + 2, 0, 2147483), \
         NEIGH(family, "mcast_solicit", (first) + 3, 1, 255),              \
         NEIGH(family, "ucast_solicit", (first) + 4, 1, 255)
