@@ -362,7 +362,7 @@ def test_https_goes_by_the_proxy(engine):
         for name, other, where in ((path, folder + "/other", "other"), (folder, folder + "2", folder + "2")):
             os.rename(name, other)
             os.symlink(where, name)
-            failed(engine, "reg.example:8443/s:1", "sock: too many levels of symbolic links")
+            failed(engine, "reg.example:8443/s:1", "symbolic link")
             os.unlink(name)
             os.rename(other, name)
         expect(len(proxy.seen), before)
