@@ -7,9 +7,9 @@ which takes no connection whose other end belongs to a program that speaks for a
 also another user's or of another path; slirp4netns, passt and the like), and passes bytes on to a forward that no one in the
 machine finds: its address is one of 127.0.0.0/8, drawn anew for each machine, and its port a free one.
 
-A connection's two directions end one by one, as its ends do. At most MOST are served and LOOKING judged at once; further
-clients wait in the kernel's queue, so that a program of the machine that connects again and again holds none of this process's
-descriptors for longer than a look takes.
+A connection's two directions end one by one, as its ends do. At most MOST are served, or as many as there may be descriptors for,
+and LOOKING judged at once; further clients wait in the kernel's queue, so that a program of the machine that connects again and
+again holds none of this process's descriptors for longer than a look takes.
 """
 import os
 import re
@@ -26,8 +26,9 @@ FILES = 1 << 14  # descriptors, if the limit can be raised to that
 STACK = 256 << 10
 QUEUE = 1024
 LOOKING = 64  # connections that are judged at once
-MOST = 4096  # that are served, of two descriptors each
-SPEAKS = re.compile(r"qemu|bochs|slirp|passt|pasta|vpnkit|gvproxy")  # in the name of a program
+MOST = 4096  # that are served, of two descriptors each, where the limit allows it
+SPARED = 128  # descriptors, for what else this process has open
+SPEAKS = re.compile(r"qemu|bochs|slirp|passt|pasta|vpnkit|gvproxy|VBoxHeadless|VirtualBoxVM|vmnet-natd|krunvm|muvm|crun-krun")  # in a program's name
 
 
 def hidden_place():
@@ -157,16 +158,27 @@ def copy(source, sink):
         shut(source, sink)
 
 
+def files_limit():
+    """How many descriptors this process may have; it gets as many as it may, up to FILES."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def most_served():
+    """Connections: when they have all descriptors, the next ones wait in the kernel's queue, as they do at MOST."""
+    return max(1, min(MOST, (files_limit() - SPARED) // 2))
+
+
 class Relay(threading.Thread):
     def __init__(self, listener, place, emulator):
         """Takes clients of `listener` in, for the forward at `place`; `emulator`: the process that has the machine."""
         super().__init__(daemon=True)
         self.listener, self.place, self.emulator = listener, place, emulator
-        self.looks, self.places = threading.Semaphore(LOOKING), threading.Semaphore(MOST)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-        if soft != resource.RLIM_INFINITY and soft < most:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        self.looks, self.places = threading.Semaphore(LOOKING), threading.Semaphore(most_served())
 
     def run(self):
         while True:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,4 +94,27 @@ TEST(fetch_goes_no_nearer_than_it_may)
     fetch_close(&f);
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
+}
+
+/* An address that cannot be looked at may be ours; one of a family that we do not speak is not. */
+TEST(fetch_takes_what_it_cannot_judge_for_near)
+{
+    struct rlimit all, none;
+    struct fetch f;
+    struct url u;
+    int err;
+
+    EXPECT(!url_parse(&u, "http://192.0.2.1:9/") && !getrlimit(RLIMIT_NOFILE, &all));
+    fetch_init(&f, NULL, "", "unit");
+    f.nearest = FETCH_ELSEWHERE;
+    f.idle_ms = 1;
+    none = (struct rlimit){0, all.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    err = fetch_open(&f, "GET", &u, NULL, 0);
+    setrlimit(RLIMIT_NOFILE, &all);
+    EXPECT(err == -EACCES && f.place == FETCH_OWN);
+    EXPECT(fetch_open(&f, "GET", &u, NULL, 0) != -EACCES && f.place == FETCH_ELSEWHERE);
+    EXPECT(!url_parse(&u, "http://[2001:db8::1]:9/"));
+    EXPECT(fetch_open(&f, "GET", &u, NULL, 0) != -EACCES && f.place == FETCH_ELSEWHERE);
+    fetch_close(&f);
 }

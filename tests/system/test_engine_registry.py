@@ -330,7 +330,10 @@ def test_https_goes_by_the_proxy(engine):
             r.reply(307, Location="https://cdn.example" + path)
         else:
             store.serve(r)
-    proxy, asked, go = Proxy(engine.path("https.sock"), serve), threading.Event(), threading.Event()
+    folder = engine.path("proxy")
+    path = folder + "/sock"
+    os.mkdir(folder)
+    proxy, asked, go = Proxy(path, serve), threading.Event(), threading.Event()
 
     def dialer():
         """Of what belongs to a pull, the one that has root's number and no capability: no other of that number may look into it."""
@@ -352,19 +355,22 @@ def test_https_goes_by_the_proxy(engine):
         text = failed(engine, "untrusted.example/s:1", "certificate verify failed: self-signed certificate")
         expect_in('Get \\"https://untrusted.example/v2/s/manifests/1\\"', text)
         failed(engine, "downgrade.example/s:1", "redirects from https to http")
+
     def led_astray():
-        os.rename(engine.path("https.sock"), engine.path("other.sock"))
-        os.symlink(engine.path("other.sock"), engine.path("https.sock"))
+        """A link of the socket's name, and one of its directory's."""
         before = len(proxy.seen)
-        failed(engine, "reg.example:8443/s:1", "https.sock is no socket")
+        for name, other, where in ((path, folder + "/other", "other"), (folder, folder + "2", folder + "2")):
+            os.rename(name, other)
+            os.symlink(where, name)
+            failed(engine, "reg.example:8443/s:1", "symbolic link")
+            os.unlink(name)
+            os.rename(other, name)
         expect(len(proxy.seen), before)
-    with_engine(engine, ["--https", "unix:" + engine.path("https.sock")], lambda: (test(), dialer(), led_astray()))
+    with_engine(engine, ["--https", "unix:" + path], lambda: (test(), dialer(), led_astray()))
     proxy.close()
     cdn.close()
-    os.unlink(engine.path("https.sock"))
-    os.unlink(engine.path("other.sock"))
-    with_engine(engine, ["--https", engine.path("https.sock")],
-                lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {engine.path('https.sock')}"))
+    os.unlink(path)
+    with_engine(engine, ["--https", path], lambda: failed(engine, "reg.example/s:1", f"no HTTPS proxy serves {path}"))
 
 
 def test_run_pulls_when_it_is_told_to(engine):
@@ -728,6 +734,9 @@ def test_what_talks_to_a_registry_may_do_nothing_else(engine):
     def unpackers():
         return [int(s["CapPrm"], 16) for s in processes_below(int(worker)).values() if s["Uid"].split()[0] == "0"]
     until(lambda: [caps & SET_IDS for caps in unpackers()] == [0], "what unpacks becomes nobody else")
+    for pid in (p for p, s in processes_below(int(worker)).items() if s["Uid"].split()[0] == "0"):
+        names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        expect([name for name in names if name.startswith("socket:")], [], "what unpacks has nobody to talk to")
     held.go.set()
     expect_in("Downloaded newer image", c.getresponse().read().decode())
     expect(talkers(), {})

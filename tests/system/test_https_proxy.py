@@ -15,6 +15,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import ROOT
+sys.path.insert(0, os.path.join(ROOT, "tools/images"))
 from http_unix import dial
 from suite import Skip, expect, expect_in, main, until
 
@@ -103,6 +104,9 @@ def endless(s, data, pause=0):
             time.sleep(pause)
 
 
+BUSY = threading.Semaphore(0)  # heads of /busy that have come
+
+
 def echo(s):
     """What came, told: the request line, the host, the length and the sum of the body; for some paths otherwise."""
     while True:
@@ -113,6 +117,8 @@ def echo(s):
         if b"/early" in line:  # answered at once, whatever is still to come
             s.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nwho?")
             continue
+        if b"/busy" in line:
+            BUSY.release()
         body = read_body(s, head, rest)
         if b"/chunked" in line:
             s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: t\r\n\r\n")
@@ -172,8 +178,8 @@ def server(kind="good"):
         SERVERS["other name"] = Server(echo, "othername", "DNS:elsewhere.example")
         for name in ("good", "othername"):
             shutil.copy(os.path.join(TMP.name, name + ".pem"), TMP.name + "/cas")
-        SERVERS["proxy"] = subprocess.Popen([PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), SOCKET, TMP.name + "/cas"],
-                                            stdout=subprocess.DEVNULL)
+        SERVERS["proxy"] = subprocess.Popen([PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), SOCKET, TMP.name + "/cas",
+                                             "--this-machine"], stdout=subprocess.DEVNULL)
         until(lambda: is_up(SOCKET), "the proxy is up")
     return SERVERS[kind]
 
@@ -184,12 +190,13 @@ def is_up(path):
         return any(row[3] == "00010000" and row[-1] == path for row in map(str.split, table))
 
 
-def hasty(**times):
+def hasty(*options, **times):
     """Another proxy, with other times; its socket's path."""
     server()
+    options = options or (TMP.name + "/cas", "--this-machine")
     path = os.path.join(TMP.name, f"hasty{len(SERVERS)}")
     code = "import sys, https_proxy as p; vars(p).update(%r); p.main()" % times
-    SERVERS[path] = subprocess.Popen([PYTHON, "-B", "-c", code, path, TMP.name + "/cas"], stdout=subprocess.DEVNULL,
+    SERVERS[path] = subprocess.Popen([PYTHON, "-B", "-c", code, path, *options], stdout=subprocess.DEVNULL,
                                      env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "tools/images")})
     until(lambda: is_up(path), "the proxy is up")
     return path
@@ -300,10 +307,10 @@ def test_failures_are_one_line():
 
 
 def test_all_addresses_of_a_name_share_the_time_to_connect():
-    sys.path.insert(0, os.path.join(ROOT, "tools/images"))
     import https_proxy
     good, asked = socket.create_server(("127.0.0.1", 0)), https_proxy.socket.getaddrinfo
     port = good.getsockname()[1]
+    https_proxy.THIS_MACHINE = True
 
     def named(addresses, seconds):
         https_proxy.CONNECT_S = seconds
@@ -320,6 +327,25 @@ def test_all_addresses_of_a_name_share_the_time_to_connect():
     expect(named(["127.0.0.1"], 0), "TimeoutError", "no time, no try")
     expect(named(["127.0.0.2"] * 16 + ["127.0.0.1"], 60), "ConnectionRefusedError", "so many and no more")
     good.close()
+
+
+def test_nothing_of_this_machine_is_fetched_unless_that_is_wanted():
+    """A server elsewhere names the places that a client goes on to."""
+    good = server()
+    before = good.count
+    with dial(hasty(TMP.name + "/cas")) as s:
+        head, body = ask(s, "GET", good.url + "/")
+    expect((head.split()[1], good.count - before), (b"502", 0))
+    expect_in(b"this machine's own address", body)
+    import https_proxy
+    for address, near in (("127.9.9.9", True), ("0.0.0.0", True), ("0.1.2.3", True), ("169.254.169.254", True), ("192.0.2.1", False)):
+        expect(https_proxy.is_near(socket.AF_INET, (address, 1)), near, address)
+    for address, near in (("::", True), ("::1", True), ("::ffff:127.0.0.1", True), ("::127.0.0.1", True), ("fe80::1%lo", True),
+                          ("2001:db8::1", False)):
+        expect(https_proxy.is_near(socket.AF_INET6, (address, 1, 0, 0)), near, address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        if s.connect_ex(("192.0.2.1", 9)) == 0:  # sends nothing
+            expect(https_proxy.is_near(socket.AF_INET, s.getsockname()), True, "an address of a wire's")
 
 
 def test_an_answer_that_is_cut_off_has_no_end():
@@ -359,7 +385,9 @@ def test_more_clients_than_it_serves_wait():
     for s in crowd:
         expect_in(b"200 OK", ask(s, "GET", good.url)[0])
     for s in crowd:  # all are busy now: their bodies come
-        s.sendall(f"PUT {good.url}/b HTTP/1.1\r\nContent-Length: 10\r\n\r\n12345".encode())
+        s.sendall(f"PUT {good.url}/busy HTTP/1.1\r\nContent-Length: 10\r\n\r\n12345".encode())
+    for _ in crowd:
+        expect(BUSY.acquire(timeout=120), True, "a head has come")
     late = dial(path, 2)
     late.sendall(f"GET {good.url}/late HTTP/1.1\r\n\r\n".encode())
     try:

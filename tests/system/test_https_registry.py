@@ -47,7 +47,7 @@ class Registry:
 
     def __enter__(self):
         self.start("docker-registry", "serve", self.folder + "/config.yml")
-        self.start(PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), self.proxy, self.folder + "/cert.pem")
+        self.start(PYTHON, "-B", os.path.join(ROOT, "tools/images/https_proxy.py"), self.proxy, self.folder + "/cert.pem", "--this-machine")
         until(lambda: os.path.exists(self.proxy) and self.listens(), "the registry and the proxy are up")
         return self
 

@@ -176,7 +176,7 @@ def test_docker_comes_into_the_machine_by_ssh():
 
 
 def test_the_https_proxy_serves_its_socket():
-    out = booted("https-proxy", "run -d --name proxy -v /run/https-proxy:/run/https-proxy -v /boot/files:/scripts:ro https-proxy",
+    out = booted("https-proxy", "run -d --name proxy -v /run/https-proxy:/run/https-proxy -v /boot/files:/scripts:ro https-proxy --this-machine",
                  wait("proxy", "https_proxy: serves"), "exec proxy python3 /scripts/ask.py",
                  files=[put(TMP.name, "ask.py", ASK)])
     for text in ("HTTP/1.1 502 Bad Gateway", "Content-Type: text/plain", "127.0.0.1:1: Connection refused"):

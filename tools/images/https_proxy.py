@@ -2,18 +2,22 @@
 # SPDX-License-Identifier: MIT
 """Fetches https:// for programs that speak plain HTTP: the engine, which pulls and pushes through it.
 
-    https_proxy.py SOCKET [CA_FILE_OR_FOLDER...]
+    https_proxy.py SOCKET [CA_FILE_OR_FOLDER...] [--this-machine]
 
 SOCKET is a unix stream socket that it makes. A client sends HTTP/1.1 with an absolute URI, `GET https://host[:port]/path HTTP/1.1`, any number
 of requests on a connection, each after the last one's answer. Certificates are verified against the system's bundle and the CA files named. Bodies
 stream both ways, with Content-Length or chunked; an answer that ends with its connection comes chunked. An answer that comes before the whole request was
 sent is relayed, and the connection closed after it. Where there is no answer to relay, there is one of status 502 (400 for what is no such request), text/plain, one
 line. Redirects, credentials and caching are the client's.
+Since a server elsewhere may redirect a client to any name, no address of this machine or of its links alone is connected to, unless
+--this-machine says that servers are there, too.
 
 No one holds a place by being slow: a head, and what stands behind the last chunk, has HEAD_S from its first byte on; a body comes at FLOOR bytes a second at
 least while it is waited for; interim answers are counted. When all places are taken and another client comes, the one goes that has been between two requests
 for longest, or else the one that has moved least for longest.
 """
+import errno
+import ipaddress
 import os
 import re
 import select
@@ -37,6 +41,7 @@ IDLE_SPARED_S, SLOW_SPARED_S = 1, 20  # who is younger keeps its place
 INTERIM_MAX = 16
 ADDRESSES_MAX = 16  # of a name, that are tried
 CA_FOLDER_MAX = 1000
+THIS_MACHINE = False  # whether its own addresses are connected to
 HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "proxy-authorization"}
 
 
@@ -254,6 +259,21 @@ def sender(sock, framing):
     return put, end
 
 
+def is_near(family, address):
+    """Whether an address is every machine's own, this link's alone, or one that this machine has, to which others may not be bound."""
+    ip = ipaddress.ip_address(address[0].partition("%")[0])
+    if ip.version == 6 and (ip.ipv4_mapped or 1 < int(ip) < 1 << 32):
+        ip = ipaddress.IPv4Address(int(ip) & 0xffffffff)
+    if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip in ipaddress.ip_network("0.0.0.0/8"):
+        return True
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.bind((address[0], 0, *address[2:]))
+    except OSError as e:
+        return e.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
+
+
 def connect(host, port):
     """A connection with one of a name's addresses, all of which share the time there is: OSError."""
     until, why = time.monotonic() + CONNECT_S, TimeoutError("timed out")
@@ -262,6 +282,9 @@ def connect(host, port):
         left = until - time.monotonic()
         if left <= 0:
             break
+        if not THIS_MACHINE and is_near(family, address):
+            why = PermissionError(errno.EACCES, "this machine's own address, or of its link alone; --this-machine would allow it")
+            continue
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(left / (len(places) - i))
@@ -553,9 +576,12 @@ def serve_all(listener, context):
 
 
 def main():
-    if len(sys.argv) < 2:
+    global THIS_MACHINE
+    words = [word for word in sys.argv[1:] if word != "--this-machine"]
+    THIS_MACHINE = "--this-machine" in sys.argv
+    if not words:
         sys.exit(__doc__)
-    context, path = context_of(sys.argv[2:]), sys.argv[1]
+    context, path = context_of(words[1:]), words[0]
     if os.path.exists(path):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX)

@@ -27,7 +27,7 @@ struct ask_request {
 struct ask_answer {
     int32_t err; /* 0 or -1 */
     uint32_t text, next, token;
-    bool basic, fatal;
+    bool basic, met, fatal;
     uint8_t place;
     char code[sizeof(((struct registry *)0)->code)];
     char why[sizeof(((struct registry *)0)->why)];
@@ -75,6 +75,7 @@ static int ask_reply(int fd, struct pull_from *from, int err, const struct buf *
                            .next = next ? (uint32_t)strlen(next) : 0,
                            .token = r->token ? (uint32_t)strlen(r->token) : 0,
                            .basic = r->basic,
+                           .met = r->met,
                            .place = (uint8_t)r->place,
                            .fatal = r->fatal};
     int failed;
@@ -160,6 +161,7 @@ static void ask_take(struct pull_from *from, const struct ask_answer *a, char *t
     if (!*token)
         free(token);
     r->basic = a->basic;
+    r->met = a->met;
     r->place = a->place < FETCH_LOCAL ? (enum fetch_place)a->place : FETCH_LOCAL;
     r->fatal = a->fatal;
     memcpy(r->code, a->code, sizeof(r->code));

@@ -198,6 +198,21 @@ static void unpack_done(size_t layer)
     unpack_say('P', 0);
 }
 
+/* What the worker has beside the layers, the configuration and what load_enter() has opened is not
+ * the unpacker's: it has `ready` and its report. No fetcher runs yet. */
+static void unpack_forgo(int ready)
+{
+    if (dup2(ready, 0) < 0)
+        _exit(1);
+    close(ready);
+    close(pull.unpacker.fd);
+    close(pull.from.asker);
+    fetch_close(&pull.from.r.f);
+    if (registry_dialer >= 0)
+        close(registry_dialer);
+    pull.ready = 0;
+}
+
 static void pull_start_unpacker(char **tags, size_t ntags)
 {
     int ends[2];
@@ -206,8 +221,8 @@ static void pull_start_unpacker(char **tags, size_t ntags)
         registry_fail(500, "cannot make a pipe: %s", str_error(errno));
     if (!pull_fork(&pull.unpacker, 0)) {
         close(ends[1]);
+        unpack_forgo(ends[0]);
         load_alone();
-        pull.ready = ends[0];
         pull.image.begun = unpack_begun;
         pull.image.done = unpack_done;
         load_layer_progress = unpack_progress;

@@ -87,6 +87,7 @@ struct registry {
     const struct json *auth;
     const char *from;       /* a second repository to be read, or NULL */
     bool basic;             /* it wants that */
+    bool met;               /* a connection has told `place` */
     enum fetch_place place; /* where it is: it sends us no nearer */
     char *token;
     char code[64];  /* of the last error answer, "MANIFEST_UNKNOWN"; or "" */

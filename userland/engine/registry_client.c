@@ -5,7 +5,8 @@
 // The token server is whom the registry names, as the protocol has it, but a registry that is
 // reached by https cannot send the password to one that is not. Wherever a registry sends us, by
 // redirects, tokens' realms or places for uploads, is no nearer than it is itself (fetch.h): not
-// this machine, if it is elsewhere; and never plain HTTP from https.
+// this machine, if it is elsewhere; and never plain HTTP from https. Where it is, its first
+// connection tells: what its name means later is its own word as well.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,12 @@ static int registry_broken(struct registry *r, const char *method, const struct 
     buf_free(&b);
     *r->code = 0;
     return -1;
+}
+
+/* How near an address may be. It is met before it can send us anywhere. */
+static enum fetch_place registry_nearest(const struct registry *r)
+{
+    return r->met ? r->place : FETCH_LOCAL;
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -259,7 +266,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
     fetch_init(f, r->f.proxy, r->f.hint, r->f.agent);
     f->idle_ms = r->f.idle_ms;
     f->dial = r->f.dial;
-    f->nearest = url_same_origin(&realm, &r->base) ? FETCH_LOCAL : r->place;
+    f->nearest = registry_nearest(r);
     status = registry_ask_token(r, f, c, &realm);
     status = status ? status : fetch_answer(f);
     kept = r->f; /* whose words registry_refused and registry_broken use */
@@ -327,10 +334,12 @@ static int registry_open_request(struct registry *r, const char *method, const s
         else if (r->token)
             buf_fmt(&b, "Authorization: Bearer %s\r\n", r->token);
     }
-    r->f.nearest = own ? FETCH_LOCAL : r->place;
+    r->f.nearest = registry_nearest(r);
     err = fetch_open(&r->f, method, u, b.data, length);
-    if (own && !err)
+    if (own && !err && !r->met) {
         r->place = r->f.place;
+        r->met = true;
+    }
     if (err == -EACCES) /* it sent us where we do not go */
         r->fatal = true;
     buf_free(&b);

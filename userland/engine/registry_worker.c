@@ -18,6 +18,7 @@
 #include "engine/job.h"
 #include "engine/load.h"
 #include "engine/registry.h"
+#include "lib/inroot.h"
 #include "lib/str.h"
 #include "runtime/caps.h"
 
@@ -93,11 +94,11 @@ static void registry_copy(const char *dir, const char *path)
     free(to);
 }
 
-/* The socket itself: the directory is a container's as well, where a link of that name may lead to
- * anything of ours. */
+/* The socket itself: the directory is a container's as well, where a link of that name, or of a
+ * directory's on the way, may lead to anything of ours. */
 static void registry_mount_proxy(const char *from, const char *to)
 {
-    int fd = open(from, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd = inroot_straight(root, from);
     struct stat st;
     char path[32];
 
@@ -109,6 +110,7 @@ static void registry_mount_proxy(const char *from, const char *to)
     if (mount(path, to, NULL, MS_BIND, NULL) < 0)
         registry_fail(500, "HTTPS proxy: %s: %s", from, str_error(errno));
     close(fd);
+    close(root);
 }
 
 /* The proxy's socket, if it is there, gets a name in the worker's root. */

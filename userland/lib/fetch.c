@@ -100,24 +100,28 @@ static bool fetch_is_local(const struct sockaddr *addr)
     return IN6_IS_ADDR_UNSPECIFIED(v6) || IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_LINKLOCAL(v6);
 }
 
-/* Whether this machine has the address, to which others may not be bound. */
+/* Whether this machine has the address, to which others may not be bound; what cannot be found out
+ * is taken for one. Of a family that it does not speak it has none. */
 static bool fetch_is_own(const struct sockaddr *addr, socklen_t size)
 {
     struct sockaddr_storage any = {0};
     bool own;
     int fd;
 
-    if (addr->sa_family == AF_UNIX || size > sizeof(any))
+    if (addr->sa_family == AF_UNIX)
         return false;
+    if (size > sizeof(any))
+        return true;
     memcpy(&any, addr, size);
     if (addr->sa_family == AF_INET)
         ((struct sockaddr_in *)&any)->sin_port = 0;
     else
         ((struct sockaddr_in6 *)&any)->sin6_port = 0;
     fd = socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    own = fd >= 0 && bind(fd, (struct sockaddr *)&any, size) == 0;
-    if (fd >= 0)
-        close(fd);
+    if (fd < 0)
+        return errno != EAFNOSUPPORT;
+    own = bind(fd, (struct sockaddr *)&any, size) == 0 || errno != EADDRNOTAVAIL;
+    close(fd);
     return own;
 }
 
