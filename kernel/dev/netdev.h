@@ -21,8 +21,8 @@
  *
  * Sending. netdev_transmit takes a packet whose link header is there, chooses the queue of this
  * CPU, or the one that the device chooses for the packet's flow (`select`), and calls the driver's
- * transmit under that queue's lock, in the sender's own context. A
- * queue without space keeps up to tx_queue_len packets; more are dropped and counted, and the
+ * transmit under that queue's lock, in the sender's own context. Queues
+ * without space keep up to tx_queue_len packets together; more are dropped and counted, and the
  * sender is told (-ENOBUFS). When the driver's ring has space again it calls netdev_wake. What a
  * device cannot do by itself is done before (netdev_prepare.c): a packet is cut into segments that
  * share its pages, its sums are made, its fragments gathered. A driver may use its queue's lock for
@@ -221,7 +221,7 @@ struct netdev {
     u32 more_groups;                          /* c  joins that found no place */
     u32 promisc, allmulti;                    /* c  holders of these flags */
     u8 name_is, addr_is;                      /* a  enum netdev_name_is, netdev_addr_is */
-    u32 tx_queue_len;                         /* a  packets that a queue keeps: NETDEV_BACKLOG */
+    u32 tx_queue_len;                         /* a  packets that its queues keep: NETDEV_BACKLOG */
     struct mutex config;
     struct work changed; /* tells net/core; has a reference while it is queued, or `again` armed */
     struct timer again;  /* queues it later */

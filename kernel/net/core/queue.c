@@ -214,10 +214,10 @@ static bool sock_readable(const struct socket *s)
     return !list_empty(&s->queue) || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
 }
 
-/* There is more than `seen` bytes, or there will not be. */
+/* There are other than `seen` bytes, which another reader may take, or there will be no more. */
 static bool sock_readable_past(const struct socket *s, u32 seen)
 {
-    return READ_ONCE(s->unread) > seen || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
+    return READ_ONCE(s->unread) != seen || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
 }
 
 /* One call to receive. */
