@@ -10,7 +10,7 @@
 void multiboot2_read(u64 block);
 void pvh_read(u64 block);
 
-/* These drop what does not fit; of the command line, whole words. */
+/* These drop what does not fit; of the command line, the words at its end, each as a whole. */
 void boot_add_mem(u64 start, u64 size, u32 type);
 void boot_add_module(u64 start, u64 size, const char *name);
 void boot_set_cmdline(const char *cmdline);

@@ -75,7 +75,7 @@ struct vnet_tx {
     struct vnet_sent *sent;   /* I  of the ring's size */
     struct vnet_sent *free;   /* q */
     struct netdev_watch reap; /* its ns: q */
-    bool silent;              /* q  has been told of */
+    bool silent;              /* q  the log has said so */
 };
 
 struct vnet_pair {

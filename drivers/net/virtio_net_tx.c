@@ -5,9 +5,9 @@
  *
  * The device does not interrupt for what it has sent: each transmit takes back what came back, and
  * a timer the rest, a little after the last one. A ring without space asks for an interrupt, and so
- * does one of which nothing has come back after some looks: they become seldom, up to
- * NETDEV_STUCK_NS; behind that the log tells that the device is silent, and it is asked whether it
- * is still there. One that is keeps its packets: the other end of its wire may be slow for any
+ * does one from which nothing has come back after some looks. These become ever rarer, until they
+ * are NETDEV_STUCK_NS apart; then the log says that the device is silent, and it is asked whether
+ * it is still there. One that is keeps its packets: the other end of its wire may be slow for any
  * time.
  */
 #include "drivers/net/virtio_net.h"
@@ -17,7 +17,7 @@
 #include "mm/slab.h"
 
 #define REAP_NS (2 * NSEC_PER_MSEC)
-#define SELDOM_NS (32 * NSEC_PER_MSEC) /* looks: an interrupt is sooner */
+#define SELDOM_NS (32 * NSEC_PER_MSEC) /* from here on an interrupt is asked for as well */
 
 static void vnet_unmap(struct vnet_pair *pair, struct vnet_sent *s)
 {
@@ -165,7 +165,7 @@ int vnet_transmit(struct netdev_queue *q, struct packet *p, bool more)
     return err;
 }
 
-/* Behind a look for what came back. */
+/* After a look for what has come back: the device fails, or what waits goes on. */
 static void vnet_tx_go_on(struct vnet_pair *pair)
 {
     struct virtio_queue *vq = pair->tx.vq;
@@ -189,7 +189,7 @@ void vnet_tx_work(struct virtio_queue *vq)
     vnet_tx_go_on(pair);
 }
 
-/* Nothing has come back since the last look. True: for so long that the device is asked. */
+/* Nothing has come back since the last look. True: for so long that the device is to be asked. */
 static bool vnet_tx_wait_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
 {
     struct vnet_tx *tx = &pair->tx;

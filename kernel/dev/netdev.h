@@ -21,8 +21,8 @@
  *
  * Sending. netdev_transmit takes a packet whose link header is there, chooses the queue of this
  * CPU, or the one that the device chooses for the packet's flow (`select`), and calls the driver's
- * transmit under that queue's lock, in the sender's own context. Queues
- * without space keep up to tx_queue_len packets together; more are dropped and counted, and the
+ * transmit under that queue's lock, in the sender's own context. Queues without space keep up to
+ * tx_queue_len packets, all queues of a device together; more are dropped and counted, and the
  * sender is told (-ENOBUFS). When the driver's ring has space again it calls netdev_wake. What a
  * device cannot do by itself is done before (netdev_prepare.c): a packet is cut into segments that
  * share its pages, its sums are made, its fragments gathered. A driver may use its queue's lock for
@@ -44,9 +44,8 @@
  * they are.
  *
  * Locks: config (mutex, RANK_DRIVER 20, and one more for each device below, which it is taken over)
- * over open, stop and set_*; a queue's lock (spinlock,
- * RANK_NET 4) over transmit and, where the driver likes, its ring: below it come a driver's own
- * spinlocks of RANK_DEV.
+ * over open, stop and set_*; a queue's lock (spinlock, RANK_NET 4) over transmit and, where the
+ * driver likes, its ring: below it come a driver's own spinlocks of RANK_DEV.
  */
 #pragma once
 
@@ -181,7 +180,6 @@ struct netdev_queue {
 #endif
 };
 
-/* I immutable once registered · c config to write, atomic to read · n net/core's namespace lock */
 /* Where a device's name and address are from: what /sys calls name_assign_type and
  * addr_assign_type. A card's name follows from the order of the buses, which is always the same. */
 enum netdev_name_is {
@@ -197,6 +195,7 @@ enum netdev_addr_is {
     NETDEV_ADDR_SET
 };
 
+/* I immutable once registered · c config to write, atomic to read · n net/core's namespace lock */
 struct netdev {
     const struct netdev_ops *ops;             /* I */
     struct device *parent;                    /* I  the device that it is; or NULL */
@@ -248,8 +247,8 @@ void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev
 /* Before it is registered: dev stands on lower. -EMLINK: too many would stand one on another. */
 int netdev_stack(struct netdev *dev, const struct netdev *lower) __must_check;
 /* A card: it is called `eth` and its rank among the machine's cards where that is free, else the
- * first number that is: probes run in any order, names do not. The caller keeps its reference. 0,
- * -ENFILE (too many), -ENOMEM. Context: may sleep. */
+ * first number that is: probes end in any order, names do not depend on it. The caller keeps its
+ * reference. 0, -EEXIST (no number is free), -ENFILE (too many), -ENOMEM. Context: may sleep. */
 int netdev_register(struct netdev *dev, u32 rank) __must_check;
 void netdev_unregister(struct netdev *dev);
 static inline void netdev_get(struct netdev *dev)

@@ -21,5 +21,6 @@ int netdev_prepare(struct netdev *dev, struct packet *p) __must_check;
  * more; 0: those were the last; -errno: no more will come. p stays the caller's. */
 int netdev_cut(struct netdev *dev, struct packet *p, u32 *next,
                struct list_node *list) __must_check;
-/* A frame goes up, now or joined with others. Takes p. The queue's thread. */
+/* A frame goes up, now, joined with others, or at the round's end (netdev_receive_done). Takes p.
+ * The queue's thread. */
 void netdev_join_receive(struct netdev_queue *q, struct packet *p);

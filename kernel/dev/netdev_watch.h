@@ -5,8 +5,8 @@
  * no interrupt tells; an idle device has no timer.
  *
  * Rules. netdev_watch_sent is called under one lock of the driver's (a spinlock; look's worker
- * takes it, too) whenever frames are under way; so does look itself, as long as there still are
- * some. `ns` may be changed under that lock: a driver that asks often may become patient.
+ * takes it, too) whenever frames are under way; look calls it as well, as long as there still are
+ * some. `ns`, the time to the next look, may be changed under that lock.
  *
  * Fail points of the drivers, for tests: netdev_deaf (the device is not told what there is to
  * send), netdev_gone (it does not come back from its reset), netdev_watch_soon (its time is up at
@@ -28,6 +28,7 @@ struct netdev_watch {
 };
 
 void netdev_watch_init(struct netdev_watch *w, u64 ns, void (*look)(struct netdev_watch *w));
+/* For netdev_watch_sent: starts the timer. */
 void netdev_watch_begin(struct netdev_watch *w);
 static inline void netdev_watch_sent(struct netdev_watch *w)
 {

@@ -146,15 +146,17 @@ static inline void packet_pull(struct packet *p, u32 n)
 u8 *packet_append(struct packet *p, u32 n);
 /* len bytes of a page at the end; takes the reference on 0. -EMSGSIZE: too many, or too long. */
 int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __must_check;
+/* For packet_need: n is more than is linear. */
+u8 *packet_need_more(struct packet *p, u32 n) __must_check;
 /* Makes the first n bytes linear: a pointer to them; NULL: it has not so many, or they do not fit
  * in head. */
-u8 *packet_need_more(struct packet *p, u32 n) __must_check;
 static inline __must_check u8 *packet_need(struct packet *p, u32 n)
 {
     return likely(n <= p->linear) ? packet_data(p) : packet_need_more(p, n);
 }
-/* The same of a packet that came, if need be by the space before its first byte: what lay there,
- * the headers that were pulled, is no more then. Pointers into its bytes are good no longer. */
+/* The same of a packet that came, which may use the space before its first byte as well: the
+ * headers that were pulled and lay there are lost then, and pointers into its bytes no longer hold.
+ */
 u8 *packet_need_room(struct packet *p, u32 n) __must_check;
 /* The first n <= len bytes are done with, wherever they lie. */
 void packet_skip(struct packet *p, u32 n);

@@ -96,6 +96,7 @@ int pci_map_bar(struct pci_device *p, unsigned index, enum io_cache cache,
  * or stands on: its place, whatever order probes end in. `other` where it is none of PCI's.
  * Context: may sleep; walks the machine's devices. */
 u32 pci_class_rank(const struct device *dev, u8 base, u32 other);
+/* As pci_map_bar: size bytes of it, from offset. */
 int pci_map_bar_range(struct pci_device *p, unsigned index, u64 offset, u64 size,
                       enum io_cache cache, struct io_region *out) __must_check;
 

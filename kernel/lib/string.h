@@ -15,9 +15,9 @@ void *memset(void *dst, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 void *memchr(const void *s, int c, size_t n);
 
-#ifdef __BOTHY_KERNEL__ /* a host's compiler knows */
-/* A freestanding compiler takes these for functions like any other; so it knows what they do, and
- * makes a few moves of what has a small and constant size. */
+#ifdef __BOTHY_KERNEL__ /* a host's compiler knows these functions */
+/* A freestanding compiler takes them for functions like any other. By these names it knows what
+ * they do, and makes a few moves of one of small and constant size. */
 #define memcpy(...) __builtin_memcpy(__VA_ARGS__)
 #define memmove(...) __builtin_memmove(__VA_ARGS__)
 #define memset(...) __builtin_memset(__VA_ARGS__)

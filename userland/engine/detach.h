@@ -19,5 +19,5 @@ struct detach_keys {
 /* "ctrl-a,x" and the like; NULL or "" are the usual ones. False when it is no such list. */
 bool detach_keys_parse(struct detach_keys *k, const char *text);
 /* Appends to *out what of the input is the program's. True when the keys have come: what follows
- * them is nobody's. The first keys are held back until it is clear what they are. */
+ * them is dropped. The first keys are held back until it is clear what they are. */
 bool detach_keys_feed(struct detach_keys *k, const char *data, size_t len, struct buf *out);

@@ -58,7 +58,7 @@ void load_image(const struct load_image *in, char **tags, size_t ntags);
 /* From here on `dir` is the root: nothing else of the machine has a name, and what unpacking needs
  * is all that may be done. */
 void load_enter(const char *dir, int out_fd, uint64_t more);
-/* A process that only unpacks has nothing of `more` any longer. */
+/* A process that only unpacks gives up the rights that were load_enter's `more`. */
 void load_alone(void);
 /* One image alone: its report, or why there is none, goes to out_fd as one line. */
 _Noreturn void load_one(int out_fd, const struct load_image *in, char **tags, size_t ntags);

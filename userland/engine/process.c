@@ -339,9 +339,9 @@ static void process_claim_input(struct process *p)
 }
 
 /* Docker's own command over TCP: where nothing of the stream comes with the head, its library's TCP
- * wraps the error that means "the detach keys", which it does not know again and then waits for the
- * container's end (docker/cli issue 3385; dockerd has no remedy). So one byte comes, a NUL: no
- * terminal shows it. Other clients get none. */
+ * wraps the error that means "the detach keys"; the command does not recognize it, and waits for
+ * the container's end. So one byte goes with the head, a NUL: no terminal shows it. Other clients
+ * get none. */
 static size_t attach_wants_first(const struct attach *a)
 {
     const char *agent = http_header(&a->conn->req, "User-Agent");

@@ -11,7 +11,7 @@ struct budget {
     int meminfo; /* /proc/meminfo, or -1 */
     uint64_t left;
     uint64_t unchecked; /* taken since the last look at what is free */
-    uint64_t first;     /* what there was at the beginning */
+    uint64_t first;     /* what there was at the beginning, and has been given since */
 };
 
 /* Borrows `dir`, any descriptor on the file system. It needs /proc for this call only. */

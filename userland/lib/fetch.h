@@ -50,7 +50,7 @@ struct fetch {
     int fd;
     bool connected, kept;   /* kept: it has answered before */
     bool asked;             /* a request is under way, until its answer has been read */
-    enum fetch_place place; /* it is connected to */
+    enum fetch_place place; /* of what it is connected to */
     bool slow;              /* the last failure was one of speed */
     uint64_t waited, came;  /* milliseconds and bytes since speed was looked at */
     struct url url;         /* of the request, and of the connection */

@@ -8,9 +8,8 @@
 //   DEVICE          first, a name or MAC address, * and ? as in a shell: eth0, eth*, 52:54:00:*
 //                   left out, the rule is for the whole machine: hostname=, dns=, search=, ntp=
 //   dhcp            DHCPv4, router advertisements and stateless DHCPv6; so it is without any
-//   address ADDRESS/PREFIX  a static address, IPv4 or IPv6; several. Then there is no DHCPv4,
-//   unless `dhcp`
-//                   stands there as well, and no router advertisements, unless `ra` does
+//   ADDRESS/PREFIX  a static address, IPv4 or IPv6; several. Then there is no DHCPv4, unless
+//                   `dhcp` stands there as well, and no router advertisements, unless `ra` does
 //   off             the device stays as it is
 //   ra, nora        router advertisements, whatever the rest says
 //   gw=ADDRESS      default router, one of each family

@@ -73,7 +73,7 @@ void dhcp4_stop(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 void dhcp4_message(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now,
                    struct dhcp4_out *out);
 void dhcp4_arp(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now, struct dhcp4_out *out);
-/* What is being probed is another one's all the same, as its owner knows. */
+/* The caller knows that the address that is being probed is taken: it is declined. */
 void dhcp4_taken(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 void dhcp4_wake(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 const char *dhcp4_state_name(enum dhcp4_state s);

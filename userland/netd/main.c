@@ -24,7 +24,7 @@
 
 #define CONFIG_MAX 65536
 
-/* To whom sits at the console as well: it may be why nobody reaches the machine otherwise. */
+/* Said on the console as well: it may be why the machine cannot be reached in another way. */
 static void config_tell(void)
 {
     char more[48] = "";

@@ -31,7 +31,7 @@ struct device {
     const struct config_rule *rule;
     uint32_t metric;
     uint32_t mtu;     /* as it was found, or as the rule has it */
-    uint32_t mtu_now; /* at most that: a lease's word counts as well */
+    uint32_t mtu_now; /* as it is: a lease may have lowered it */
     bool up;          /* as the kernel has said last */
     bool carrier;
     bool seen;        /* in the list that is being read */
@@ -90,7 +90,7 @@ int devices_start(void); /* 0 or -errno; the list follows the kernel's from then
 struct device *device_find(int index);
 /* Whether what it has comes from servers and routers: others' networks go before. */
 bool device_is_led(const struct device *d);
-/* What others have was not to be read: lease_others_changed() and v6_others_changed() soon. */
+/* What others have could not be read: lease_others_changed() and v6_others_changed() come soon. */
 void devices_look_again(void);
 const struct config_rule *
 rule_of_machine(unsigned *at); /* the next one without a device, or NULL */

@@ -101,7 +101,7 @@ void child_stdio(struct child *ch);
 void child_limit(struct child *ch, uint64_t caps, uint64_t filter);
 /* Of its capabilities these stay, for ever where there is no way to more. 0 or -errno. */
 int child_keep(uint64_t caps);
-/* Likewise: none. */
+/* The same, and none stays. */
 int child_forgo(void);
 /* Inside the container's root: terminal, last mounts, streams, limits, identity, program. */
 _Noreturn void child_run(struct child *ch);

@@ -28,7 +28,7 @@ enum net_conf {
     CONF4_PROXY_ARP,
     CONF4_PROMOTE,
     CONF4_FORCE_IGMP,
-    CONF4_NEIGH_REACHABLE, /* ms; these five in one order, of both families */
+    CONF4_NEIGH_REACHABLE, /* ms; these five lie alike in both families */
     CONF4_NEIGH_RETRANS,   /* ms */
     CONF4_NEIGH_DELAY,     /* s */
     CONF4_NEIGH_ASK_ALL,

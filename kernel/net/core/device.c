@@ -320,9 +320,9 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
 
 /* ---- how a device goes ----
  *
- * In three steps with a grace period behind each of the first two, so that those of many devices
- * may be shared. Behind the first, who saw the device up is done; behind the second, nobody finds
- * it by what hooks have taken away. */
+ * In three steps with a grace period after each of the first two, which many devices may share.
+ * After the first, no reader that saw the device up is left; after the second, no reader has what
+ * hooks have taken away, by which it found the device. */
 
 static void devices_mark_gone(struct netdev *dev)
 {

@@ -128,7 +128,7 @@ static void filter_free(struct rcu_head *rcu)
     kfree(container_of(rcu, struct socket_filter, rcu));
 }
 
-/* Who reads it by another socket that had it may do so still. */
+/* A socket has it no more. Readers may still run it: it is freed a grace period later. */
 static void filter_put(struct socket_filter *f)
 {
     if (f && refcount_put(&f->ref))

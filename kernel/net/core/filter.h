@@ -28,7 +28,7 @@ struct socket_filter {
  * sleep. */
 int socket_filter_attach(struct socket *s, const void *val, u32 n);
 int socket_filter_detach(struct socket *s); /* -ENOENT: there is none */
-/* to, which is new, has what `from` has. */
+/* `to`, which is new and has none, shares the filter of `from`. */
 void socket_filter_inherit(struct socket *to, const struct socket *from);
 /* For socket_fini. */
 void socket_filter_free(struct socket *s);

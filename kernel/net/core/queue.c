@@ -351,8 +351,9 @@ static struct sock_msg *sock_next(struct socket *s, struct sock_read *r, struct 
     return sock_first(s, r, patient ? r->flags : r->flags | MSG_DONTWAIT, err);
 }
 
-/* A peek has come to the end of the queue, and seen an urgent byte alone, which it does not give:
- * until there is more than that. 0: the peek begins anew, or it is the end; *end. */
+/* A peek has come to the end of the queue, and has seen only an urgent byte, which it does not
+ * give. Waits until there is more. 0: the peek begins anew, or, with *end, there will be nothing.
+ */
 static int sock_peek_wait(struct socket *s, struct sock_read *r, bool *end) REQUIRES(s->reading)
 {
     u32 seen = r->seen;

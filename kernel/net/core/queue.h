@@ -128,9 +128,9 @@ static inline u32 sock_poll_ends(u32 shut, bool unconnected, bool space)
         mask |= POLLHUP;
     return mask;
 }
-/* Waits until a sender of datagrams to `to` need not, one of them at a time: who has sent and sees
- * more space wakes the next of senders_wait. 0, -EAGAIN (deadline, in ns; 0: none), -ERESTARTSYS.
- */
+/* Waits until there is space for a datagram to `to`. Senders are woken one at a time: one that has
+ * sent and sees more space wakes the next of senders_wait. deadline: in ns; 0: none. 0, -EAGAIN
+ * (the deadline has passed), -ERESTARTSYS. */
 int sock_await_space(struct socket *to, u64 deadline) __must_check;
 /* Queues msg at `to`, waiting for space as flags and send_timeout say. Takes msg, on errors too.
  * 0, -EAGAIN, -ERESTARTSYS, or what ops->msg_queue says. */

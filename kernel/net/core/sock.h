@@ -298,10 +298,10 @@ static inline struct socket *socket_peer(struct socket *s)
     spin_unlock(&s->lock);
     return peer;
 }
-/* For destroy: takes s out of the list, if it is not to be there until socket_fini: walks pass by
- * the dead under the list's lock. */
+/* For destroy: takes s out of the list, where socket_fini comes later: else walks of the list would
+ * meet the dead. */
 void socket_unlist(struct socket *s);
-/* For destroy: takes s out of the list, and drops its references. */
+/* For destroy: takes s out of the list, if socket_unlist has not, and drops its references. */
 void socket_fini(struct socket *s);
 
 /* Wakes those who wait for events on s: of those who wait to read, one for bytes that came, all for

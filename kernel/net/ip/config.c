@@ -11,7 +11,7 @@
 
 #define CONFIG_AGAIN (20 * NSEC_PER_MSEC)
 
-/* The last reference has gone, and devices have been forgotten one by one, but for lo. */
+/* The last reference has gone, and all devices but lo have been forgotten. */
 static void config_teardown(struct net_ns *ns, void *part)
 {
     struct ip_ns *in = ip_ns_of(ns);

@@ -92,8 +92,8 @@ struct ip_flow {
     u8 protocol, tos;
     kuid_t uid;
 };
-/* Whose what no socket sends is: the root of the namespace's user namespace; ID_INVALID: it has
- * none. */
+/* The user for packets that no socket sends: root of the namespace's user namespace; ID_INVALID: it
+ * has none. */
 kuid_t ip_kernel_uid(const struct net_ns *ns);
 
 enum ip_path_kind { IP_LOCAL, IP_UNICAST, IP_BROADCAST, IP_MULTICAST };

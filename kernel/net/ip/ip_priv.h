@@ -97,7 +97,7 @@ void ip_group_leave_own(struct net_ns *ns, u32 device, const struct ip_addr *gro
 bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);
 void ip_groups_forget(struct net_ns *ns, u32 device); /* 0: all */
 /* Records that are due now, of one device, family and version, the earliest first; returns when
- * more will be, or 0. Few are looked at; none in the batch: none is due. */
+ * more will be, or 0. A call looks at few of them; if the batch is empty, none is due. */
 struct membership_batch {
     u32 device, nr;
     bool v4;

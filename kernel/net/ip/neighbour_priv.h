@@ -37,10 +37,11 @@ struct neighbour_entry *neighbour_find(struct neighbour_table *t, u32 device,
 struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *dev,
                                       const struct ip_addr *addr, struct neighbour_share *asker,
                                       u64 now, struct list_node *drop);
-/* To the end of the list where it belongs; asker: as above, where it is asked for from now on. */
+/* Puts it at the end of the list where it belongs. asker: the share that it counts for if it is
+ * asked for from now on; or NULL. */
 void neighbour_file(struct neighbour_table *t, struct neighbour_entry *e,
                     struct neighbour_share *asker);
-/* The same if it is in another list. */
+/* The same, only if it belongs in another list than it is in. */
 void neighbour_refile(struct neighbour_table *t, struct neighbour_entry *e);
 void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *e, struct list_node *drop);
 /* Takes off some of dev (NULL: of all); how many. */

@@ -278,7 +278,7 @@ static void neighbour_work(struct work *w)
         (void)todo_do(&todo);
         cond_yield();
     }
-    if (more && !closed) /* this worker is everyone's: others' turn */
+    if (more && !closed) /* all namespaces share this worker: others' turn */
         work_queue(workq_system, w);
 }
 

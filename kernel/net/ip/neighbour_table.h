@@ -6,8 +6,8 @@
  *
  * What is evicted first are those that did not answer, then those that were only heard of, then
  * those that are asked for, of which there is a bounded number: packets to many addresses without a
- * host push out no known one. Who asks for most, or has most packets waiting, gives way first: so
- * nobody keeps others that share the table from a neighbour.
+ * host push out no known one. The share (accounts of one hash) that asks for most, or has most
+ * packets waiting, gives way first: so no account keeps others from a neighbour.
  *
  * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it. Packets to a neighbour that
  * is known to be there take no lock: what is to be known of it stands in a small cache (`hot`), for
@@ -23,7 +23,7 @@
 #include "sched/work.h"
 #include "sync/seqlock.h"
 
-#define NEIGHBOURS_MOST 512           /* beyond, the longest unused one is evicted */
+#define NEIGHBOURS_MOST 512           /* beyond, one is evicted, as above */
 #define NEIGHBOURS_ASKED 128          /* of these may be asked for at a time */
 #define NEIGHBOUR_PENDING 16          /* packets that wait for one; then the oldest is dropped */
 #define NEIGHBOURS_BYTES (512U << 10) /* that all packets that wait keep alive */

@@ -2,7 +2,7 @@
  *
  * Packets that wait for a neighbour. Who sends them shares the table's bytes with all others: an
  * account may have as many there as are still free, so that one that takes all it can leaves half
- * of them, two leave a third. Accounts are told apart by few shares, which strangers may have in
+ * of them, two leave a third. Accounts are told apart by a hash alone: some may have one share in
  * common.
  */
 #include "net/ip/neighbour_priv.h"

@@ -12,7 +12,7 @@
 #include "vfs/pseudo.h"
 
 #define PORT_WORDS (65536 / 64)
-#define RETRANS_LEAST 100 /* ms, but for the first namespace */
+#define RETRANS_LEAST 100 /* ms, in all namespaces but the first */
 
 static void ip_row_changed(const struct net_sysctl *row, const struct net_sysctl_at *at)
 {
@@ -182,7 +182,7 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
 
 /* ---- neighbours ---- */
 
-/* Questions are put by a worker of all namespaces', and paid by nobody. */
+/* Questions are sent by a worker that all namespaces share, and charged to no account. */
 static int ip_judge_retrans(const struct net_sysctl_at *at, const s64 *v)
 {
     return at->ns != net_ns_init && v[0] < RETRANS_LEAST ? -EINVAL : 0;

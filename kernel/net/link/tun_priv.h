@@ -8,8 +8,9 @@
  * Locks: tun_join_lock (mutex, RANK_DRIVER 27: over a namespace's config) over which files have
  * which device; a file's `joining` (mutex, RANK_DRIVER 28) over its TUNSETIFF; a queue's lock over
  * whose it is: what is sent, and wakes that file, is under it; t->lock (spinlock, RANK_NET 4; none
- * is held over it) over the list for those that cannot wait; f->lock (spinlock, RANK_NET 3) over
- * what waits to be read. A file and the device's list hold references of the device.
+ * is held over it) over the list for those that cannot wait; a file's lock (spinlock, RANK_NET 3)
+ * over what waits to be read. A file and the namespace's list of devices hold references of the
+ * device.
  */
 #pragma once
 
@@ -82,12 +83,14 @@ static inline bool tun_gone(const struct tun *t)
 extern struct mutex tun_join_lock;
 
 void tun_file_init(struct tun_file *tf);
-/* tf, which is none's, becomes a file of t. -EBUSY: it has its only one; -E2BIG. Context, of those
- * below too: under tun_join_lock, or while nobody else knows t. */
+/* tf, which has no device, becomes a file of t. -EBUSY: t has its only one; -E2BIG: it has
+ * TUN_QUEUES. Context, of the next three too: under tun_join_lock, or while no other thread knows
+ * t.
+ */
 int tun_add_file(struct tun *t, struct tun_file *tf) __must_check;
-/* tf is none of t's any more. True: it was the last. */
+/* tf is no file of t's any more. True: it was the last. */
 bool tun_remove_file(struct tun *t, struct tun_file *tf);
-/* It has a queue, or none. */
+/* It has a queue from here on, or none. */
 void tun_attach(struct tun *t, struct tun_file *tf);
 void tun_detach(struct tun *t, struct tun_file *tf);
 /* Puts p where tf's reader finds it. Context: transmit of its queue. */

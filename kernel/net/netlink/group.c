@@ -3,8 +3,8 @@
  * Groups of netlink: who joins them, and what the kernel tells them. netlink.h has the rules.
  *
  * What the kernel tells is in one order for all members, so it is told under the lock of the
- * namespace's listeners. What a program says may be long, and waits for no such order: its members
- * are collected under the lock, and hear it without.
+ * namespace's listeners. What a program says may be long, and needs no such order: the group's
+ * members are collected under the lock, and hear it without.
  */
 #include "lib/log.h"
 #include "mm/slab.h"

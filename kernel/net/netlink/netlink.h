@@ -8,8 +8,8 @@
  * dropped, and the next receive is ENOBUFS. A dump's pieces are made when the one before is read.
  *
  * Programs send to each other, within a namespace and protocol: to one port, waiting for space
- * there, and to groups, where what finds no space is lost and told as ENOBUFS. Who sends, its port
- * and its credentials go with the message.
+ * there, and to groups, where what finds no space is lost and told as ENOBUFS. The sender's port
+ * and credentials go with the message.
  *
  * Memory: what lies in a queue is charged to the account of the socket's maker.
  *

@@ -2,8 +2,8 @@
  *
  * NETLINK_KOBJECT_UEVENT: what happens to network devices of a namespace, as udev and its like hear
  * it there (group 1). A message is text: "add@/devices/virtual/net/eth0", then KEY=VALUE lines,
- * each with a NUL behind it. The kernel hears nothing from programs here; they, by their privilege,
- * each other.
+ * each with a NUL behind it. What programs send to the kernel here is ignored; privileged ones send
+ * to each other.
  */
 #include "lib/format.h"
 #include "lib/log.h"
@@ -25,7 +25,7 @@ static int uevent_request(struct nl_request *r)
     return 0;
 }
 
-/* Group 2 is what udev tells its own programs. */
+/* In group 2 udev tells its own programs. */
 NETLINK_PROTOCOL(uevent) = {
     .protocol = NETLINK_KOBJECT_UEVENT, .groups = 32, .request = uevent_request};
 

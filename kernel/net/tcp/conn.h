@@ -163,6 +163,7 @@ struct tcp_hystart {
     bool careful; /* it grows by a quarter: rounds of it so far */
 };
 
+/* Records of a connection at most; spare ones that it is to have, and while little is in flight. */
 #define TCP_RECORDS_MOST 8192U
 #define TCP_RECORDS_STOCK 16U
 #define TCP_RECORDS_FEW 2U

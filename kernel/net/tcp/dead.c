@@ -2,7 +2,7 @@
  *
  * TCP sockets that nothing refers to any more. One that had a connection over packets is freed
  * after a grace period, as readers of the table may still stand on its entry; and by a worker of
- * TCP's own, since a program can make and close any number, and freeing one may take long.
+ * TCP's own, since a program can make and close any number of them, and freeing one may take long.
  *
  * The dead are a stack without a lock, which the worker takes whole.
  */
@@ -53,7 +53,7 @@ static void tcp_dead_boot(void)
 }
 INIT_HOOK(tcp_dead_boot, INIT_LATE);
 
-/* The first on the stack calls the worker. Pairs with tcp_dead_run's exchange. */
+/* The first on the stack queues the worker's job. Pairs with tcp_dead_run's exchange. */
 static void tcp_dead_add(struct rcu_head *head)
 {
     struct rcu_head *first = READ_ONCE(tcp_dead);

@@ -86,8 +86,9 @@ static inline struct tcp_sock *tcp_of(const struct inet_sock *s)
 /* sock.c: NULL: no memory. */
 struct tcp_sock *tcp_sock_alloc(const struct inet_proto *proto, struct net_ns *ns, int family);
 void tcp_sock_free(struct tcp_sock *t);
-/* Its connection is, or its last one was, over packets: what programs ask of it is the wire's.
- * NULL: it is not, whatever the socket had before. Without a lock that may change at once. */
+/* The wire, which answers what programs ask, if its connection is, or its last one was, over
+ * packets; else NULL, whatever connections it had before. Without a lock that may change at once.
+ */
 struct tcp_wire *tcp_wire_of(const struct tcp_sock *t);
 /* enum tcp_conn_state */
 u8 tcp_state(const struct tcp_sock *t);

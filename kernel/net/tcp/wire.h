@@ -142,8 +142,9 @@ void tcp_answer_by(const struct inet_sock *by, const struct ip_path *path, const
 /* wire_in.c */
 void tcp_wire_input(struct tcp_wire *w, struct packet *p, struct tcp_segment *seg);
 void tcp_packet_consumed(struct socket *s, u32 n);
-/* t lets it in, which its filter may have cut. */
+/* t's filter lets the segment in, and may have cut its payload. p stays the caller's. */
 bool tcp_filter_passes(struct tcp_sock *t, struct packet *p, struct tcp_segment *seg);
+/* The same of its hops and its filter; for tcp_lets_in. */
 bool tcp_chosen(struct tcp_sock *t, struct packet *p, const struct ip_info *h,
                 struct tcp_segment *seg);
 static inline bool tcp_lets_in(struct tcp_sock *t, struct packet *p, const struct ip_info *h,
@@ -200,8 +201,8 @@ void tcp_orphans_init(struct tcp_orphans *orphans);
 /* rest.c: TIME_WAIT. w's entry gives way to a record; without memory it stays, for tcp_wire_unlock
  * to take out. */
 void tcp_rest_begin_locked(struct tcp_wire *w) REQUIRES(w->sock->inet.sock.lock);
-/* In an RCU reader, which *out, the answer, is sent behind. REUSE: it is a SYN for a listener now,
- * and the record is gone. */
+/* Context: in an RCU reader. ANSWER: the caller sends *out, once it has left the reader. REUSE: it
+ * is a SYN for a listener now, and the record is gone. */
 enum tcp_timewait_verdict tcp_rest_packet(struct tcp_entry *e, const struct tcp_segment *seg,
                                           struct tcp_segment *out);
 /* A new connection of this host may take the record's place, which is gone then: it begins with

@@ -155,7 +155,7 @@ void tcp_packet_consumed(struct socket *s, u32 n)
 
 /* ---- whether it is let in ---- */
 
-/* The filter sees the segment from its header on (socket(7)); a header it cannot cut. */
+/* The filter sees the segment from its header on (socket(7)), which it cannot cut. */
 bool tcp_filter_passes(struct tcp_sock *t, struct packet *p, struct tcp_segment *seg)
 {
     u32 keep = U32_MAX, budget = FILTER_BUDGET;

@@ -23,7 +23,7 @@ void unix_msg_free(struct sock_msg *msg)
     unix_addr_put(um->from);
 }
 
-/* The sender's credentials, if either end wants them, or may yet: nobody has accepted it. */
+/* The sender's credentials, if either end wants them, or `to` may yet: it is not accepted yet. */
 static void unix_msg_cred(struct unix_msg *msg, const struct unix_sock *u,
                           const struct unix_sock *to, const struct socket_message *m)
 {
