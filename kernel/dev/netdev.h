@@ -14,7 +14,7 @@
  * fair); that is the queue's net worker. The hard handler quiets the queue; the thread takes frames
  * off the ring and gives each to netdev_receive, NETDEV_BUDGET at most before others have their
  * turn (virtio_again, or by returning with its interrupt thread woken), and lets the queue
- * interrupt again when it is empty; it calls netdev_receive_done behind each round, so that TCP
+ * interrupt again when it is empty; it calls netdev_receive_done after each round, so that TCP
  * segments may be joined (dev/join.h). netdev_receive demultiplexes and runs the protocols in that
  * thread; it never sleeps, nor takes longer than one frame is worth. The driver holds no lock that
  * transmit takes, for an answer may go out before it returns.
@@ -271,8 +271,8 @@ void netdev_assert_thread(struct netdev_queue *q);
 
 /* A frame has come: p begins with its link header. Takes p. Context: the queue's thread. */
 void netdev_receive(struct netdev_queue *q, struct packet *p);
-/* The driver has no more frames now, or gives others their turn: what was joined goes up. For those
- * with NETDEV_JOIN at the end of each round. The queue's thread. */
+/* The driver has no more frames now, or gives others their turn: what was joined goes up, and a
+ * frame that has come alone. With NETDEV_JOIN at the end of each round. The queue's thread. */
 void netdev_receive_done(struct netdev_queue *q);
 /* The stack is told of nothing any more; NETDEV_GONE is set. May sleep. */
 void netdev_tell_stop(struct netdev *dev);

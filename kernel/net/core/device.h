@@ -90,8 +90,8 @@ enum net_device_event {
  * whom a grace period follows (the hook itself waits for none). -errno: it cannot be up;
  * then it goes down again, and all listeners are called for that. CHANGED: its link came or went,
  * its MTU or its address changed, up or not. LEAVING: it is about to go away, and what stands on it
- * goes first; not told at a namespace's end, where these have gone by then. Context: may sleep;
- * config is held, but for LEAVING. */
+ * goes first; not told at a namespace's end, when all go in that order. Context: may sleep; config
+ * is held, but for LEAVING. */
 struct net_device_hook {
     int (*event)(struct netdev *dev, enum net_device_event event);
 };

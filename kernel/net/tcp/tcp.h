@@ -33,7 +33,7 @@ struct tcp_sock {
     u64 cookie_sent;      /* a  when a listener sent the last one; 0: never */
     bool quick_ack;       /* l */
     bool connecting;      /* l  one thread connects it or lets it go */
-    bool joined;          /* l  its last connection is, or was, with a socket of its namespace */
+    bool joined;          /* l to write, a  its last connection is, or was, local (local.c) */
     struct rcu_head dead; /* dead.c */
 };
 
