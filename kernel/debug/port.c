@@ -10,7 +10,6 @@
 
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
-#include "arch/x86/time.h"
 #include "lib/atomic.h"
 
 enum { PORT = 0x3f8, DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };
@@ -23,8 +22,7 @@ enum { PORT = 0x3f8, DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR 
 #define CLAIM_TRIES 100000
 #define ROUND_TRIES 1000   /* looks at a full FIFO with interrupts off: a millisecond at most */
 #define STALL_ROUNDS 10000 /* seconds */
-#define SETTLE_US 20000    /* a FIFO's time at 9600 baud */
-#define SETTLE_LOOK_US 10
+#define SETTLE_LOOKS 40000 /* of a microsecond, with no clock: a FIFO's time at 9600 baud */
 
 static bool port_present;
 
@@ -104,11 +102,9 @@ void debug_port_write(const char *s, size_t n)
 
 void debug_port_settle(void)
 {
-    for (unsigned us = 0; port_present && us < SETTLE_US; us += SETTLE_LOOK_US) {
+    for (u32 i = 0; port_present && i < SETTLE_LOOKS; i++)
         if (inb(PORT + LSR) & LSR_SENT)
             return;
-        delay_us(SETTLE_LOOK_US);
-    }
 }
 
 int debug_port_read_nowait(void)

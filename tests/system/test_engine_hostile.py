@@ -358,7 +358,7 @@ def test_list_of_layers_that_is_cut_is_no_archive(engine):
     """The worker is given part of the list that comes before one, or something else in its place."""
     line, archive = b"a" * 64 + b"\n", docker_archive("cut:1", [BASE])
     for text in (b"", line, line + b"a" * 10, archive, line + archive, b"x" * 64 + b"\n\n" + archive):
-        p = worker_run(engine, text, "load", engine.path("nowhere"))
+        p = worker_run(engine, text, "load", engine.path("nowhere"), "0")
         expect((p.returncode, text[:10]), (1, text[:10]))
         if b"Protocol error" not in p.stdout and b"Argument list too long" not in p.stdout:
             raise AssertionError(f"{text[:70]!r}: {p.stdout!r}")

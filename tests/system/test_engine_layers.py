@@ -264,12 +264,15 @@ PART = 12 if BRIEF else 1
 
 
 class SmallEngine:
-    """An engine whose store is a tmpfs of 48 MB, or of 4."""
+    """An engine whose store is a tmpfs of 48 MB, or a part of that."""
+
+    def __init__(self, part=PART):
+        self.part = part
 
     def __enter__(self):
         self.engine = Engine()
         self.engine.stop()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={48 // PART}m", "tmpfs", self.engine.root],
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={48 // self.part}m", "tmpfs", self.engine.root],
                           capture_output=True).returncode:
             self.engine.start()
             self.engine.close()
@@ -314,15 +317,16 @@ def test_what_has_no_space_is_refused_and_nothing_stays(engine):
 
 def test_load_takes_no_more_than_the_archive_and_a_little(engine):
     """What has been read of an archive is given back: what it becomes has its place."""
-    large = [tar([(f"large{n}", REG, os.urandom((8 << 20) // PART))]) for n in range(4)]
+    part = 3 if BRIEF else 1  # it is given back by the MiB
+    large = [tar([(f"large{n}", REG, os.urandom((8 << 20) // part))]) for n in range(4)]
     top = tar([("top", REG, "1")])
     one, two = docker_archive("large:1", large), docker_archive("large:2", large + [top])
-    with SmallEngine() as small:
-        for archive in (one, gzip.compress(one, 1), two, oci_layout("large:1", large)):
+    with SmallEngine(part) as small:
+        for archive in (one, two) if BRIEF else (one, gzip.compress(one, 1), two, oci_layout("large:1", large)):
             p = small.load(archive)
             expect(p.returncode, 0, p.stderr)
             small.run("rmi", "large:1", "large:2")
-        size = (60 << 20) // PART
+        size = (60 << 20) // part
         said = request(small.socket, "POST", "/images/load", b"", {"Content-Length": str(size)})
         expect_in(f"it needs {size >> 20} MB, and ", str(said), "before anything of it is sent")
 

@@ -168,6 +168,9 @@ static const char *path_later(const struct http_conn *conn, const char *path)
 {
     const char *what = NULL;
 
+    if (!strcmp(conn->req.method, "POST") && !strcmp(path, "/images/create") &&
+        !http_query(&conn->req, "fromImage"))
+        return "import"; /* an archive is its body */
     for (size_t i = 0; i < ROUTES_LATER && !what; i++) {
         char *copy = str_dup(path), *name;
 

@@ -39,6 +39,11 @@ bool address_same(const struct address *a, const struct address *b)
     return a->family == b->family && a->prefix == b->prefix && !memcmp(a->bytes, b->bytes, 16);
 }
 
+bool address_host_same(const struct address *a, const struct address *b)
+{
+    return a->family == b->family && !memcmp(a->bytes, b->bytes, address_size(a));
+}
+
 bool address_within(const struct address *a, const struct address *network)
 {
     unsigned bytes = network->prefix / 8, bits = network->prefix % 8;

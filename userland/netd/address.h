@@ -22,6 +22,7 @@ uint32_t address_u32(const struct address *a); /* of an IPv4 one, in the machine
 /* Whether all of a network, or an address, lies in another one. */
 bool address_within(const struct address *a, const struct address *network);
 bool address_same(const struct address *a, const struct address *b); /* the prefix counts too */
+bool address_host_same(const struct address *a, const struct address *b); /* it does not */
 /* The text [s, s + len): an address, with a prefix where `with_prefix`, brackets around IPv6 taken
  * off. Without a slash the prefix is all of it. False when it is none. */
 bool address_parse(const char *s, size_t len, bool with_prefix, struct address *out);

@@ -220,14 +220,9 @@ bool others_have(const struct others *o, const struct address *network)
     return others_any(o, network, address_within);
 }
 
-static bool others_same(const struct address *of, const struct address *theirs)
-{
-    return of->family == theirs->family && !memcmp(of->bytes, theirs->bytes, address_size(of));
-}
-
 bool others_are(const struct others *o, const struct address *a)
 {
-    return others_any(o, a, others_same);
+    return others_any(o, a, address_host_same);
 }
 
 void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value)

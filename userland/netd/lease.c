@@ -106,7 +106,7 @@ void lease_others_changed(struct device *d)
 }
 
 /* Whether what is on offer is another device's, such as a containers' bridge has: their traffic
- * would go astray. */
+ * would go astray. Or it is the rule's own, which would end with the lease. */
 static bool lease_is_anothers(struct device *d)
 {
     struct address a = lease_address(&d->dhcp4.offer);
@@ -116,6 +116,8 @@ static bool lease_is_anothers(struct device *d)
     kernel_others(d, AF_INET, &o);
     is = others_are(&o, &a);
     others_free(&o);
+    for (unsigned i = 0; i < d->rule->addresses.n; i++)
+        is |= address_host_same(&d->rule->addresses.item[i], &a);
     return is;
 }
 
