@@ -369,7 +369,7 @@ TEST(one_receive_has_the_bytes_of_one_sender)
     EXPECT(receive_from(s[1], 1) == 0 && receive_from(s[1], 2) == 7);
 }
 
-/* Nobody can know yet whether the one who accepts will ask for it. */
+/* Whether the program that accepts will ask for it is not known yet. */
 TEST(what_is_sent_before_it_is_accepted_has_its_sender)
 {
     struct sockaddr_un a;

@@ -126,7 +126,7 @@ TEST(path_mtu_is_believed_of_a_datagram_that_a_socket_may_have_sent)
     EXPECT(!bind(s, (void *)&us, sizeof(us)) && !connect(s, (void *)&them, sizeof(them)));
     EXPECT(path_mtu() == 1500);
     if (access("/proc/bothy", F_OK) == 0) { /* Linux believes more */
-        too_long(t, 17, udp, 8, 8);         /* of a port that nobody has */
+        too_long(t, 17, udp, 8, 8);         /* of a port without a socket */
         EXPECT(path_mtu() == 1500);
         udp[1] = 4000 & 0xff;
         udp[3] = 10; /* to another's port */

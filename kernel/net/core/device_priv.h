@@ -13,7 +13,7 @@ struct net_devices {
     u32 last_index, nr;  /* lock */
 };
 struct net_devices *net_devices_of(struct net_ns *ns);
-/* Takes away all devices but lo of namespaces that nobody uses any more, a list by `ending`, in
+/* Takes away all devices but lo of namespaces without users, a list by `ending`, in
  * the same two grace periods. May sleep. */
 void net_devices_end(struct net_ns *first);
 /* By its name or another one of its. */
