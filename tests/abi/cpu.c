@@ -488,3 +488,63 @@ TEST(a_floating_point_signal_tells_its_cause)
     EXPECT(divide(1, 3, 32) == FPE_FLTRES);
     EXPECT(divide(1, 3, 16) == 0);
 }
+
+/* ----------------------------------------------------------- registers beside others' */
+
+/* Whether programs may use the registers' upper halves: OSXSAVE, AVX, and XCR0 has them on. */
+static bool ymm_usable(void)
+{
+    uint32_t a = 1, b, c = 0, d;
+
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    if ((c >> 27 & 3) != 3)
+        return false;
+    __asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a & 6) == 6;
+}
+
+/* Loads the vector registers, lets the other process run (a byte to it, one from it), stores them.
+ */
+#define VECTORS_ACROSS(move, reg, width)                                                       \
+    __asm__ volatile(                                                                          \
+        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n" move " \\n*" width "(%[p]), %%" reg   \
+        "\\n\n.endr\n"                                                                         \
+        "mov %[nr_write], %%eax; mov %[to], %%edi; mov %[c], %%rsi; mov $1, %%edx; syscall\n"  \
+        "mov %[nr_read], %%eax; mov %[from], %%edi; mov %[c], %%rsi; mov $1, %%edx; syscall\n" \
+        ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n" move " %%" reg "\\n, \\n*" width      \
+        "(%[p])\n.endr\n"                                                                      \
+        :                                                                                      \
+        : [p] "r"(values), [to] "r"(to), [from] "r"(from), [c] "r"(&byte),                     \
+          [nr_write] "i"(SYS_write), [nr_read] "i"(SYS_read)                                   \
+        : "rax", "rcx", "rdx", "rsi", "rdi", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3",  \
+          "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",  \
+          "xmm14", "xmm15")
+
+/* Whether 16 registers with this process's own pattern come through 200 switches to the other. */
+static bool vectors_keep(int to, int from, uint64_t mark)
+{
+    uint64_t values[16 * 4], want[16 * 4];
+    bool upper = ymm_usable();
+    char byte = 0;
+
+    for (unsigned i = 0; i < 16 * 4; i++)
+        values[i] = want[i] = mark + i;
+    for (int i = 0; i < 200 && memcmp(values, want, sizeof(want)) == 0; i++)
+        if (upper)
+            VECTORS_ACROSS("vmovdqu", "ymm", "32");
+        else
+            VECTORS_ACROSS("movdqu", "xmm", "16");
+    return memcmp(values, want, sizeof(want)) == 0;
+}
+
+TEST(programs_keep_their_vector_registers_beside_each_other)
+{
+    int there[2], back[2], status;
+
+    EXPECT(pipe(there) == 0 && pipe(back) == 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!vectors_keep(back[1], there[0], 0x2222222200000000));
+    EXPECT(vectors_keep(there[1], back[0], 0x1111111100000000));
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}

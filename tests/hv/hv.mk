@@ -32,14 +32,14 @@ $(OUT)/tests/kvmasks: $(call hv_obj,kvmasks.c $(HV_COMMON))
 
 .PHONY: test-hv-linux
 # The same tests on Linux's KVM: what they promise is what Linux does.
-test-hv-linux: all $(HV_TEST_PROGS) check-uapi
+test-hv-linux: all abi-programs $(HV_TEST_PROGS) check-uapi
 	@tools/linux-peer --kvm --timeout 300 --file $(OUT)/tests/kvmtest -c /files/kvmtest
 	@tests/hv/test-vmm
 	@tests/hv/test-vmm-devices
 
 .PHONY: test-hv-bothy
 # On Bothy, in the machine that tools/run makes.
-test-hv-bothy: all $(HV_TEST_PROGS)
+test-hv-bothy: all abi-programs $(HV_TEST_PROGS)
 	@tools/run --cpus 3 --timeout 300 --file $(OUT)/tests/kvmtest -c /boot/files/kvmtest
 	@tests/hv/test-vmm --on bothy
 	@tests/hv/test-vmm-devices --on bothy

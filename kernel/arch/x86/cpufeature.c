@@ -70,6 +70,20 @@ void cpu_features_enable(void)
     write_cr4(cr4);
 }
 
+/* Word * 32 + bit: FMA, XSAVE, OSXSAVE, AVX, F16C; AVX2 and AVX-512 in leaf 7's EBX, then in its
+ * ECX. */
+static const u8 cpu_wants_xsave[] = {
+    12, 26, 27, 28, 29, 69, 80, 81, 85, 92, 94, 95, 97, 102, 105, 106, 107, 108, 110,
+};
+
+void cpu_features_drop_xsave(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(cpu_wants_xsave); i++)
+        cpu_features[cpu_wants_xsave[i] / 32] &= ~(1U << cpu_wants_xsave[i] % 32);
+    cpu_features[8] = 0;
+    write_cr4(read_cr4() & ~CR4_OSXSAVE);
+}
+
 u64 cpu_capabilities(void)
 {
     u64 value = 0;

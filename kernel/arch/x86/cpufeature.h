@@ -45,5 +45,8 @@ bool cpu_hypervisor_is(const char *signature);
 /* Control registers and MSRs of protection (NX, WP, SMEP, SMAP, UMIP, PGE, PAT): each CPU, early.
  */
 void cpu_features_enable(void);
+/* The boot CPU's word that XSAVE, and what stands on it, is not to be used: cpu_has says so from
+ * now on, and CR4 here, so that programs do not take to AVX either. */
+void cpu_features_drop_xsave(void);
 /* IA32_ARCH_CAPABILITIES: what the CPU is not vulnerable to; 0 where there is none. */
 u64 cpu_capabilities(void);
