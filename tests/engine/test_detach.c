@@ -41,6 +41,8 @@ TEST(detach_keys_that_are_none_are_refused)
                                       "ctrl-pp",
                                       "ab",
                                       "ctrl-p,,ctrl-q",
+                                      "ctrl-p,",
+                                      ",ctrl-p",
                                       "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
                                       "a,a,a"};
     struct detach_keys k;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A test program's frame: every function test_NAME of a module, one line for each."""
+import os
+import pty
 import socket
 import sys
 import time
@@ -41,6 +43,35 @@ def until(condition, what, seconds=300):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {seconds} s")
         time.sleep(0.01)
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, *command, env=os.environ):
+        self.seen = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execvpe(command[0], command, env)
+
+    def read(self):
+        try:
+            piece = os.read(self.fd, 4096)
+        except OSError:
+            piece = b""
+        self.seen += piece
+        return piece != b""
+
+    def until(self, text):
+        while text not in self.seen:
+            expect(self.read(), True, f"more of {self.seen!r}")
+
+    def left(self):
+        """It ends by itself."""
+        while self.read():
+            pass
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
 
 
 def one(name, test):

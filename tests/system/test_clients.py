@@ -6,7 +6,6 @@ Each runs a small honest scenario of its own and prints what it saw. One that is
 """
 import json
 import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from debian_image import PACKAGES, unpacked
 from engine_fixture import busybox_layer, config, docker_archive, expect, expect_in, main
-from suite import Skip, free_port
+from suite import Skip, Terminal, free_port, until
 
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's modules
 NPM = ["dockerode@4", "testcontainers@10"]
@@ -59,39 +58,12 @@ def commands_of_docker():
     return found
 
 
-class Terminal:
-    """A command on a terminal of its own."""
-
-    def __init__(self, *command):
-        self.seen = b""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execv(command[0], command)
-
-    def read(self):
-        try:
-            piece = os.read(self.fd, 4096)
-        except OSError:
-            piece = b""
-        self.seen += piece
-        return piece != b""
-
-    def until(self, text):
-        while text not in self.seen:
-            expect(self.read(), True, f"more of {self.seen!r}")
-
-    def left(self):
-        """It ends by itself."""
-        while self.read():
-            pass
-        os.close(self.fd)
-        os.waitpid(self.pid, 0)
-
-
 def test_detach_keys_leave_the_container_running(engine):
-    """Over TCP these clients see the keys, keep them, and only end their half of the stream."""
+    """Over TCP these clients see the keys, keep them, and end their half of the stream. Their `run` and `attach` then wait for the container's
+    end, whichever daemon they speak to."""
     for docker in commands_of_docker():
         engine.run("load", "-i", archive(engine))
+        waiting = []
         for words in (["run", "-it", "--name", "left"], ["attach"], ["exec", "-it"]):
             image = ["client:1"] if words[0] == "run" else ["left"]
             t = Terminal(docker, "-H", URL, *words, *image, *([] if words[0] == "attach" else ["sh"]))
@@ -99,10 +71,23 @@ def test_detach_keys_leave_the_container_running(engine):
                 os.write(t.fd, b"\n")
             t.until(b"# ")
             os.write(t.fd, b"\x10\x11")
-            t.left()
+            if words[0] == "exec":
+                t.left()
+            else:
+                waiting.append(t)
+                until(lambda: detached(docker) == len(waiting), f"{docker} {words} is detached")
             expect(engine.run("inspect", "-f", "{{.State.Running}}", "left").stdout, "true\n", f"{docker} {words}")
         engine.run("rm", "-f", "left")
+        for t in waiting:
+            t.left()
         engine.run("rmi", "client:1")
+
+
+def detached(docker):
+    """How many clients of this container have left it."""
+    id = run([docker, "inspect", "-f", "{{.Id}}", "left"]).strip()
+    return run([docker, "events", "--since", "10m", "--until", f"{time.time():.9f}", "--filter", "event=detach", "--filter", f"container={id}",
+                "--format", "{{.Action}}"]).count("detach")
 
 
 def test_docker_commands_of_several_versions(engine):

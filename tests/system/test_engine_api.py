@@ -156,6 +156,22 @@ def test_attach_without_upgrade_is_a_plain_stream(engine):
     call(engine, "DELETE", f"/containers/{ident}?force=1")
 
 
+def test_what_a_client_typed_before_the_start_goes_with_it(engine):
+    """It left by the detach keys; the next one's input is another."""
+    ident = create(engine, Cmd=["sh", "-c", "read x; echo [$x]"], OpenStdin=True, Tty=True)
+    s = upgrade(engine, "POST", f"/containers/{ident}/attach?stream=1&stdin=1")
+    s.sendall(b"one\x10\x11two")
+    expect(s.recv(1), b"", "it is detached")
+    s = upgrade(engine, "POST", f"/containers/{ident}/attach?stream=1&stdin=1&stdout=1")
+    s.sendall(b"three\n")
+    expect(call(engine, "POST", f"/containers/{ident}/start")[0], 204)
+    out = b""
+    while piece := s.recv(65536):
+        out += piece
+    expect_in(b"[three]", out)
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
 def test_list_filters_in_both_shapes(engine):
     ident = create(engine, Cmd=["true"], Labels={"a": "b"})
     for f in ('{"label":{"a=b":true}}', '{"label":["a=b"]}', '{"status":["created"],"label":["a"]}'):

@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import ROOT, USER, expect, expect_in, main, until
 from http_unix import dial
-from suite import Skip
+from suite import Skip, Terminal
 
 DOCKER = shutil.which("docker")
 SHIM = os.path.join(ROOT, "build/user/docker")
@@ -159,6 +159,15 @@ def test_docker_over_ssh(engine):
         expect(do(*docker, "run", "--rm", "-i", "busybox", "cat", text="through ssh", env=env), "through ssh")
         expect(do(*docker, "exec", "ssh", "sh", "-c", "echo in itself", env=env), "in itself\n")
         do(*docker, "run", "--rm", "busybox", "sh", "-c", "exit 5", status=5, env=env)
+        for words in (["run", "-it", "--name", "left", "busybox", "sh"], ["attach", "left"]):
+            t = Terminal(*docker, *words, env=env)
+            if words[0] == "attach":
+                os.write(t.fd, b"\n")
+            t.until(b"# ")
+            os.write(t.fd, b"\x10\x11")
+            t.left()
+            expect(do(*docker, "inspect", "-f", "{{.State.Running}}", "left", env=env), "true\n", f"{words}: it goes on")
+        do(*docker, "rm", "-f", "left", env=env)
         # a key opens the API and nothing else: no shell, no forwarding
         ssh = c.inside(os.path.join(bin_folder, "ssh"), "-p", "2222", "root@127.0.0.1")
         expect(do(*ssh, "cat /etc/passwd", text="", env=env), "")

@@ -17,15 +17,18 @@ static int detach_key(const char *text, size_t len)
 
 bool detach_keys_parse(struct detach_keys *k, const char *text)
 {
-    size_t len;
+    bool more = true;
 
     *k = (struct detach_keys){0};
-    for (text = text && *text ? text : "ctrl-p,ctrl-q"; *text; text += len + (text[len] == ',')) {
-        int key = detach_key(text, len = strcspn(text, ","));
+    for (text = text && *text ? text : "ctrl-p,ctrl-q"; more; text++) {
+        size_t len = strcspn(text, ",");
+        int key = detach_key(text, len);
 
         if (key < 0 || k->n == DETACH_KEYS_MAX)
             return false;
         k->key[k->n++] = (uint8_t)key;
+        text += len;
+        more = *text == ',';
     }
     return true;
 }

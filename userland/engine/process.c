@@ -235,6 +235,33 @@ void process_resize(struct process *p, unsigned rows, unsigned cols)
         ioctl(p->out.fd, TIOCSWINSZ, &ws);
 }
 
+static bool process_has_input(const struct process *p)
+{
+    for (const struct attach *a = p->attaches; a; a = a->next)
+        if (a->in)
+            return true;
+    return false;
+}
+
+/* Attached to before any start. A start may be under way long before there is a pid. */
+static bool process_waits(const struct process *p)
+{
+    return !p->x && p->c->state == C_STOPPED;
+}
+
+/* What the clients of a program have sent it that has not begun goes with the last of them: the
+ * next client's input is another. */
+static bool process_input_drop(struct process *p)
+{
+    bool drop = process_waits(p) && !process_has_input(p);
+
+    if (drop) {
+        p->in_eof = false;
+        buf_free(&p->in_pending);
+    }
+    return drop;
+}
+
 /* The client leaves; the program stays. */
 static void attach_detach(struct attach *a)
 {
@@ -246,12 +273,13 @@ static void attach_detach(struct attach *a)
     else
         event_container(p->c, "exec_detach", "execID", p->x->id);
     attach_remove(a);
+    process_input_drop(p);
     http_raw_end(conn);
     process_rewatch(p);
 }
 
-/* The end of a terminal's input is its client's, as with Docker: over TCP that is all that some
- * clients send when they have seen the keys themselves. */
+/* The end of a terminal's input is its client's, as with Docker: over TCP that is all that docker's
+ * own command sends when it has seen the keys itself. */
 static void attach_input_end(struct attach *a)
 {
     struct process *p = a->p;
@@ -294,23 +322,9 @@ static void attach_drain(struct http_conn *conn)
     process_rewatch(a->p);
 }
 
-static bool process_has_input(const struct process *p)
-{
-    for (const struct attach *a = p->attaches; a; a = a->next)
-        if (a->in)
-            return true;
-    return false;
-}
-
 bool process_claims_input(const struct process *p)
 {
     return !p->x && !p->tty && p->c->spec.stdin_once && process_has_input(p);
-}
-
-/* Attached to before any start. A start may be under way long before there is a pid. */
-static bool process_waits(const struct process *p)
-{
-    return !p->x && p->c->state == C_STOPPED;
 }
 
 static void attach_close(struct http_conn *conn)
@@ -320,10 +334,7 @@ static void attach_close(struct http_conn *conn)
     bool in = a->in;
 
     attach_remove(a);
-    if (in && process_waits(p) && !process_has_input(p)) { /* the next client's is another */
-        p->in_eof = false;
-        buf_free(&p->in_pending);
-    } else if (in && !p->tty && (p->x || p->c->spec.stdin_once)) {
+    if (in && !process_input_drop(p) && !p->tty && (p->x || p->c->spec.stdin_once)) {
         p->in_eof = true;
         process_input_flush(p);
     }
@@ -336,17 +347,6 @@ static void process_claim_input(struct process *p)
 {
     if (process_claims_input(p) && p->pid)
         keeper_close_in(p);
-}
-
-/* Docker's own command over TCP: where nothing of the stream comes with the head, its library's TCP
- * wraps the error that means "the detach keys"; the command does not recognize it, and waits for
- * the container's end. So one byte goes with the head, a NUL: no terminal shows it. Other clients
- * get none. */
-static size_t attach_wants_first(const struct attach *a)
-{
-    const char *agent = http_header(&a->conn->req, "User-Agent");
-
-    return a->conn->remote && a->in && a->p->tty && agent && str_starts(agent, "Docker-Client/");
 }
 
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err,
@@ -364,10 +364,8 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
     conn->on_raw = attach_raw;
     conn->on_drain = attach_drain;
     conn->on_close = attach_close;
-    http_hijack(conn,
-                p->tty ? "application/vnd.docker.raw-stream"
-                       : "application/vnd.docker.multiplexed-stream",
-                "", attach_wants_first(a));
+    http_hijack(conn, p->tty ? "application/vnd.docker.raw-stream"
+                             : "application/vnd.docker.multiplexed-stream");
 }
 
 /* Some of what the program left in a pipe; what others still write there is not waited for. */

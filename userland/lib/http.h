@@ -143,9 +143,8 @@ void http_reply_head(struct http_conn *c, const char *extra); /* a bodiless 200 
 void http_stream(struct http_conn *c, int status, const char *type);
 void http_stream_data(struct http_conn *c, const void *data, size_t len);
 void http_stream_end(struct http_conn *c);
-/* Both directions become raw bytes: 101 when the client asked for an upgrade, else 200. The
- * stream's first `len` bytes, at `first`, go with that head. */
-void http_hijack(struct http_conn *c, const char *type, const void *first, size_t len);
+/* Both directions become raw bytes: 101 when the client asked for an upgrade, else 200. */
+void http_hijack(struct http_conn *c, const char *type);
 /* Both pieces in one go; either may be empty. */
 void http_raw_frame(struct http_conn *c, const void *head, size_t head_len, const void *data,
                     size_t len);

@@ -263,7 +263,7 @@ void http_stream_end(struct http_conn *c)
     conn_next(c);
 }
 
-void http_hijack(struct http_conn *c, const char *type, const void *first, size_t len)
+void http_hijack(struct http_conn *c, const char *type)
 {
     const char *upgrade = http_header(&c->req, "Upgrade");
 
@@ -271,7 +271,6 @@ void http_hijack(struct http_conn *c, const char *type, const void *first, size_
         return;
     conn_head(c, upgrade ? 101 : 200, type);
     buf_str(&c->out, upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "\r\n");
-    conn_send(c, first, len);
     c->state = HTTP_RAW;
     conn_flush(c);
 }
