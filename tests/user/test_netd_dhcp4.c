@@ -244,8 +244,42 @@ TEST(dhcp4_declines_an_address_that_another_device_of_this_machine_has)
     dhcp_probe(&d, &out);
     dhcp4_taken(&d, 1000, &out);
     EXPECT(d.state == DHCP4_PAUSED && order_type(&out) == DHCP4_DECLINE && !d.has_lease);
+    out = (struct dhcp4_out){.probe = true};
     dhcp4_taken(&d, 1000, &out); /* nothing is on offer */
     EXPECT(d.state == DHCP4_PAUSED && !out.len);
+}
+
+/* The lease that was kept while another was asked for ends, and what is on offer is declined. */
+TEST(dhcp4_gives_an_ended_lease_up_when_the_next_offer_is_declined)
+{
+    struct dhcp4 d;
+    struct dhcp4_out out;
+
+    dhcp_probe(&d, &out);
+    d.has_lease = true;
+    d.lease_ends = d.wake;
+    dhcp4_wake(&d, d.wake, &out);
+    EXPECT(out.unbind && out.probe);
+    dhcp4_taken(&d, 1100, &out);
+    EXPECT(out.unbind && !out.probe && order_type(&out) == DHCP4_DECLINE);
+}
+
+TEST(dhcp4_puts_a_probe_off_until_its_owner_can_tell)
+{
+    struct dhcp4 d;
+    struct dhcp4_out out;
+    int probes = 0;
+
+    dhcp_probe(&d, &out);
+    for (int i = 0; i < 9; i++) {
+        EXPECT(out.probe && d.state == DHCP4_PROBING);
+        dhcp4_later(&d, d.wake, &out);
+        EXPECT(!out.probe && !out.len);
+        dhcp4_wake(&d, d.wake, &out);
+    }
+    for (; d.state == DHCP4_PROBING; dhcp4_wake(&d, d.wake, &out))
+        probes += out.probe;
+    EXPECT(probes == 3 && out.bind);
 }
 
 TEST(dhcp4_keeps_a_lease_without_a_carrier_and_asks_for_it_again)

@@ -12,6 +12,7 @@ static struct device kernel_led = {.index = 1, .name = "eth0"};
 static int kernel_dump_fails;
 static bool kernel_ruled;     /* kernel_led's rule has addresses as well */
 static unsigned kernel_looks; /* asked for by devices_look_again() */
+static int kernel_refuses;
 
 void net_log(const char *fmt, ...)
 {
@@ -38,7 +39,7 @@ void devices_look_again(void)
 
 int nl_call(int fd, struct nl_msg *m)
 {
-    return 0;
+    return kernel_refuses;
 }
 
 static void kernel_tell(int index, const struct address *a,
@@ -109,4 +110,52 @@ TEST(netd_takes_a_list_that_could_not_be_read_for_none)
     kernel_others(&kernel_led, AF_INET, &o);
     EXPECT(o.unknown && kernel_looks == 1);
     others_free(&o);
+}
+
+TEST(netd_knows_the_mtu_that_a_device_has_when_the_kernel_refuses_another)
+{
+    struct device d = {.name = "eth0", .mtu_now = 1500};
+
+    kernel_refuses = -EINVAL;
+    kernel_mtu(&d, 9000);
+    EXPECT(d.mtu_now == 1500);
+    kernel_refuses = 0;
+    kernel_mtu(&d, 1400);
+    EXPECT(d.mtu_now == 1400);
+}
+
+/* The device with an offer of this address, and a probe for it that is to be judged. */
+static struct device kernel_offered(uint32_t address, const struct config_rule *r,
+                                    struct dhcp4_out *out)
+{
+    struct device d = {.index = 1, .name = "eth0", .rule = r};
+
+    d.dhcp4.state = DHCP4_PROBING;
+    d.dhcp4.tries = 1;
+    d.dhcp4.offer = (struct dhcp4_lease){.address = address, .prefix = 24};
+    *out = (struct dhcp4_out){.probe = true};
+    return d;
+}
+
+TEST(netd_takes_no_offer_that_is_or_may_be_another_device_s)
+{
+    struct config_rule none = {0}, own = {0};
+    struct dhcp4_out out;
+    struct device d = kernel_offered(0xac110001, &none, &out);
+
+    kernel_dump_fails = 0;
+    offer_judge(&d, 1000, &out);
+    EXPECT(!out.probe && d.dhcp4.state == DHCP4_PAUSED);
+    d = kernel_offered(0x0a000040, &none, &out);
+    offer_judge(&d, 1000, &out);
+    EXPECT(out.probe && d.dhcp4.state == DHCP4_PROBING);
+    own.addresses = (struct address_list){{address_v4(0x0a000040, 8)}, 1};
+    d = kernel_offered(0x0a000040, &own, &out);
+    offer_judge(&d, 1000, &out);
+    EXPECT(!out.probe && d.dhcp4.state == DHCP4_PAUSED);
+    kernel_dump_fails = -ENOMEM;
+    d = kernel_offered(0x0a000040, &none, &out);
+    offer_judge(&d, 1000, &out);
+    EXPECT(!out.probe && d.dhcp4.state == DHCP4_PROBING && d.dhcp4.wake == 2000);
+    kernel_dump_fails = 0;
 }

@@ -17,6 +17,7 @@
 #define PROBES 3
 #define PROBE_MS 100
 #define NAK_MS 1000
+#define LATER_MS 1000
 #define DECLINE_MS 10000 /* RFC 2131 3.1.5 */
 #define LEAST_RENEW_MS 1000
 #define FOREVER UINT32_MAX
@@ -100,7 +101,7 @@ static void dhcp4_select(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
 
 static void dhcp4_lose(struct dhcp4 *d, struct dhcp4_out *out)
 {
-    out->unbind = d->has_lease;
+    out->unbind |= d->has_lease;
     d->has_lease = false;
     d->lease_ends = 0;
 }
@@ -260,9 +261,19 @@ void dhcp4_arp(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now, stru
 
 void dhcp4_taken(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
 {
-    memset(out, 0, sizeof(*out));
-    if (d->state == DHCP4_PROBING)
-        dhcp4_decline(d, now, out);
+    if (d->state != DHCP4_PROBING || !out->probe)
+        return;
+    out->probe = false;
+    dhcp4_decline(d, now, out);
+}
+
+void dhcp4_later(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out)
+{
+    if (d->state != DHCP4_PROBING || !out->probe)
+        return;
+    out->probe = false;
+    d->tries--;
+    d->wake = now + LATER_MS;
 }
 
 /* ---- what time does ---- */

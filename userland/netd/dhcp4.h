@@ -73,7 +73,9 @@ void dhcp4_stop(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 void dhcp4_message(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now,
                    struct dhcp4_out *out);
 void dhcp4_arp(struct dhcp4 *d, const uint8_t *p, size_t len, uint64_t now, struct dhcp4_out *out);
-/* The caller knows that the address that is being probed is taken: it is declined. */
+/* Of an `out` that asks for a probe, instead of sending it: the caller knows that the address is
+ * taken, and it is declined; or cannot tell yet, and is asked for the probe again in a second. */
 void dhcp4_taken(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
+void dhcp4_later(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 void dhcp4_wake(struct dhcp4 *d, uint64_t now, struct dhcp4_out *out);
 const char *dhcp4_state_name(enum dhcp4_state s);

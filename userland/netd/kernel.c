@@ -9,13 +9,15 @@
 #include "netd/netd.h"
 #include "lib/str.h"
 
-/* `fine`: an errno that says that there is nothing to do. */
-static void kernel_do(struct nl_msg *m, int fine, const struct device *d, const char *what)
+/* `fine`: an errno that says that there is nothing to do. Whether it is done. */
+static bool kernel_do(struct nl_msg *m, int fine, const struct device *d, const char *what)
 {
     int err = nl_call(netd.route, m);
 
-    if (err && err != -fine)
-        net_log("%s: %s: %s", d->name, what, strerror(-err));
+    if (!err || err == -fine)
+        return true;
+    net_log("%s: %s: %s", d->name, what, strerror(-err));
+    return false;
 }
 
 void kernel_link_up(const struct device *d)
@@ -34,8 +36,8 @@ void kernel_mtu(struct device *d, uint32_t mtu)
 
     nl_begin(&m, RTM_NEWLINK, 0, &head, sizeof(head));
     nl_attr_u32(&m, IFLA_MTU, mtu);
-    kernel_do(&m, 0, d, "MTU");
-    d->mtu_now = mtu;
+    if (kernel_do(&m, 0, d, "MTU"))
+        d->mtu_now = mtu;
 }
 
 void kernel_vlan(const struct device *d, unsigned id)

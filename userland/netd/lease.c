@@ -26,7 +26,7 @@
 #define AUX_SIZE 20
 #define AUX_NO_SUM 8 /* TP_STATUS_CSUMNOTREADY */
 
-static void lease_apply(struct device *d, const struct dhcp4_out *out);
+static void lease_apply(struct device *d, struct dhcp4_out *out);
 
 /* ---- what the kernel has of it ---- */
 
@@ -103,22 +103,6 @@ void lease_others_changed(struct device *d)
 {
     if (d->is_set)
         lease_routes_set(d, &d->set);
-}
-
-/* Whether what is on offer is another device's, such as a containers' bridge has: their traffic
- * would go astray. Or it is the rule's own, which would end with the lease. */
-static bool lease_is_anothers(struct device *d)
-{
-    struct address a = lease_address(&d->dhcp4.offer);
-    struct others o;
-    bool is;
-
-    kernel_others(d, AF_INET, &o);
-    is = others_are(&o, &a);
-    others_free(&o);
-    for (unsigned i = 0; i < d->rule->addresses.n; i++)
-        is |= address_host_same(&d->rule->addresses.item[i], &a);
-    return is;
 }
 
 static void lease_mtu_set(struct device *d, uint32_t mtu)
@@ -431,16 +415,12 @@ static void lease_arp(struct device *d, bool announce)
     packet_send(d, d->arp.fd, ETHERTYPE_ARP, p, sizeof(p));
 }
 
-static void lease_apply(struct device *d, const struct dhcp4_out *out)
+static void lease_apply(struct device *d, struct dhcp4_out *out)
 {
     uint64_t now = time_now_ms(), wake;
-    struct dhcp4_out taken;
 
-    if (out->probe && lease_is_anothers(d)) {
-        net_log_once(d, "what a server offers is another device's address", EADDRINUSE);
-        dhcp4_taken(&d->dhcp4, now, &taken);
-        out = &taken;
-    }
+    if (out->probe)
+        offer_judge(d, now, out);
     wake = d->dhcp4.wake;
     if (out->unbind)
         lease_unset(d);

@@ -97,7 +97,7 @@ rule_of_machine(unsigned *at); /* the next one without a device, or NULL */
 
 /* ---- kernel.c: requests to rtnetlink; what fails is logged ---- */
 void kernel_link_up(const struct device *d);
-void kernel_mtu(struct device *d, uint32_t mtu); /* sets d->mtu_now */
+void kernel_mtu(struct device *d, uint32_t mtu); /* d->mtu_now, unless the kernel refuses */
 /* NAME.ID above a device; there already is fine. */
 void kernel_vlan(const struct device *d, unsigned id);
 /* Lifetimes in seconds, UINT32_MAX for ever. `on_link`: its network is a route too. */
@@ -132,6 +132,11 @@ int kernel_dump(uint16_t type, const void *head, size_t size,
                 void (*fn)(const struct nl_part *p, void *arg), void *arg);
 /* A file below /proc/sys/net/FAMILY/conf/DEVICE; one that is not there is left alone. */
 void kernel_sysctl(const struct device *d, const char *family, const char *name, uint32_t value);
+
+/* ---- offer.c ---- */
+/* Before a probe for what a server offers: declined, or put off, where it may be another device's.
+ */
+void offer_judge(struct device *d, uint64_t now, struct dhcp4_out *out);
 
 /* ---- lease.c: DHCPv4 of a device ---- */
 void lease_init(struct device *d);
