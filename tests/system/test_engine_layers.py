@@ -3,11 +3,13 @@
 """What layers may hold, and how they may be packed: names that lead astray, links, devices, holes,
 compression, and amounts that no machine has."""
 import bz2
+import errno
 import gzip
 import io
 import json
 import lzma
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -76,6 +78,72 @@ def test_devices_are_made(engine):
     expect(shell(engine, [layer], "cd /d; stat -c '%n %F %t:%T %a' *; echo x >null; cat disk 2>&1"),
            "disk block special file 8:11 600\nnull character special file 1:3 622\n"
            "pipe fifo 0:0 640\ncat: can't open 'disk': Operation not permitted\n")
+
+
+def full_pipe():
+    """(to read, to write): nothing can be written before it is read from."""
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    try:
+        while os.write(w, b" " * 4096):
+            pass
+    except BlockingIOError:
+        os.set_blocking(w, True)
+    return r, w
+
+
+def ways_out(pid):
+    """Of a process: (where a directory that it has open leads to, or a path of its root, that is neither its root nor below)."""
+    up, root = "/.." * 16, os.stat(f"/proc/{pid}/root/.")
+    places = [f"/proc/{pid}/fd/{n}" for n in os.listdir(f"/proc/{pid}/fd")] + [f"/proc/{pid}/root", f"/proc/{pid}/cwd"]
+    return [(os.readlink(place), place) for place in places
+            if os.path.isdir(place) and not os.path.samestat(os.stat(place + up), root)]
+
+
+def test_who_unpacks_cannot_leave(engine):
+    """Held where all is unpacked: its report finds no space. It has the engine's layers, which it cannot change, and opens no device."""
+    layer = tar([("motd", LNK, "bin/busybox"), info("null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666)])
+    conf, place = config([BASE, layer]), engine.path("root/tmp/jail")
+    expect(engine.load(docker_archive("below:1", [BASE])).returncode, 0)
+    os.mkdir(place, 0o700)
+    r, w = full_pipe()
+    p = subprocess.Popen([engine.process.args[0], "--worker", str(os.getpid()), "load", place, "0"], stdin=subprocess.PIPE, stdout=w)
+    os.close(w)
+    try:
+        p.stdin.write(sha(BASE).encode() + b"\n\n" + docker_archive("jail:1", [BASE, layer], conf))
+        p.stdin.close()
+        written = os.path.join(place, "images", sha(conf) + ".json")
+        until(lambda: p.poll() is not None or os.path.exists(written) and os.path.getsize(written) == len(conf), "all is unpacked", 20)
+        expect(p.poll(), None, "end")
+        with open(f"/proc/{p.pid}/mountinfo") as f:
+            mounts = {words[4]: set(words[5].split(",")) for words in map(str.split, f)}
+        expect(sorted(mounts), ["/", "/store"], "what is mounted")
+        expect([("nodev" in m, "nosuid" in m, "noexec" in m, "ro" in m) for _, m in sorted(mounts.items())],
+               [(True, True, True, False), (True, True, True, True)])
+        expect(ways_out(p.pid), [])
+        root = f"/proc/{p.pid}/root"
+        expect(sorted(os.listdir(root)), ["images", "layers", "store", "tars"])
+        expect(sorted(os.listdir(root + "/store")), sorted(os.listdir(os.path.join(engine.root, "layers"))))
+        null = next(os.path.join(at, "null") for at, _, files in os.walk(root + "/layers") if "null" in files)
+        expect(os.major(os.lstat(null).st_rdev), 1, "the device that was made")
+        for path, flags in ((null, os.O_RDONLY), (root + "/store/new", os.O_WRONLY | os.O_CREAT)):
+            try:
+                os.close(os.open(path, flags))
+            except OSError as e:
+                expect(e.errno, errno.EACCES if path == null else errno.EROFS, path)
+            else:
+                raise AssertionError(f"{path} can be opened")
+        with os.fdopen(r, "rb") as f:
+            r = None
+            report = json.loads(f.read())
+        expect((p.wait(), [i["Id"] for i in report["Images"]]), (0, [sha(conf)]))
+    finally:
+        p.kill()
+        p.wait()
+        if r:
+            os.close(r)
+        shutil.rmtree(place)
+        engine.run("rmi", "-f", "below:1")
 
 
 def test_hard_links_reach_lower_layers(engine):

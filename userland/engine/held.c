@@ -42,7 +42,7 @@ static void held_dir_gone(void *answer)
 /* What went well leaves empty directories. */
 void held_end(struct held *h, struct answer *a)
 {
-    static const char *const dirs[] = {"layers", "images", "tars", ""};
+    static const char *const dirs[] = {"layers", "images", "tars", "store", ""};
 
     for (size_t i = 0; i < h->nlayers; i++)
         layer_put(h->layers[i], a);

@@ -10,15 +10,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "runtime/caps.h"
 #include "runtime/child.h"
+#include "runtime/rootfs.h"
 #include "lib/decode.h"
 #include "lib/sha256.h"
 #include "lib/str.h"
@@ -400,6 +403,32 @@ void load_alone(void)
         load_fail("cannot give up rights: %s", strerror(-err));
 }
 
+#define LOAD_MOUNT (MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+static void load_mount(const char *from, const char *to, unsigned long flags, unsigned long more)
+{
+    if (mount(from, to, NULL, MS_BIND | flags, NULL) < 0 ||
+        mount(NULL, to, NULL, LOAD_MOUNT | more, NULL) < 0)
+        load_fail("cannot mount %s: %s", to, strerror(errno));
+}
+
+/* `dir` and the store alone, with what is mounted in `dir`. Devices are made there, for others. */
+static void load_leave(const char *dir)
+{
+    char *store = str_fmt("%s" LOAD_STORE, dir), *layers = str_fmt("%s/../../layers", dir);
+    struct child ch = {.sync = load.out};
+
+    if (mkdir(store, 0700) < 0)
+        load_fail("cannot create %s: %s", store, strerror(errno));
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        load_fail("cannot have mounts of its own: %s", strerror(errno));
+    load_mount(dir, dir, MS_REC, 0);
+    load_mount(layers, store, 0, MS_RDONLY);
+    root_enter(&ch, dir);
+    free(layers);
+    free(store);
+}
+
 void load_enter(const char *dir, int out_fd, uint64_t more)
 {
     static const char *const dirs[] = {"/layers", "/images", "/tars"};
@@ -410,9 +439,12 @@ void load_enter(const char *dir, int out_fd, uint64_t more)
     if (top < 0)
         load_fail("cannot open %s: %s", dir, strerror(errno));
     budget_open(&load.budget, top);
-    load_store_open(dir);
-    if (chdir(dir) < 0 || chroot(".") < 0)
-        load_fail("cannot enter %s: %s", dir, strerror(errno));
+    close(top); /* it would lead out */
+    load_leave(dir);
+    load.budget.dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (load.budget.dir < 0)
+        load_fail("cannot open %s: %s", dir, strerror(errno));
+    load_store_open();
     for (int i = 0; i < 3; i++)
         if (mkdir(dirs[i], 0755) < 0)
             load_fail("cannot create %s: %s", dirs[i], strerror(errno));

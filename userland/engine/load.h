@@ -55,9 +55,11 @@ struct load_image {
 };
 void load_image(const struct load_image *in, char **tags, size_t ntags);
 
-/* From here on `dir` is the root: nothing else of the machine has a name, and what unpacking needs
- * is all that may be done. */
+/* From here on `dir` is the root of a mount namespace that has only it and, below LOAD_STORE, the
+ * engine's layers to read: nothing else of the machine has a name, no descriptor leads out, no
+ * device can be opened, and what unpacking needs is all that may be done. */
 void load_enter(const char *dir, int out_fd, uint64_t more);
+#define LOAD_STORE "/store"
 /* A process that only unpacks gives up the rights that were load_enter's `more`. */
 void load_alone(void);
 /* One image alone: its report, or why there is none, goes to out_fd as one line. */
@@ -72,8 +74,8 @@ void load_oci(const struct member *index, load_image_fn *image);
 
 /* ---- load_layer.c ---- */
 
-/* Opens the store's layers, for the names in them, before the worker loses sight of them. */
-void load_store_open(const char *dir);
+/* Opens the store's layers, which load_enter() has mounted, for the names in them. */
+void load_store_open(void);
 /* A decoder for the bytes of `m` over `from`, or NULL when they are plain. */
 struct source *load_decoder(const struct member *m, struct source *from);
 /* Told how many bytes of a layer, as it is stored, have been unpacked; or NULL. */

@@ -14,14 +14,11 @@
 
 static int load_store = -1; /* the directory of the layers that the engine has */
 
-void load_store_open(const char *dir)
+void load_store_open(void)
 {
-    char *path = str_fmt("%s/../../layers", dir);
-
-    load_store = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    load_store = open(LOAD_STORE, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (load_store < 0)
         load_fail("cannot open the store: %s", strerror(errno));
-    free(path);
 }
 
 /* A source that hashes what passes. */
