@@ -63,6 +63,20 @@ static void vnet_sent_done_locked(struct vnet_pair *pair, struct vnet_sent *s)
     pair->tx.free = s;
 }
 
+/* The device sends. After a silence the timer may be set to a far time, and none but it takes back
+ * what the next packets leave behind. */
+static void vnet_goes_on_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
+{
+    struct netdev_watch *reap = &pair->tx.reap;
+
+    ASSERT_HELD(&pair->q->lock);
+    pair->tx.silent = false;
+    if (reap->ns == REAP_NS)
+        return;
+    reap->ns = REAP_NS;
+    netdev_watch_begin(reap);
+}
+
 /* True: something had come back. */
 static bool vnet_reclaim_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
 {
@@ -75,10 +89,8 @@ static bool vnet_reclaim_locked(struct vnet_pair *pair) REQUIRES(pair->q->lock)
         vnet_sent_done_locked(pair, s);
         some = true;
     }
-    if (some) {
-        pair->tx.reap.ns = REAP_NS;
-        pair->tx.silent = false;
-    }
+    if (some)
+        vnet_goes_on_locked(pair);
     return some;
 }
 

@@ -58,7 +58,7 @@ int netdev_register(struct netdev *dev, u32 rank)
 void netdev_unregister(struct netdev *dev)
 {
     mutex_lock(&dev->config);
-    netdev_set_gone(dev);
+    netdev_flag(dev, NETDEV_GONE, true);
     mutex_unlock(&dev->config);
     netdev_tell_stop(dev);
     up_netdev_remove(dev);
@@ -85,27 +85,27 @@ int netdev_up(struct netdev *dev)
     return err;
 }
 
+void netdev_take_backlog(struct netdev_queue *q, struct list_node *lost)
+{
+    spin_lock(&q->lock);
+    list_splice_tail(lost, &q->backlog);
+    q->tx_dropped += q->nr_backlog;
+    WRITE_ONCE(q->nr_backlog, 0);
+    q->stopped = false;
+    spin_unlock(&q->lock);
+}
+
 /* Packets that wait for a device that sends no more. May sleep. */
 static void netdev_drop_backlog(struct netdev_queue *q)
 {
     struct list_node lost;
-    struct packet *p;
 
     list_init(&lost);
-    spin_lock(&q->lock);
-    list_splice_tail(&lost, &q->backlog);
-    q->tx_dropped += q->nr_backlog;
-    WRITE_ONCE(q->nr_backlog, 0);
-    q->stopped = false;
+    netdev_take_backlog(q, &lost);
 #ifdef DEBUG
     q->receiver = NULL; /* it may have another thread when it is up again */
 #endif
-    spin_unlock(&q->lock);
-    while ((p = list_first(&lost, struct packet, node))) {
-        list_del(&p->node);
-        packet_free(p);
-        cond_yield();
-    }
+    packets_free(&lost);
 }
 
 void netdev_down(struct netdev *dev)
@@ -334,19 +334,42 @@ int netdev_transmit(struct netdev *dev, struct packet *p)
     return err;
 }
 
-void netdev_wake(struct netdev_queue *q)
+/* The first of those that wait goes to the driver, as the last one for now or not. */
+static void netdev_wake_one_locked(struct netdev_queue *q, struct packet *p, bool last)
+    REQUIRES(q->lock)
+{
+    ASSERT_HELD(&q->lock);
+    list_del(&p->node);
+    WRITE_ONCE(q->nr_backlog, q->nr_backlog - 1);
+    if (netdev_give_locked(q, p, q->nr_backlog && !last) == -EBUSY) {
+        list_add(&q->backlog, &p->node);
+        WRITE_ONCE(q->nr_backlog, q->nr_backlog + 1);
+    }
+}
+
+/* As many as one hold of the lock may take. True: there are more, and space; until they have gone
+ * others wait behind them. */
+static bool netdev_wake_some(struct netdev_queue *q)
 {
     struct packet *p;
+    bool more;
 
     spin_lock(&q->lock);
     q->stopped = false;
-    while (!q->stopped && (p = list_first(&q->backlog, struct packet, node))) {
-        list_del(&p->node);
-        WRITE_ONCE(q->nr_backlog, q->nr_backlog - 1);
-        if (netdev_give_locked(q, p, q->nr_backlog) == -EBUSY) {
-            list_add(&q->backlog, &p->node);
-            WRITE_ONCE(q->nr_backlog, q->nr_backlog + 1);
-        }
+    for (u32 n = 0; n < NETDEV_BUDGET && !q->stopped; n++) {
+        p = list_first(&q->backlog, struct packet, node);
+        if (!p)
+            break;
+        netdev_wake_one_locked(q, p, n == NETDEV_BUDGET - 1);
     }
+    more = !q->stopped && !list_empty(&q->backlog);
+    q->stopped |= more;
     spin_unlock(&q->lock);
+    return more;
+}
+
+void netdev_wake(struct netdev_queue *q)
+{
+    while (netdev_wake_some(q))
+        cond_yield();
 }

@@ -54,6 +54,7 @@
 #include "lib/rbtree.h"
 #include "sched/mutex.h"
 #include "sched/timer.h"
+#include "sched/wait.h"
 #include "sched/work.h"
 #include "sync/refcount.h"
 
@@ -195,6 +196,17 @@ enum netdev_addr_is {
     NETDEV_ADDR_SET
 };
 
+/* Tells net/core of a namespace's devices whose link has changed: one in each turn of the worker
+ * that all namespaces share, so that one's many changes do not delay another's. */
+struct netdev_teller {
+    struct spinlock lock;
+    struct list_node devs; /* lock  by `changed` */
+    struct netdev *dev;    /* lock to write, a  of which is told now; NULL: none */
+    struct work work;
+    struct timer again; /* queues it later: the namespace was being changed */
+    struct waitq told;  /* dev has changed */
+};
+
 /* I immutable once registered · c config to write, atomic to read · n net/core's namespace lock */
 struct netdev {
     const struct netdev_ops *ops;             /* I */
@@ -222,13 +234,12 @@ struct netdev {
     u8 name_is, addr_is;                      /* a  enum netdev_name_is, netdev_addr_is */
     u32 tx_queue_len;                         /* a  packets that its queues keep: NETDEV_BACKLOG */
     struct mutex config;
-    struct work changed; /* tells net/core; has a reference while it is queued, or `again` armed */
-    struct timer again;  /* queues it later */
-    refcount_t ref;      /* a */
-    char name[NETDEV_NAME]; /* n */
-    u32 index;              /* n */
-    struct net_ns *ns;      /* n  NULL: not registered */
-    struct rb_node node;    /* n  of its namespace, by index */
+    struct list_node changed; /* the teller's lock  in its list, with a reference */
+    refcount_t ref;           /* a */
+    char name[NETDEV_NAME];   /* n */
+    u32 index;                /* n */
+    struct net_ns *ns;        /* n  NULL: not registered */
+    struct rb_node node;      /* n  of its namespace, by index */
     /* What net/core and net/netlink keep: c unless said otherwise. */
     u32 group;
     char *alias;                        /* n  or NULL */
@@ -288,8 +299,11 @@ static inline void netdev_rx_error(struct netdev_queue *q)
     ASSERT_QUEUE_THREAD(q);
     q->rx_errors++;
 }
-/* The ring has space again. Context: a thread, without the driver's locks. */
+/* The ring has space again. Context: a thread, without a spinlock. */
 void netdev_wake(struct netdev_queue *q);
+/* What waits in a queue that nothing takes any more goes to the end of a list, and counts as
+ * dropped. For packets_free, without locks. */
+void netdev_take_backlog(struct netdev_queue *q, struct list_node *lost);
 /* The link came or went: kernel/net is told from a worker. Context: a thread; config may be held.
  */
 void netdev_set_carrier(struct netdev *dev, bool on);
@@ -318,6 +332,10 @@ static inline bool netdev_is_tagged(const u8 *head)
 int netdev_segments(struct packet *p, struct segment_plan *out) __must_check;
 
 /* ---- for kernel/net ---- */
+
+/* fini: netdev_tell_stop was called of all its devices. May sleep. */
+void netdev_teller_init(struct netdev_teller *t);
+void netdev_teller_fini(struct netdev_teller *t);
 
 /* Takes p, with its link header. 0; -ENETDOWN, -ENOBUFS (no space: dropped), -EMSGSIZE or -EINVAL
  * (the device cannot send such). Context: any thread; never sleeps. */

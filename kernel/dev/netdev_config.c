@@ -3,9 +3,11 @@
  * What is set of a network device, and what changes by itself. netdev.h has the rules.
  *
  * A change of the link is told to net/core by a worker, since the driver's locks may be held: by
- * one of its own, as many may listen, and many devices may stand on one whose link changes. The
- * worker's job has a reference to the device; none is queued once the device is going, which the
- * first queue's lock decides.
+ * one of its own, as many may listen, and many devices may stand on one whose link changes. Each
+ * namespace has a list of devices of which something is to be told, each with a reference; none
+ * comes into it once the device is going.
+ *
+ * Lock: a teller's (spinlock, RANK_DEV 3).
  */
 #include "dev/netdev_priv.h"
 #include "dev/up.h"
@@ -25,42 +27,95 @@ static void netdev_tells_init(void)
 }
 INIT_HOOK(netdev_tells_init, INIT_DEV);
 
-static void netdev_tell(struct work *w)
+/* The first that something is to be told of, with the list's reference; NULL: none. */
+static struct netdev *netdev_tell_begin(struct netdev_teller *t)
 {
-    struct netdev *dev = container_of(w, struct netdev, changed);
+    struct netdev *dev;
 
-    bool told =
-        (READ_ONCE(dev->flags) & NETDEV_GONE) || !READ_ONCE(dev->ns) || up_netdev_changed(dev);
-
-    if (timer_cancel(&dev->again)) /* an earlier one's, which is told herewith, or later */
-        netdev_put(dev);
-    if (told)
-        netdev_put(dev);
-    else
-        timer_start_within(&dev->again, time_ns() + TELL_AGAIN, TELL_AGAIN);
+    spin_lock(&t->lock);
+    dev = list_first(&t->devs, struct netdev, changed);
+    if (dev)
+        list_del(&dev->changed);
+    WRITE_ONCE(t->dev, dev);
+    spin_unlock(&t->lock);
+    return dev;
 }
 
-/* The reference goes over, unless another has queued it with its own. */
-static void netdev_tell_again(struct timer *t)
+/* True: there is more to tell. One that could not be told of is the first again. */
+static bool netdev_tell_end(struct netdev_teller *t, struct netdev *dev, bool told)
 {
-    struct netdev *dev = container_of(t, struct netdev, again);
+    bool again, more;
 
-    if (!work_queue(netdev_tells, &dev->changed))
+    spin_lock(&t->lock);
+    again = !told && list_empty(&dev->changed) && !(READ_ONCE(dev->flags) & NETDEV_GONE);
+    if (again)
+        list_add(&t->devs, &dev->changed);
+    more = !list_empty(&t->devs);
+    WRITE_ONCE(t->dev, NULL);
+    spin_unlock(&t->lock);
+    waitq_wake_all(&t->told);
+    if (!again)
         netdev_put(dev);
+    return more;
+}
+
+static void netdev_tell(struct work *w)
+{
+    struct netdev_teller *t = container_of(w, struct netdev_teller, work);
+    struct netdev *dev = netdev_tell_begin(t);
+    bool told;
+
+    if (!dev)
+        return;
+    told = (READ_ONCE(dev->flags) & NETDEV_GONE) || up_netdev_changed(dev);
+    if (!netdev_tell_end(t, dev, told))
+        return;
+    if (told)
+        work_queue(netdev_tells, w); /* behind other namespaces' */
+    else
+        timer_start_within(&t->again, time_ns() + TELL_AGAIN, TELL_AGAIN);
+}
+
+static void netdev_tell_again(struct timer *timer)
+{
+    work_queue(netdev_tells, &container_of(timer, struct netdev_teller, again)->work);
+}
+
+void netdev_teller_init(struct netdev_teller *t)
+{
+    spinlock_init(&t->lock, RANK_DEV, 3, "links' changes");
+    list_init(&t->devs);
+    work_init(&t->work, netdev_tell);
+    timer_init(&t->again, netdev_tell_again);
+    waitq_init(&t->told);
+}
+
+void netdev_teller_fini(struct netdev_teller *t)
+{
+    ASSERT(list_empty(&t->devs));
+    work_flush(netdev_tells, &t->work); /* it starts no timer any more */
+    timer_cancel(&t->again);
+    work_flush(netdev_tells, &t->work); /* the timer may have been faster */
 }
 
 void netdev_tell_stop(struct netdev *dev)
 {
-    work_flush(netdev_tells, &dev->changed);
-    if (timer_cancel(&dev->again))
+    struct netdev_teller *t = up_netdev_teller(dev);
+    bool listed;
+
+    ASSERT(dev->flags & NETDEV_GONE);
+    spin_lock(&t->lock);
+    listed = !list_empty(&dev->changed);
+    list_del(&dev->changed);
+    spin_unlock(&t->lock);
+    if (listed)
         netdev_put(dev);
-    work_flush(netdev_tells, &dev->changed); /* the timer may have been faster */
+    wait_event(&t->told, READ_ONCE(t->dev) != dev);
 }
 
 void netdev_config_init(struct netdev *dev)
 {
-    work_init(&dev->changed, netdev_tell);
-    timer_init(&dev->again, netdev_tell_again);
+    list_init(&dev->changed);
 }
 
 void netdev_flag(struct netdev *dev, u32 flag, bool on)
@@ -71,26 +126,24 @@ void netdev_flag(struct netdev *dev, u32 flag, bool on)
         __atomic_fetch_and(&dev->flags, ~flag, __ATOMIC_SEQ_CST);
 }
 
-void netdev_set_gone(struct netdev *dev)
-{
-    spin_lock(&dev->queues[0].lock);
-    netdev_flag(dev, NETDEV_GONE, true);
-    spin_unlock(&dev->queues[0].lock);
-}
-
 /* Before it is registered net/core does not know it. */
 static void netdev_queue_tell(struct netdev *dev)
 {
-    bool queued = true;
+    struct netdev_teller *t;
+    bool fresh;
 
-    netdev_get(dev);
-    spin_lock(&dev->queues[0].lock);
-    if ((READ_ONCE(dev->flags) & NETDEV_GONE) || !READ_ONCE(dev->ns) ||
-        !work_queue(netdev_tells, &dev->changed))
-        queued = false;
-    spin_unlock(&dev->queues[0].lock);
-    if (!queued)
-        netdev_put(dev);
+    if (!READ_ONCE(dev->ns))
+        return;
+    t = up_netdev_teller(dev);
+    spin_lock(&t->lock);
+    fresh = list_empty(&dev->changed) && !(READ_ONCE(dev->flags) & NETDEV_GONE);
+    if (fresh) {
+        netdev_get(dev);
+        list_add_tail(&t->devs, &dev->changed);
+    }
+    spin_unlock(&t->lock);
+    if (fresh)
+        work_queue(netdev_tells, &t->work);
 }
 
 void netdev_set_carrier(struct netdev *dev, bool on)

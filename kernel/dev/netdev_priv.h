@@ -9,8 +9,6 @@
 
 void netdev_config_init(struct netdev *dev);
 void netdev_flag(struct netdev *dev, u32 flag, bool on);
-/* No worker is started for dev any more. config held. */
-void netdev_set_gone(struct netdev *dev);
 
 #define NETDEV_CUT 64 /* segments at a time */
 

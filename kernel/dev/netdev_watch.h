@@ -28,7 +28,7 @@ struct netdev_watch {
 };
 
 void netdev_watch_init(struct netdev_watch *w, u64 ns, void (*look)(struct netdev_watch *w));
-/* For netdev_watch_sent: starts the timer. */
+/* Starts the timer, or sets it to `ns` from now: for netdev_watch_sent, or where `ns` is less. */
 void netdev_watch_begin(struct netdev_watch *w);
 static inline void netdev_watch_sent(struct netdev_watch *w)
 {

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 
 static struct slab_cache *packet_cache;
 
@@ -51,6 +52,17 @@ void packet_free(struct packet *p)
     if (p->account)
         account_uncharge_bytes(p->account, p->charged);
     slab_free(packet_cache, p);
+}
+
+void packets_free(struct list_node *list)
+{
+    struct packet *p;
+
+    while ((p = list_first(list, struct packet, node))) {
+        list_del(&p->node);
+        packet_free(p);
+        cond_yield();
+    }
 }
 
 struct packet *packet_clone(const struct packet *p)

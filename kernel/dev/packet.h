@@ -107,6 +107,8 @@ struct packet *packet_alloc(void) __must_check;
 void packet_reuse(struct packet *p);
 /* Takes p; NULL does nothing. */
 void packet_free(struct packet *p);
+/* All of a list, which is empty then. Context: may yield the CPU. */
+void packets_free(struct list_node *list);
 /* Another packet of the same bytes, whose pages are shared; uncharged. NULL: no memory. */
 struct packet *packet_clone(const struct packet *p) __must_check;
 

@@ -8,6 +8,7 @@
 
 struct dev_node;
 struct netdev;
+struct netdev_teller;
 struct packet;
 
 /* kernel/fs/devfs: the name is to be shown, or no longer. Before the first mount there is nothing
@@ -22,6 +23,8 @@ void up_netdev_remove(struct netdev *dev);
 /* The link of a registered device came or went. False: its namespace is being changed, and is not
  * waited for. Context: a worker; may sleep. */
 bool up_netdev_changed(struct netdev *dev) __must_check;
+/* Of the namespace that dev is registered in; it stays while dev is referenced. Any context. */
+struct netdev_teller *up_netdev_teller(const struct netdev *dev);
 /* p is about to leave by p->dev, which has taps. Never sleeps; borrows p. */
 void up_netdev_sent(struct packet *p);
 /* A frame of p->dev. Takes p. Context: a thread; never sleeps. */

@@ -427,11 +427,20 @@ TEST(neighbours_of_a_further_namespace_are_asked_for_in_bounds)
     EXPECT(!give("ipv6/neigh/lo/retrans_time_ms", "1000"));
     own_net();
     EXPECT(!give("ipv4/neigh/lo/retrans_time_ms", "100"));
+    EXPECT(!give("ipv4/neigh/lo/mcast_solicit", "10") &&
+           !give("ipv6/neigh/lo/ucast_solicit", "10"));
+    EXPECT(!give("ipv4/neigh/lo/delay_first_probe_time", "1"));
+    EXPECT(!give("ipv6/neigh/lo/base_reachable_time_ms", "1000"));
     if (access("/proc/bothy", F_OK)) /* Linux does not bound it */
         return;
     EXPECT(give("ipv4/neigh/lo/retrans_time_ms", "99") == EINVAL);
     EXPECT(give("ipv6/neigh/default/retrans_time_ms", "20") == EINVAL);
     EXPECT(is("ipv4/neigh/lo/retrans_time_ms", "100"));
+    EXPECT(give("ipv4/neigh/lo/mcast_solicit", "11") == EINVAL);
+    EXPECT(give("ipv6/neigh/lo/ucast_solicit", "11") == EINVAL);
+    EXPECT(give("ipv4/neigh/lo/delay_first_probe_time", "0") == EINVAL);
+    EXPECT(give("ipv6/neigh/lo/base_reachable_time_ms", "999") == EINVAL);
+    EXPECT(is("ipv4/neigh/lo/mcast_solicit", "10") && is("ipv6/neigh/lo/ucast_solicit", "10"));
 }
 
 /* In the first namespace, where Linux has it too. */

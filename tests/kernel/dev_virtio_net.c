@@ -4,6 +4,7 @@
  * and checksum words, a control queue that does not answer, pairs of queues that are not there.
  */
 #include "dev/netdev.h"
+#include "drivers/net/virtio_net.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -343,6 +344,39 @@ FAKE_TEST(virtio_net_that_is_silent_is_asked_whether_it_is_there, VIRTIO_NET)
     if (fail_point_arm("netdev_watch_soon", 1)) /* in the debug build */
         wrong = card_is_silent(f, dev);
     (void)fail_point_arm("netdev_watch_soon", 0);
+    netdev_put(dev);
+    return wrong;
+}
+
+/* When it is looked at next, once it was silent for long and has gone on. */
+static const char *card_is_looked_at_soon(struct fake *f, struct netdev *dev)
+{
+    struct vnet_pair *pair = dev->queues[0].driver;
+    u64 next;
+
+    card_freed = 0;
+    spin_lock(&pair->q->lock);
+    timer_cancel_nowait(&pair->tx.reap.timer);
+    pair->tx.reap.ns = NETDEV_STUCK_NS; /* as after a silence */
+    spin_unlock(&pair->q->lock);
+    EXPECT(!card_send(dev));
+    while (fake_waiting(f, TX))
+        fake_return(f, TX, fake_next(f, TX), 0);
+    EXPECT(!card_send(dev) && card_freed == 1); /* which takes it back, without an interrupt */
+    spin_lock(&pair->q->lock);
+    next = timer_deadline(&pair->tx.reap.timer);
+    spin_unlock(&pair->q->lock);
+    EXPECT(next < time_ns() + NSEC_PER_SEC);
+    return NULL;
+}
+
+FAKE_TEST(virtio_net_that_goes_on_is_as_fast_as_before, VIRTIO_NET)
+{
+    struct netdev *dev = card_up(f);
+    const char *wrong;
+
+    EXPECT(dev && dev->nr_queues == 1);
+    wrong = card_is_looked_at_soon(f, dev);
     netdev_put(dev);
     return wrong;
 }

@@ -7,6 +7,7 @@
 #include "lib/string.h"
 #include "net/core/ns.h"
 #include "net/core/conf.h"
+#include "net/ip/ip_priv.h"
 #include "net/ip/neighbour_priv.h"
 
 #define NEIGHBOUR_DEVICE 0x7ffffff0 /* an index that no device has */
@@ -240,6 +241,40 @@ static void neighbour_make_due(u32 n)
     spin_unlock(&bench.table.lock);
 }
 
+/* While the worker of IP is busy, the kernel's own is not. */
+static struct completion busy_begun, busy_end;
+
+static void busy_run(struct work *w)
+{
+    completion_signal(&busy_begun);
+    completion_wait(&busy_end);
+}
+
+static void other_run(struct work *w)
+{
+}
+
+SELFTEST(neighbours_that_are_due_leave_the_kernel_s_worker_alone)
+{
+    static struct work busy, other;
+
+    completion_init(&busy_begun);
+    completion_init(&busy_end);
+    neighbour_begin(S64_MAX);
+    work_init(&busy, busy_run);
+    work_init(&other, other_run);
+    work_queue(ip_worker, &busy);
+    completion_wait(&busy_begun);
+    (void)neighbour_send(1);
+    bench.table.timer.fire(&bench.table.timer); /* its time has come */
+    (void)work_queue(workq_system, &other);
+    work_flush(workq_system, &other);
+    CHECK(bench.table.work.pending);
+    completion_signal(&busy_end);
+    work_flush(ip_worker, &busy);
+    neighbour_table_fini(&bench.table);
+}
+
 /* The worker is all namespaces': many that are due at once are asked for in turns. */
 SELFTEST(neighbours_that_are_due_leave_the_worker_to_others)
 {
@@ -254,8 +289,8 @@ SELFTEST(neighbours_that_are_due_leave_the_worker_to_others)
     bench.table.work.run(&bench.table.work);
     first = neighbour_asked_again();
     bench.table.closed = false;
-    work_queue(workq_system, &bench.table.work);
-    work_flush(workq_system, &bench.table.work);
+    work_queue(ip_worker, &bench.table.work);
+    work_flush(ip_worker, &bench.table.work);
     CHECK(neighbour_asked_again() == 100);
     neighbour_table_fini(&bench.table);
     CHECK(first == 32);

@@ -40,7 +40,8 @@ static int devices_setup(struct net_ns *ns, void *part)
 
     mutex_init(&d->config, RANK_DRIVER, 25, "net devices' config");
     spinlock_init(&d->lock, RANK_NET, 9, "net devices");
-    d->devs = RB_ROOT;
+    d->devs = d->going = RB_ROOT;
+    netdev_teller_init(&d->teller);
     return 0;
 }
 
@@ -63,6 +64,7 @@ static void devices_teardown(struct net_ns *ns, void *part)
 
     while ((dev = devices_of_node(rb_first(&d->devs))))
         devices_remove(dev);
+    netdev_teller_fini(&d->teller);
 }
 NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_setup,
                            devices_teardown};
@@ -136,18 +138,15 @@ struct netdev *net_device_by_name(struct net_ns *ns, const char *name)
 /* The number that a device's name has in place of %d; DEVICES_MOST: none. */
 static u32 devices_number(const char *name, const char *form, u32 mark)
 {
-    char made[NETDEV_NAME] = {0}, front[NETDEV_NAME] = {0};
     u32 n = 0, i = mark;
 
-    if (strnlen(name, NETDEV_NAME) <= mark)
+    if (strncmp(name, form, mark))
         return DEVICES_MOST;
     for (; name[i] >= '0' && name[i] <= '9' && n < DEVICES_MOST; i++)
         n = n * 10 + (u32)(name[i] - '0');
-    if (i == mark || n >= DEVICES_MOST)
+    if (i == mark || n >= DEVICES_MOST || (name[mark] == '0' && i > mark + 1))
         return DEVICES_MOST;
-    memcpy(front, form, mark);
-    snprintf(made, sizeof(made), "%s%u%s", front, n, form + mark + 2);
-    return strncmp(made, name, NETDEV_NAME) ? DEVICES_MOST : n;
+    return strncmp(name + i, form + mark + 2, NETDEV_NAME - 1 - i) ? DEVICES_MOST : n;
 }
 
 static void devices_use(u64 *used, const char *name, const char *form, u32 mark)
@@ -321,8 +320,8 @@ void net_device_group(struct netdev *dev, const u8 *link, bool join)
 /* ---- how a device goes ----
  *
  * In three steps with a grace period after each of the first two, which many devices may share.
- * After the first, no reader that saw the device up is left; after the second, no reader has what
- * hooks have taken away, by which it found the device. */
+ * After the first, no reader that saw the device up is left: it is forgotten, and its name is free;
+ * after the second, no reader has what hooks have taken away, by which it found the device. */
 
 static void devices_mark_gone(struct netdev *dev)
 {
@@ -339,12 +338,20 @@ static void devices_leave(struct netdev *dev)
     net_device_down(dev);
 }
 
+/* Nobody who is told that it has gone finds it, nor its name taken. */
 static void devices_forget(struct netdev *dev)
 {
+    struct net_devices *d = devices_of(dev->ns);
+
     net_config_lock(dev->ns);
     (void)devices_tell(dev, NET_DEVICE_GONE);
     net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
     net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
+    spin_lock(&d->lock);
+    rb_erase(&d->devs, &dev->node);
+    rb_insert(&d->going, &dev->node, devices_before);
+    d->nr--;
+    spin_unlock(&d->lock);
     net_config_unlock(dev->ns);
 }
 
@@ -355,8 +362,7 @@ static void devices_release(struct netdev *dev)
     char *alias;
 
     spin_lock(&d->lock);
-    rb_erase(&d->devs, &dev->node);
-    d->nr--;
+    rb_erase(&d->going, &dev->node);
     alias = dev->alias;
     dev->alias = NULL;
     names = dev->altnames;
@@ -382,12 +388,13 @@ static void devices_remove(struct netdev *dev)
     devices_release(dev);
 }
 
-/* All but lo; what stands on another device has a larger index than that, and goes first. */
-static void devices_each(struct net_ns *ns, void (*fn)(struct netdev *dev))
+/* All of a tree but lo; what stands on another device has a larger index than that, and goes first.
+ */
+static void devices_each(struct rb_root *devs, void (*fn)(struct netdev *dev))
 {
     struct rb_node *n, *before;
 
-    for (n = rb_last(&devices_of(ns)->devs); n; n = before) { /* no other thread has them */
+    for (n = rb_last(devs); n; n = before) { /* no other thread has them */
         before = rb_prev(n);
         if (!(devices_of_node(n)->flags & NETDEV_LOOPBACK))
             fn(devices_of_node(n));
@@ -398,7 +405,7 @@ static void devices_each(struct net_ns *ns, void (*fn)(struct netdev *dev))
 static void devices_each_of(struct net_ns *first, void (*fn)(struct netdev *dev))
 {
     for (struct net_ns *ns = first; ns; ns = ns->ending)
-        devices_each(ns, fn);
+        devices_each(&devices_of(ns)->devs, fn);
 }
 
 void net_devices_end(struct net_ns *first)
@@ -413,7 +420,8 @@ void net_devices_end(struct net_ns *first)
     rcu_synchronize();
     devices_each_of(first, devices_forget);
     rcu_synchronize();
-    devices_each_of(first, devices_release);
+    for (struct net_ns *ns = first; ns; ns = ns->ending)
+        devices_each(&devices_of(ns)->going, devices_release);
 }
 
 void up_netdev_remove(struct netdev *dev)
@@ -433,6 +441,11 @@ void net_device_changed(struct netdev *dev)
 {
     (void)devices_tell(dev, NET_DEVICE_CHANGED);
     net_event(dev->ns, NET_EVENT_LINK, dev, 0);
+}
+
+struct netdev_teller *up_netdev_teller(const struct netdev *dev)
+{
+    return &devices_of(dev->ns)->teller;
 }
 
 bool up_netdev_changed(struct netdev *dev)

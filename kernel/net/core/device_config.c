@@ -69,7 +69,7 @@ static void net_device_ask(struct netdev *dev, u32 flag, bool on)
     bool *asked = flag == NETDEV_PROMISC ? &dev->asked_promisc : &dev->asked_allmulti;
 
     net_config_lock(dev->ns);
-    if (*asked != on) {
+    if (*asked != on && !(READ_ONCE(dev->flags) & NETDEV_GONE)) {
         if (on && netdev_hold_flag(dev, flag))
             on = false;
         else if (!on)

@@ -9,8 +9,10 @@
 struct net_devices {
     struct mutex config;
     struct spinlock lock;
-    struct rb_root devs; /* lock  by index, each with a reference */
-    u32 last_index, nr;  /* lock */
+    struct rb_root devs;  /* lock  by index, each with a reference */
+    struct rb_root going; /* lock  those that are forgotten, for a grace period more */
+    u32 last_index, nr;   /* lock  nr: of devs */
+    struct netdev_teller teller;
 };
 struct net_devices *net_devices_of(struct net_ns *ns);
 /* Takes away all devices but lo of namespaces without users, a list by `ending`, in

@@ -104,6 +104,18 @@ static int sysctl_parse(const struct net_sysctl *row, const char *text, s64 *v)
     }
 }
 
+/* What a further namespace's programs may set is often less. */
+static bool sysctl_is_allowed(const struct net_sysctl *row, const struct net_sysctl_at *at,
+                              const s64 *v, int n)
+{
+    if (at->ns == net_ns_init || !row->further_max)
+        return true;
+    for (int i = 0; i < n; i++)
+        if (v[i] < row->further_min || v[i] > row->further_max)
+            return false;
+    return true;
+}
+
 int net_sysctl_store(const struct net_sysctl *row, const struct net_sysctl_at *at, char *text)
 {
     s64 v[SYSCTL_VALUES];
@@ -114,7 +126,7 @@ int net_sysctl_store(const struct net_sysctl *row, const struct net_sysctl_at *a
     for (u32 i = 0; i < sysctl_count(row); i++)
         v[i] = sysctl_get(row, at, i);
     n = sysctl_parse(row, text, v);
-    err = n > 0 ? 0 : -EINVAL;
+    err = n > 0 && sysctl_is_allowed(row, at, v, n) ? 0 : -EINVAL;
     if (!err && row->judge)
         err = row->judge(at, v);
     for (int i = 0; !err && i < n; i++)

@@ -47,7 +47,9 @@ struct net_sysctl {
     void *at;        /* instead, of a `host` row: the value itself */
     u32 offset;      /* in the part */
     s64 min, max;    /* of each number as it is shown */
-    u64 unit;        /* SYSCTL_NS */
+    /* The same in all namespaces but the first; further_max 0: as there. */
+    s64 further_min, further_max;
+    u64 unit; /* SYSCTL_NS */
     /* Values have changed: tells who must know. */
     void (*changed)(const struct net_sysctl *row, const struct net_sysctl_at *at);
     /* Judges before values change: 0 or -errno. May be NULL. */

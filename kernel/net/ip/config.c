@@ -25,7 +25,7 @@ static void config_teardown(struct net_ns *ns, void *part)
     WRITE_ONCE(c->closed, true);
     for (u32 i = 0; i < 2; i++) { /* a job that had seen it open may have started the timer again */
         timer_cancel(&c->timer);
-        work_flush(workq_system, &c->work);
+        work_flush(ip_worker, &c->work);
     }
     neighbour_table_fini(&c->neighbours);
     reassembly_forget(&c->reassembly, NULL);
@@ -47,7 +47,7 @@ static void config_work(struct work *w)
     struct ip_config *c = container_of(w, struct ip_config, work);
     u64 now = time_ns(), a, r;
 
-    if (!net_config_trylock(c->ns)) { /* this worker is everyone's: it does not wait for one */
+    if (!net_config_trylock(c->ns)) { /* this worker is all namespaces': it does not wait for one */
         ip_config_due(c, now + CONFIG_AGAIN);
         return;
     }
@@ -56,7 +56,7 @@ static void config_work(struct work *w)
     net_config_unlock(c->ns);
     ip_config_due(c, reassembly_time(&c->reassembly, now));
     if ((a && a <= now) || (r && r <= now)) { /* there is more: others' turn */
-        work_queue(workq_system, w);
+        work_queue(ip_worker, w);
         return;
     }
     ip_config_due(c, a);
@@ -65,7 +65,7 @@ static void config_work(struct work *w)
 
 static void config_fire(struct timer *t)
 {
-    work_queue(workq_system, &container_of(t, struct ip_config, timer)->work);
+    work_queue(ip_worker, &container_of(t, struct ip_config, timer)->work);
 }
 
 static struct ip_config *config_alloc(struct net_ns *ns)

@@ -119,6 +119,7 @@ struct ip_ifaddr {
 struct ip_device {
     struct netdev *dev;
     struct ip_ifaddr *addrs; /* a */
+    u64 queries[2];          /* a  the limits of general queries: IPv4's, IPv6's */
     struct rcu_head rcu;
 };
 

@@ -7,6 +7,7 @@
 #include "lib/limit.h"
 #include "lib/log.h"
 #include "lib/random.h"
+#include "net/ip/fib.h"
 #include "net/ip/group_priv.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
@@ -126,29 +127,39 @@ static void group_ask(struct ip_ns *in, struct ip_group *g, const struct groups_
         report_ask(&g->report, s->q, s->v4, time_ns(), group_random(&seed));
 }
 
-void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_query *q)
+/* Each device has a limit of its own: one that is asked without end keeps no other from answering.
+ * What was never up has none, nor any group. */
+static bool groups_may_be_asked(const struct netdev *dev, bool v4)
+{
+    struct ip_device *d = ip_device_of(dev);
+
+    if (d && limit_passes(&d->queries[!v4], time_ns(), QUERY_EACH, QUERY_BURST))
+        return true;
+    COUNT(net_group_queries_limited);
+    return false;
+}
+
+/* Within RCU. */
+void ip_groups_ask(struct netdev *dev, bool v4, const struct report_query *q)
 {
     const struct groups_step step = {.fn = group_ask, .q = q, .v4 = v4};
-    struct ip_ns *in = ip_ns_of(ns);
+    struct ip_ns *in = ip_ns_of(dev->ns);
     struct ip_group *g;
 
     if (ip_is_any(&q->group)) {
-        if (!limit_passes(&in->queries[!v4][device % IP_QUERY_SLOTS], time_ns(), QUERY_EACH,
-                          QUERY_BURST)) {
-            COUNT(net_group_queries_limited);
+        if (!groups_may_be_asked(dev, v4))
             return;
-        }
-        groups_walk(in, device, &step);
+        groups_walk(in, dev->index, &step);
     } else {
         spin_lock(&in->lock);
-        g = group_find_locked(in, device, &q->group);
+        g = group_find_locked(in, dev->index, &q->group);
         if (g) {
             group_ask(in, g, &step);
             group_due_locked(in, g);
         }
         spin_unlock(&in->lock);
     }
-    membership_kick(ns);
+    membership_kick(dev->ns);
 }
 
 void ip_groups_heard(struct net_ns *ns, u32 device, const struct ip_addr *group)

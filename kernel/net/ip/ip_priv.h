@@ -17,7 +17,6 @@
 #include "net/ip/report.h"
 
 #define IP_LIMIT_SLOTS 8
-#define IP_QUERY_SLOTS 8 /* devices that are limited apart */
 /* That a packet is cut into where it passes, at one go: the longest one at an MTU of 280. */
 #define IP_PARTS_MOST 256U
 
@@ -52,14 +51,16 @@ struct ip_ns {
     struct rb_root groups;     /* l  struct ip_group */
     struct rb_root groups_due; /* l  those of which something is to be said (due.h) */
     struct membership membership;
-    u32 nr_groups;                  /* l */
-    u64 queries[2][IP_QUERY_SLOTS]; /* a  the limits of general queries: IPv4's, IPv6's */
+    u32 nr_groups; /* l */
     struct ip_values values;
     struct pmtu_table *pmtu;                    /* a  NULL: nothing was learnt */
     u64 pmtu_limit;                             /* l  of what is learnt */
     u64 error_all, error_peers[IP_LIMIT_SLOTS]; /* a  the limits of ICMP's errors */
 };
 extern u32 ip_ns_offset;
+/* All namespaces' jobs of time (config.c, neighbour_table.c): each does a part of what is due, then
+ * others have their turn. What programs of a namespace make due keeps only these waiting. */
+extern struct workq *ip_worker;
 struct ip_ns *ip_ns_of(struct net_ns *ns);
 static inline struct ip_values *ip_values_of(struct net_ns *ns)
 {
@@ -106,7 +107,7 @@ struct membership_batch {
     u8 kinds[REPORT_IGMP_RECORDS];
 };
 u64 ip_groups_collect(struct net_ns *ns, struct membership_batch *b);
-void ip_groups_ask(struct net_ns *ns, u32 device, bool v4, const struct report_query *q);
+void ip_groups_ask(struct netdev *dev, bool v4, const struct report_query *q);
 void ip_groups_heard(struct net_ns *ns, u32 device, const struct ip_addr *group);
 void ip_groups_rejoin(struct net_ns *ns, u32 device); /* it is up */
 /* A line of each group of a device: /proc/net/igmp, igmp6. */

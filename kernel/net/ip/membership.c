@@ -182,7 +182,7 @@ static void igmp_receive(struct packet *p, const struct ip_info *h)
             ip_groups_heard(ns, h->device, &h->to);
         if (!report_parse_igmp(at, p->len, &q)) {
             COUNT(net_group_queries);
-            ip_groups_ask(ns, h->device, true, &q);
+            ip_groups_ask(p->dev, true, &q);
         }
     }
     packet_free(p);
@@ -200,7 +200,7 @@ void membership_mld(struct packet *p, const struct ip_info *h)
         ip_groups_heard(p->dev->ns, h->device, &h->to);
     if (!report_parse_mld(at, p->len, &q)) {
         COUNT(net_group_queries);
-        ip_groups_ask(p->dev->ns, h->device, false, &q);
+        ip_groups_ask(p->dev, false, &q);
     }
 }
 

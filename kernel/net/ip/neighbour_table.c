@@ -8,6 +8,7 @@
 #include "net/core/conf.h"
 #include "net/core/device.h"
 #include "net/ip/arp.h"
+#include "net/ip/ip_priv.h"
 #include "net/ip/nd.h"
 #include "net/ip/neighbour_priv.h"
 #include "net/link/ethernet.h"
@@ -279,14 +280,14 @@ static void neighbour_work(struct work *w)
         cond_yield();
     }
     if (more && !closed) /* all namespaces share this worker: others' turn */
-        work_queue(workq_system, w);
+        work_queue(ip_worker, w);
 }
 
 static void neighbour_fire(struct timer *timer)
 {
     struct neighbour_table *t = container_of(timer, struct neighbour_table, timer);
 
-    work_queue(workq_system, &t->work);
+    work_queue(ip_worker, &t->work);
 }
 
 void neighbour_table_init(struct neighbour_table *t, struct account *account)
@@ -381,6 +382,6 @@ void neighbour_table_fini(struct neighbour_table *t)
     t->closed = true;
     spin_unlock(&t->lock);
     timer_cancel(&t->timer);
-    work_flush(workq_system, &t->work);
+    work_flush(ip_worker, &t->work);
     neighbour_forget(t, NULL);
 }

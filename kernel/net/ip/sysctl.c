@@ -12,7 +12,6 @@
 #include "vfs/pseudo.h"
 
 #define PORT_WORDS (65536 / 64)
-#define RETRANS_LEAST 100 /* ms, in all namespaces but the first */
 
 static void ip_row_changed(const struct net_sysctl *row, const struct net_sysctl_at *at)
 {
@@ -180,14 +179,6 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
     return net_sysctl_store(&number, at, text);
 }
 
-/* ---- neighbours ---- */
-
-/* Questions are sent by a worker that all namespaces share, and charged to no account. */
-static int ip_judge_retrans(const struct net_sysctl_at *at, const s64 *v)
-{
-    return at->ns != net_ns_init && v[0] < RETRANS_LEAST ? -EINVAL : 0;
-}
-
 /* ---- the rows ---- */
 
 #define IP_VALUE(field) .part = &ip_ns_offset, .offset = offsetof(struct ip_ns, values.field)
@@ -200,22 +191,20 @@ static int ip_judge_retrans(const struct net_sysctl_at *at, const s64 *v)
         .path = "ipv6/conf/*/" name, .kind = SYSCTL_CONF, .offset = (number), .min = (least), \
         .max = (most), .changed = (fn)                                                        \
     }
-#define NEIGH(family, name, number, least, most)                                                  \
+/* Questions are sent by a worker that all namespaces share, and charged to no account: how often
+ * is bounded in all but the first. */
+#define NEIGH(family, name, number, least, most, further_least, further_most)                     \
     {                                                                                             \
         .path = family "/neigh/+/" name, .kind = SYSCTL_CONF, .offset = (number), .min = (least), \
-        .max = (most)                                                                             \
+        .max = (most), .further_min = (further_least), .further_max = (further_most)              \
     }
-#define NEIGHS(family, first)                                             \
-    NEIGH(family, "base_reachable_time_ms", (first), 1, 0x7fffffff),      \
-        {.path = family "/neigh/+/retrans_time_ms",                       \
-         .kind = SYSCTL_CONF,                                             \
-         .offset = (first) + 1,                                           \
-         .min = 10,                                                       \
-         .max = 0x7fffffff,                                               \
-         .judge = ip_judge_retrans},                                      \
-        NEIGH(family, "delay_first_probe_time", (first) + 2, 0, 2147483), \
-        NEIGH(family, "mcast_solicit", (first) + 3, 1, 255),              \
-        NEIGH(family, "ucast_solicit", (first) + 4, 1, 255)
+#define NEIGH_MOST 0x7fffffff
+#define NEIGHS(family, first)                                                           \
+    NEIGH(family, "base_reachable_time_ms", (first), 1, NEIGH_MOST, 1000, NEIGH_MOST),  \
+        NEIGH(family, "retrans_time_ms", (first) + 1, 10, NEIGH_MOST, 100, NEIGH_MOST), \
+        NEIGH(family, "delay_first_probe_time", (first) + 2, 0, 2147483, 1, 2147483),   \
+        NEIGH(family, "mcast_solicit", (first) + 3, 1, 255, 1, 10),                     \
+        NEIGH(family, "ucast_solicit", (first) + 4, 1, 255, 1, 10)
 #define FIXED(name, value)                                                   \
     {                                                                        \
         .path = (name), .kind = SYSCTL_FIXED, .min = (value), .max = (value) \

@@ -56,10 +56,12 @@ static int tun_transmit(struct netdev_queue *q, struct packet *p, bool more)
     return 0;
 }
 
-/* Writers that saw it up are waited for. */
+/* Writers that saw it up are waited for: here, or by those who take the device away, once for many
+ * devices. No frame is given to a file any more. */
 static void tun_stop(struct netdev *dev)
 {
-    rcu_synchronize();
+    if (!(READ_ONCE(dev->flags) & NETDEV_GONE))
+        rcu_synchronize();
     tun_purge_all(tun_of(dev));
 }
 
@@ -140,15 +142,18 @@ static struct tun *tun_alloc(u32 flags)
 int tun_create(struct tun_file *tf, const char *name, u32 flags, struct tun **out)
 {
     struct tun *t = tun_alloc(flags);
+    struct list_node lost;
     int err;
 
     if (!t)
         return -ENOMEM;
+    list_init(&lost);
     err = tun_add_file(t, tf);
     ASSERT(!err); /* it is the first */
     err = net_device_add(tf->ns, &t->dev, name);
     if (err) {
-        (void)tun_remove_file(t, tf);
+        (void)tun_remove_file(t, tf, &lost);
+        packets_free(&lost); /* none: it was never up */
         netdev_put(&t->dev);
     } else {
         *out = t;

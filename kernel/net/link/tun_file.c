@@ -148,7 +148,8 @@ static int tun_join(struct tun_file *tf, struct tun_ifreq *r)
 }
 
 /* TUNSETQUEUE: a file of several is to have a queue, or none. */
-static int tun_set_attached_locked(struct tun_file *tf, u32 flags) REQUIRES(tun_join_lock)
+static int tun_set_attached_locked(struct tun_file *tf, u32 flags, struct list_node *lost)
+    REQUIRES(tun_join_lock)
 {
     struct tun *t = tf->tun;
     bool attach = flags & IFF_ATTACH_QUEUE;
@@ -160,19 +161,20 @@ static int tun_set_attached_locked(struct tun_file *tf, u32 flags) REQUIRES(tun_
     if (attach)
         tun_attach(t, tf);
     else
-        tun_detach(t, tf);
+        tun_detach(t, tf, lost);
     return 0;
 }
 
 static int tun_set_attached(struct tun_file *tf, u32 flags)
 {
+    struct list_node lost;
     int err;
 
+    list_init(&lost);
     mutex_lock(&tun_join_lock);
-    err = tun_set_attached_locked(tf, flags);
+    err = tun_set_attached_locked(tf, flags, &lost);
     mutex_unlock(&tun_join_lock);
-    if (!err && (flags & IFF_ATTACH_QUEUE) == 0)
-        tun_purge(tf);
+    packets_free(&lost);
     return err;
 }
 
@@ -193,15 +195,17 @@ static int tun_open(struct file *f, u32 minor)
 /* True: the device goes with its last file, and none joins it any more. */
 static bool tun_leave(struct tun_file *tf, struct tun *t)
 {
+    struct list_node lost;
     bool dies = false;
 
+    list_init(&lost);
     mutex_lock(&tun_join_lock);
-    if (tun_remove_file(t, tf)) {
+    if (tun_remove_file(t, tf, &lost)) {
         netdev_set_carrier(&t->dev, false);
         t->dies = dies = !t->persist;
     }
     mutex_unlock(&tun_join_lock);
-    tun_purge(tf);
+    packets_free(&lost);
     DELAYPOINT(tun_leave);
     return dies;
 }

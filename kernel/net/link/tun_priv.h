@@ -88,11 +88,12 @@ void tun_file_init(struct tun_file *tf);
  * t.
  */
 int tun_add_file(struct tun *t, struct tun_file *tf) __must_check;
-/* tf is no file of t's any more. True: it was the last. */
-bool tun_remove_file(struct tun *t, struct tun_file *tf);
-/* It has a queue from here on, or none. */
+/* tf is no file of t's any more. True: it was the last. lost: as of tun_detach. */
+bool tun_remove_file(struct tun *t, struct tun_file *tf, struct list_node *lost);
+/* It has a queue from here on, or none. lost: what waited for it goes to the end of that list, for
+ * packets_free, without locks and while tf is there. */
 void tun_attach(struct tun *t, struct tun_file *tf);
-void tun_detach(struct tun *t, struct tun_file *tf);
+void tun_detach(struct tun *t, struct tun_file *tf, struct list_node *lost);
 /* Puts p where tf's reader finds it. Context: transmit of its queue. */
 void tun_give(struct tun_file *tf, struct packet *p);
 /* The next frame to be read, which is the caller's, or NULL. */
@@ -101,9 +102,7 @@ static inline bool tun_has_frames(const struct tun_file *tf)
 {
     return READ_ONCE(tf->nr_frames);
 }
-/* What waits is dropped: a file's that has no queue; all files' of a device that is down. May
- * sleep. */
-void tun_purge(struct tun_file *tf);
+/* What waits in all files of a device that is down is dropped. May sleep. */
 void tun_purge_all(struct tun *t);
 /* Who waits for frames looks again. */
 void tun_wake_all(struct tun *t);

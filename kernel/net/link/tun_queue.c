@@ -26,17 +26,35 @@ void tun_file_init(struct tun_file *tf)
 
 /* ---- which queue is whose ---- */
 
-/* What waits in the queue goes to tf, or is lost. */
-static void tun_set_queue(struct tun *t, u32 i, struct tun_file *tf)
+static void tun_frames_take(struct tun_file *tf, struct list_node *out)
 {
-    struct netdev_queue *q = &t->dev.queues[i];
+    spin_lock(&tf->lock);
+    list_splice_tail(out, &tf->frames);
+    WRITE_ONCE(tf->nr_frames, 0);
+    spin_unlock(&tf->lock);
+}
 
+static void tun_set_driver(struct netdev_queue *q, struct tun_file *tf)
+{
     spin_lock(&q->lock);
     q->driver = tf;
     if (tf)
-        WRITE_ONCE(tf->index, i);
+        WRITE_ONCE(tf->index, q->index);
     spin_unlock(&q->lock);
-    netdev_wake(q);
+}
+
+/* What waits in the queue goes to tf. */
+static void tun_set_queue(struct tun *t, u32 i, struct tun_file *tf)
+{
+    tun_set_driver(&t->dev.queues[i], tf);
+    netdev_wake(&t->dev.queues[i]);
+}
+
+/* What waits in the queue is lost: there can be many, so the caller frees them without locks. */
+static void tun_unset_queue(struct tun *t, u32 i, struct list_node *lost)
+{
+    tun_set_driver(&t->dev.queues[i], NULL);
+    netdev_take_backlog(&t->dev.queues[i], lost);
 }
 
 void tun_attach(struct tun *t, struct tun_file *tf)
@@ -47,7 +65,7 @@ void tun_attach(struct tun *t, struct tun_file *tf)
     WRITE_ONCE(t->nr_attached, t->nr_attached + 1);
 }
 
-void tun_detach(struct tun *t, struct tun_file *tf)
+void tun_detach(struct tun *t, struct tun_file *tf, struct list_node *lost)
 {
     u32 last = t->nr_attached - 1, index = tf->index;
 
@@ -55,10 +73,11 @@ void tun_detach(struct tun *t, struct tun_file *tf)
     WRITE_ONCE(t->nr_attached, last);
     if (index != last)
         tun_set_queue(t, index, t->dev.queues[last].driver);
-    tun_set_queue(t, last, NULL);
+    tun_unset_queue(t, last, lost);
     if (t->flows)
         flow_move(t->flows, last, index);
     WRITE_ONCE(tf->attached, false);
+    tun_frames_take(tf, lost);
 }
 
 int tun_add_file(struct tun *t, struct tun_file *tf)
@@ -73,10 +92,10 @@ int tun_add_file(struct tun *t, struct tun_file *tf)
     return 0;
 }
 
-bool tun_remove_file(struct tun *t, struct tun_file *tf)
+bool tun_remove_file(struct tun *t, struct tun_file *tf, struct list_node *lost)
 {
     if (tf->attached)
-        tun_detach(t, tf);
+        tun_detach(t, tf, lost);
     spin_lock(&t->lock);
     list_del(&tf->node);
     spin_unlock(&t->lock);
@@ -123,34 +142,6 @@ struct packet *tun_take(struct tun *t, struct tun_file *tf)
     return p;
 }
 
-static void tun_frames_take(struct tun_file *tf, struct list_node *out)
-{
-    spin_lock(&tf->lock);
-    list_splice_tail(out, &tf->frames);
-    WRITE_ONCE(tf->nr_frames, 0);
-    spin_unlock(&tf->lock);
-}
-
-static void tun_frames_free(struct list_node *frames)
-{
-    struct packet *p;
-
-    while ((p = list_first(frames, struct packet, node))) {
-        list_del(&p->node);
-        packet_free(p);
-        cond_yield();
-    }
-}
-
-void tun_purge(struct tun_file *tf)
-{
-    struct list_node frames;
-
-    list_init(&frames);
-    tun_frames_take(tf, &frames);
-    tun_frames_free(&frames);
-}
-
 void tun_purge_all(struct tun *t)
 {
     struct list_node frames;
@@ -161,7 +152,7 @@ void tun_purge_all(struct tun *t)
     list_for_each (tf, &t->files, node)
         tun_frames_take(tf, &frames);
     spin_unlock(&t->lock);
-    tun_frames_free(&frames);
+    packets_free(&frames);
     tun_wake_all(t);
 }
 

@@ -130,7 +130,7 @@ void vlan_receive(struct packet *p)
     }
     p->dev = &v->dev;
     p->vlan = 0;
-    q = &v->queues[p->queue];
+    q = &v->queues[p->queue % v->dev.nr_queues]; /* it may be of another number by now */
     __atomic_fetch_add(&q->rx_packets, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&q->rx_bytes, p->len, __ATOMIC_RELAXED);
     up_netdev_receive(p);
