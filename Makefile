@@ -54,7 +54,7 @@ help:
 	  'make abi-report each system call: implemented, in part or not, and its tests' \
 	  'make kvm-report what VMMs ask of /dev/kvm, and the answers of Linux and of this system' \
   'make soak-differential  random operations, Linux against Bothy: SEEDS="FROM TO" OPS=N' \
-	  'make soak-net   a million runs of TCP over bad wires, sanitized: SEED=N RUNS=N' \
+	  'make soak-net   a million runs of TCP over bad wires, sanitized: SEED=N RUNS=N JOBS=N' \
   'make soak-engine  random clients at the engine, sanitized: SEED=N SECONDS=N' \
 	  'make check      format, layers, warnings under gcc and clang, headers, exports, Linux'"'"'s numbers' \
 	  'make gdb        attach gdb to a machine started by tools/run --gdb' \

@@ -102,50 +102,58 @@ static void send_with(int s, int level, int type, const void *data, size_t n)
     EXPECT(sendmsg(s, &h, 0) == 1);
 }
 
+/* One byte arrives, whose IPv6 header had so many hops and that class. */
+static void expect_header6(int to, int hops, int class)
+{
+    struct got g;
+
+    receive(to, 0, &g);
+    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IPV6, IPV6_HOPLIMIT) == hops);
+    EXPECT(int_of(&g, IPPROTO_IPV6, IPV6_TCLASS) == class);
+}
+
+/* The same of IPv4. */
+static void expect_header4(int to, int ttl, int tos)
+{
+    struct got g;
+
+    receive(to, 0, &g);
+    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IP, IP_TTL) == ttl);
+    EXPECT(*(const uint8_t *)control_of(&g, IPPROTO_IP, IP_TOS, 1) == tos);
+}
+
 TEST(hops_and_class_are_what_the_sender_says)
 {
     int from, to = pair(&sides[0], &from);
     int ttl = 9, tos = 0x48;
-    struct got g;
 
     set(to, IPPROTO_IP, IP_RECVTTL, 1);
     set(to, IPPROTO_IP, IP_RECVTOS, 1);
     EXPECT(send(from, "x", 1, 0) == 1);
-    receive(to, 0, &g);
-    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IP, IP_TTL) == 64);
-    EXPECT(*(const uint8_t *)control_of(&g, IPPROTO_IP, IP_TOS, 1) == 0);
+    expect_header4(to, 64, 0);
     set(from, IPPROTO_IP, IP_TTL, 7);
     set(from, IPPROTO_IP, IP_TOS, 0x10);
     EXPECT(send(from, "x", 1, 0) == 1);
-    receive(to, 0, &g);
-    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IP, IP_TTL) == 7);
-    EXPECT(*(const uint8_t *)control_of(&g, IPPROTO_IP, IP_TOS, 1) == 0x10);
+    expect_header4(to, 7, 0x10);
     send_with(from, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
-    receive(to, 0, &g);
-    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IP, IP_TTL) == 9);
+    expect_header4(to, 9, 0x10);
     send_with(from, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
-    receive(to, 0, &g);
-    EXPECT(*(const uint8_t *)control_of(&g, IPPROTO_IP, IP_TOS, 1) == 0x48);
-    EXPECT(int_of(&g, IPPROTO_IP, IP_TTL) == 7);
+    expect_header4(to, 7, 0x48);
 }
 
 TEST(hops_and_class_of_ipv6_are_what_the_sender_says)
 {
     int from, to = pair(&sides[1], &from);
     int hops = 9;
-    struct got g;
 
     set(to, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
     set(to, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     set(from, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 7);
     set(from, IPPROTO_IPV6, IPV6_TCLASS, 0x20);
     EXPECT(send(from, "x", 1, 0) == 1);
-    receive(to, 0, &g);
-    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IPV6, IPV6_HOPLIMIT) == 7);
-    EXPECT(int_of(&g, IPPROTO_IPV6, IPV6_TCLASS) == 0x20);
+    expect_header6(to, 7, 0x20);
     send_with(from, IPPROTO_IPV6, IPV6_HOPLIMIT, &hops, sizeof(hops));
-    receive(to, 0, &g);
-    EXPECT(g.n == 1 && int_of(&g, IPPROTO_IPV6, IPV6_HOPLIMIT) == 9);
+    expect_header6(to, 9, 0x20);
 }
 
 /* RFC 2292's numbers, under which musl and busybox know some of them. */

@@ -75,14 +75,20 @@ static bool talk_silent(int s)
     return recv(s, &c, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN;
 }
 
+/* Of ports 100 and 200, in a namespace of their own. */
+static void talk_pair(int *a, int *b)
+{
+    EXPECT(!unshare(CLONE_NEWNET));
+    *a = talk_open(USER, 100, 0);
+    *b = talk_open(USER, 200, 0);
+}
+
 TEST(netlink_talk_goes_to_a_port_with_its_sender)
 {
     struct heard h;
     int a, b;
 
-    EXPECT(!unshare(CLONE_NEWNET));
-    a = talk_open(USER, 100, 0);
-    b = talk_open(USER, 200, 0);
+    talk_pair(&a, &b);
     EXPECT(talk_send(a, 200, 0, "hello", 5, 0) == 5);
     h = talk_recv(b, MSG_PEEK);
     EXPECT(h.n == 5 && h.creds == 1 && h.cred.pid == getpid());
@@ -185,9 +191,7 @@ TEST(netlink_talk_claims_no_other_sender)
     struct heard h;
     int a, b;
 
-    EXPECT(!unshare(CLONE_NEWNET));
-    a = talk_open(USER, 100, 0);
-    b = talk_open(USER, 200, 0);
+    talk_pair(&a, &b);
     EXPECT(talk_as(a, (struct ucred){getppid(), 5, 6}, SCM_CREDENTIALS) == 1);
     h = talk_recv(b, 0);
     EXPECT(h.cred.pid == getppid() && h.cred.uid == 5 && h.cred.gid == 6);
@@ -205,9 +209,7 @@ TEST(netlink_talk_of_a_connected_socket_is_with_its_peer)
     socklen_t len = sizeof(to);
     int a, b, c;
 
-    EXPECT(!unshare(CLONE_NEWNET));
-    a = talk_open(USER, 100, 0);
-    b = talk_open(USER, 200, 0);
+    talk_pair(&a, &b);
     c = talk_open(USER, 300, 0);
     EXPECT(!connect(a, (void *)&to, sizeof(to)) && !getpeername(a, (void *)&to, &len));
     EXPECT(to.nl_pid == 200 && to.nl_groups == 2);
@@ -276,9 +278,7 @@ TEST(netlink_talk_to_a_full_receiver_waits)
     int a, b, n, status;
     pid_t pid;
 
-    EXPECT(!unshare(CLONE_NEWNET));
-    a = talk_open(USER, 100, 0);
-    b = talk_open(USER, 200, 0);
+    talk_pair(&a, &b);
     n = talk_fill(a, b);
     EXPECT(!setsockopt(a, SOL_SOCKET, SO_SNDTIMEO, &short_time, sizeof(short_time)));
     EXPECT_ERR(talk_send(a, 200, 0, "late", 4, 0), EAGAIN);
@@ -300,9 +300,7 @@ TEST(netlink_talk_waits_for_nothing_that_is_closed)
     int a, b, status;
     pid_t pid;
 
-    EXPECT(!unshare(CLONE_NEWNET));
-    a = talk_open(USER, 100, 0);
-    b = talk_open(USER, 200, 0);
+    talk_pair(&a, &b);
     talk_fill(a, b);
     pid = fork();
     if (!pid) {

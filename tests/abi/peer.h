@@ -171,8 +171,9 @@ static inline void peer_put(struct peer *p, const struct seg *g)
     peer_frame(p, f, 0x0800, g->len + 40);
 }
 
-/* Sends `flags` with n bytes and goes on behind them. */
-static inline void peer_send(struct peer *p, unsigned char flags, const void *data, int n)
+/* The peer's next segment: `flags` with n bytes. */
+static inline struct seg peer_next(const struct peer *p, unsigned char flags, const void *data,
+                                   int n)
 {
     struct seg g = {.seq = p->snd,
                     .ack = p->rcv,
@@ -183,6 +184,14 @@ static inline void peer_send(struct peer *p, unsigned char flags, const void *da
                     .len = n};
 
     memcpy(g.data, data, (size_t)n);
+    return g;
+}
+
+/* Sends it and goes on behind it. */
+static inline void peer_send(struct peer *p, unsigned char flags, const void *data, int n)
+{
+    struct seg g = peer_next(p, flags, data, n);
+
     peer_put(p, &g);
     p->snd += (unsigned)n + !!(flags & SYN) + !!(flags & FIN);
 }

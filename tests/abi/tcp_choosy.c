@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which segments a TCP socket lets in: IP_MINTTL, IPV6_MINHOPCOUNT, SO_ATTACH_FILTER, of listeners,
- * half-open and open connections, on a wire whose other end is the test (peer.h) and over lo; and
- * which of its connections a socket is judged by.
+ * half-open and open connections, on a wire whose other end is the test (peer.h) and over lo; which
+ * of its connections a socket is judged by; and which way its answers go.
  */
+#include <linux/fib_rules.h>
 #include <linux/filter.h>
 #include <linux/sockios.h>
 
 #include "peer.h"
+
+#include "netlink.h"
 
 #define HEADER 20 /* of the peer's segments */
 
@@ -73,16 +76,9 @@ static void connect_later(int s, const char *ip, int port)
 /* As peer_send, but the packet has so many hops left, and does not count as sent. */
 static void send_hops(struct peer *p, unsigned char hops, unsigned char flags, const char *text)
 {
-    struct seg g = {.seq = p->snd,
-                    .ack = p->rcv,
-                    .from = p->port,
-                    .to = p->there,
-                    .flags = flags,
-                    .window = p->window,
-                    .len = (int)strlen(text)};
+    struct seg g = peer_next(p, flags, text, (int)strlen(text));
     unsigned char f[14 + 20 + HEADER + 64], *h = f + 14;
 
-    memcpy(g.data, text, strlen(text));
     peer_segment(f, &g);
     h[8] = hops;
     put16(h + 10, 0);
@@ -264,6 +260,25 @@ TEST(filters_are_asked_within_a_namespace)
     EXPECT(events(lost, POLLIN | POLLOUT) == 0 && events(deaf, POLLIN | POLLOUT) == 0);
 }
 
+static int connected_from(int l, int s)
+{
+    EXPECT(connect_at(s, "127.0.0.1", port_of(l)) == 0);
+    return port_of(s);
+}
+
+/* Connections that are told apart by their peers share the one port that there is. */
+TEST(ports_are_shared_by_connections_whose_filters_are_asked)
+{
+    int l = (own_net(), listener("127.0.0.1", 5000)), other = listener("127.0.0.1", 5001);
+    int s = socket(AF_INET, SOCK_STREAM, 0), t = socket(AF_INET, SOCK_STREAM, 0);
+
+    put("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000");
+    attach_keep(l, 0xffff);
+    attach_keep(other, 0xffff);
+    EXPECT(connected_from(l, s) == 40000 && connected_from(other, t) == 40000);
+    EXPECT_ERR(connect_at(socket(AF_INET, SOCK_STREAM, 0), "127.0.0.1", 5000), EADDRNOTAVAIL);
+}
+
 /* ---- long headers ---- */
 
 /* A SYN behind 40 bytes of IP's options with 40 of its own: nothing but no-operations. */
@@ -333,4 +348,54 @@ TEST(socket_whose_wire_is_dead_is_judged_by_its_next_connection)
     peer_send(&p, PSH | ACK, "wire", 4);
     EXPECT(events_once(s, POLLIN) == (POLLIN | POLLOUT) && reads(s, "wire"));
     EXPECT(state_of(s) == TCP_ESTABLISHED && get(s, IPPROTO_TCP, TCP_MAXSEG) <= 1460);
+}
+
+/* A connection that its program has not seen begin, nor end. */
+TEST(bytes_of_a_dead_wire_are_not_the_next_connections)
+{
+    struct peer p;
+    int l = (peer_open(&p), listener(HERE, 5000)), s = socket(AF_INET, SOCK_STREAM, 0), t;
+
+    connect_begin(&p, s);
+    peer_send(&p, SYN | ACK, NULL, 0);
+    peer_send(&p, PSH | ACK, "former", 6);
+    peer_send(&p, RST | ACK, NULL, 0);
+    EXPECT(events_once(s, POLLHUP) & POLLHUP);
+    EXPECT(nonblocking(s, false) == 0);
+    if (connect_at(s, HERE, 5000)) /* Linux says once that there was one */
+        EXPECT(connect_at(s, HERE, 5000) == 0);
+    t = accept(l, NULL, NULL);
+    EXPECT(t >= 0 && write(t, "new", 3) == 3 && reads(s, "new"));
+}
+
+/* ---- which way answers go ---- */
+
+static void rule(int n, uint32_t priority, uint32_t mark, unsigned char action)
+{
+    struct message m;
+    struct fib_rule_hdr *h = message_body(&m);
+
+    message_begin(&m, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*h));
+    h->family = AF_INET;
+    h->action = action;
+    h->table = action == FR_ACT_TO_TBL ? RT_TABLE_MAIN : 0;
+    message_put(&m, FRA_PRIORITY, &priority, sizeof(priority));
+    if (mark)
+        message_put(&m, FRA_FWMARK, &mark, sizeof(mark));
+    EXPECT(!netlink_ask(n, &m));
+}
+
+/* Without the mark there is no way. */
+TEST(answers_of_a_listener_have_its_mark_when_they_are_sent_again_too)
+{
+    struct peer p;
+    struct seg g;
+    int l = (peer_open(&p), listener(HERE, 5000)), n = netlink_open(NETLINK_ROUTE);
+
+    set(l, SOL_SOCKET, SO_MARK, 7);
+    rule(n, 100, 7, FR_ACT_TO_TBL);
+    rule(n, 200, 0, FR_ACT_PROHIBIT);
+    peer_asks(&p, 5000);
+    peer_await(&p, &g, SYN);
+    EXPECT(g.flags == (SYN | ACK) && g.ack == p.snd);
 }

@@ -152,6 +152,36 @@ TEST(urgent_byte_alone_is_nothing_to_read_and_no_end)
     EXPECT(recv(s[1], (char[1]){0}, 1, MSG_PEEK) == 0); /* waits for the end, if it is not there */
 }
 
+static int peek_at;
+static volatile pid_t peek_by;
+
+static void *peek_one(void *seen)
+{
+    peek_by = gettid();
+    return (void *)(recv(peek_at, seen, 1, MSG_PEEK));
+}
+
+/* One that waits behind the urgent byte, which another reader takes, sees the byte after it. */
+TEST(peek_that_waits_behind_an_urgent_byte_sees_the_next_one)
+{
+    pthread_t t;
+    char seen = 0;
+    void *got;
+    int s[2];
+
+    urgent_pair(s);
+    EXPECT(send(s[0], "u", 1, MSG_OOB) == 1);
+    urgent_comes(peek_at = s[1]);
+    EXPECT(pthread_create(&t, NULL, peek_one, &seen) == 0);
+    until_asleep(&peek_by);
+    set(s[1], SOL_SOCKET, SO_OOBINLINE, 1);
+    EXPECT(reads(s[1], "u", 0));
+    set(s[1], SOL_SOCKET, SO_OOBINLINE, 0);
+    EXPECT(send(s[0], "a", 1, 0) == 1);
+    EXPECT(pthread_join(t, &got) == 0 && got == (void *)1 && seen == 'a');
+    EXPECT(reads(s[1], "a", 0));
+}
+
 /* "ab" with b urgent, then "cd", have been sent to s. */
 static void urgent_is_beside_the_stream(int s)
 {

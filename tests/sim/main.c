@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * sim runs FROM N | one SEED | lies FROM N | scripts [PATTERN] | suite
+ * sim runs FROM N | one SEED | lies FROM N | soak FROM N [JOBS] | scripts [PATTERN] | suite
  */
 #include "sim.h"
 
@@ -72,6 +72,8 @@ int main(int argc, char **argv)
         return main_many(main_run, from, n) != 0;
     if (!strcmp(what, "lies"))
         return main_many(sim_lie, from, n) != 0;
+    if (!strcmp(what, "soak"))
+        return sim_soak(from, n, argc > 4 ? (u32)strtoul(argv[4], NULL, 0) : 0);
     if (!strcmp(what, "bulk"))
         return sim_bulk(argc > 2 ? argv[2] : NULL, &passed, argc > 3) != 0;
     if (!strcmp(what, "scripts"))

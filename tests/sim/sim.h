@@ -118,6 +118,9 @@ const char *sim_check(const struct tcp_conn *c);
 void sim_setup(struct sim *s, u64 seed);
 /* False: it failed, and said why. */
 bool sim_run(u64 seed, bool trace);
+/* soak.c: n runs and n lies from that seed on, by so many processes (0: as many as there are CPUs);
+ * it says how far it is. 0: all were right. */
+int sim_soak(u64 from, u64 n, u32 jobs);
 
 /* The next thing that happens; false: nothing does. */
 bool sim_step(struct sim *s);

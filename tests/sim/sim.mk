@@ -15,8 +15,8 @@ build/sim/sim: $(SIM_OBJ)
 
 -include $(SIM_OBJ:.o=.d)
 
-# A million runs; SEED=N begins there, RUNS=N is how many.
+# A million runs and lies, on all CPUs; SEED=N begins there, RUNS=N is how many, JOBS=N by how many
+# processes.
 .PHONY: soak-net
 soak-net: build/sim/sim
-	@build/sim/sim runs $(or $(SEED),1) $(or $(RUNS),1000000)
-	@build/sim/sim lies $(or $(SEED),1) $(or $(RUNS),1000000)
+	@build/sim/sim soak $(or $(SEED),1) $(or $(RUNS),1000000) $(JOBS)

@@ -214,10 +214,21 @@ static bool sock_readable(const struct socket *s)
     return !list_empty(&s->queue) || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
 }
 
-/* There are other than `seen` bytes, which another reader may take, or there will be no more. */
-static bool sock_readable_past(const struct socket *s, u32 seen)
+/* There is more than an urgent byte that is not read in the stream. */
+static bool sock_has_more(struct socket *s)
 {
-    return READ_ONCE(s->unread) != seen || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
+    bool more;
+
+    spin_lock(&s->lock);
+    more = sock_urgent_more_locked(s);
+    spin_unlock(&s->lock);
+    return more;
+}
+
+/* The same, or there will be no more. */
+static bool sock_has_more_or_ends(struct socket *s)
+{
+    return sock_has_more(s) || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
 }
 
 /* One call to receive. */
@@ -356,21 +367,22 @@ static struct sock_msg *sock_next(struct socket *s, struct sock_read *r, struct 
  */
 static int sock_peek_wait(struct socket *s, struct sock_read *r, bool *end) REQUIRES(s->reading)
 {
-    u32 seen = r->seen;
+    bool more;
     int err = 0;
 
     ASSERT_HELD(&s->reading);
     spin_lock(&s->lock);
-    *end = s->unread <= seen && (s->shut & SOCK_SHUT_RD);
-    if (s->unread <= seen && READ_ONCE(s->error) != EPIPE)
+    more = sock_urgent_more_locked(s);
+    *end = !more && (s->shut & SOCK_SHUT_RD);
+    if (!more && READ_ONCE(s->error) != EPIPE)
         err = socket_take_error(s);
     spin_unlock(&s->lock);
-    if (err || *end || READ_ONCE(s->unread) > seen)
+    if (err || *end || more)
         return err;
     if (r->flags & MSG_DONTWAIT)
         return -EAGAIN;
     mutex_unlock(&s->reading);
-    err = wait_event_exclusive(&s->wait, sock_readable_past(s, seen), r->deadline);
+    err = wait_event_exclusive(&s->wait, sock_has_more_or_ends(s), r->deadline);
     r->slept = true;
     mutex_lock(&s->reading);
     return err == -ETIMEDOUT ? -EAGAIN : err;

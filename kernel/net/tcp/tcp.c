@@ -86,16 +86,20 @@ static int tcp_listen(struct socket *s, int backlog)
     return 0;
 }
 
-/* A listener of this namespace. -EXDEV: it is to get packets. */
+/* A listener of this namespace. -EXDEV: it is to get packets, or no port is free, when connections
+ * over packets may still share one; then the socket has no port that it did not have before. Of the
+ * thread that has claimed t. */
 static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct inet_way *way,
                              bool nonblock)
 {
+    bool named = READ_ONCE(t->inet.local.port);
     struct inet_sock *l;
     struct ip_end from;
     int err = inet_autobind(&t->inet, &way->source);
 
     if (err)
-        return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
+        return err == -EADDRINUSE ? -EXDEV : err;
+    tcp_wire_renew(t);
     from = inet_local(&t->inet);
     from.addr = way->source;
     l = port_find(tcp_ports(t->inet.sock.ns), to, &from, LOOPBACK_INDEX);
@@ -106,6 +110,8 @@ static int tcp_connect_local(struct tcp_sock *t, struct ip_end *to, const struct
         net_count(t->inet.sock.ns, MIB_TCP_ACTIVE);
         net_count(t->inet.sock.ns, MIB_TCP_PASSIVE);
     }
+    if (err == -EXDEV && !named && t->inet.auto_port)
+        port_end(&t->inet);
     socket_put(&l->sock);
     return err;
 }

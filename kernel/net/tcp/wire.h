@@ -131,11 +131,9 @@ static inline bool tcp_wire_writable(const struct tcp_wire *w)
 u32 tcp_path_mss(const struct ip_path *path, const struct ip_addr *to);
 /* The header before p's payload, for its device to finish. gso: as tcp_out's. False: no space. */
 bool tcp_packet_finish(struct packet *p, struct tcp_segment *seg, const struct ip_info *h, u32 gso);
-/* Sends one segment without a connection: an answer to h, with the hops and the class of service
- * that `by` says (NULL: no socket). */
-void tcp_answer(struct net_ns *ns, const struct inet_sock *by, const struct ip_info *h,
-                struct tcp_segment *seg);
-/* The same by a path to h->from that was found already; by is a socket. */
+/* Sends one segment without a connection: an answer to h. */
+void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg);
+/* The same for a socket, with its hops and its class of service, by the path to h->from. */
 void tcp_answer_by(const struct inet_sock *by, const struct ip_path *path, const struct ip_info *h,
                    struct tcp_segment *seg);
 
@@ -166,6 +164,9 @@ u32 tcp_payload_most(const struct socket *s);
 int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path, bool nonblock);
 /* connect(2) of a socket that has a connection. */
 int tcp_wire_connect_again(struct tcp_wire *w, bool nonblock);
+/* Forgets what is left of a connection over packets that has ended, as another one is to begin. Of
+ * the thread that has claimed t. May sleep. */
+void tcp_wire_renew(struct tcp_sock *t);
 /* Ends what there is with a reset, and forgets what came. Of the thread that has claimed t. */
 void tcp_wire_disconnect(struct tcp_wire *w);
 ssize_t tcp_wire_send(struct tcp_wire *w, struct socket_message *m, unsigned flags);

@@ -37,11 +37,10 @@ static struct packet *tcp_answer_packet(const struct inet_sock *by, const struct
     return NULL;
 }
 
-void tcp_answer(struct net_ns *ns, const struct inet_sock *by, const struct ip_info *h,
-                struct tcp_segment *seg)
+void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg)
 {
     struct ip_info out;
-    struct packet *p = tcp_answer_packet(by, h, seg, &out);
+    struct packet *p = tcp_answer_packet(NULL, h, seg, &out);
 
     if (!p)
         return;
@@ -68,7 +67,7 @@ static void tcp_refuse(struct packet *p, const struct ip_info *h, const struct t
 
     COUNT(net_tcp_refused);
     if (tcp_segment_refuse(seg, &out))
-        tcp_answer(p->dev->ns, NULL, h, &out);
+        tcp_answer(p->dev->ns, h, &out);
     packet_free(p);
 }
 
@@ -248,7 +247,7 @@ static void tcp_dispatch(struct packet *p, const struct ip_info *h, struct tcp_s
         tcp_half_packet(half, p, h, seg);
     } else if (rest != TCP_TIMEWAIT_REUSE) {
         if (rest == TCP_TIMEWAIT_ANSWER)
-            tcp_answer(key.ns, NULL, h, &out);
+            tcp_answer(key.ns, h, &out);
         packet_free(p);
     } else {
         tcp_no_connection(p, h, seg);

@@ -149,34 +149,48 @@ static void tcp_half_fire(struct timer *t)
     net_worker_queue(&half->work);
 }
 
+/* Its time has come. ANSWER, REFUSE: *out is to be sent. */
+static enum tcp_verdict tcp_half_due(struct tcp_half *half, const struct ip_path *path,
+                                     struct tcp_segment *out)
+{
+    struct tcp_sock *l = half->listener;
+    struct tcp_listen listen = tcp_listen_of(l, path, &half->head.from);
+    enum tcp_verdict v = TCP_VERDICT_FREE;
+    struct tcp_flow flow;
+
+    tcp_flow_of(&half->entry.key, &flow);
+    spin_lock(&l->inet.sock.lock);
+    half->timed = false;
+    if (!l->inet.sock.dead && !half->over)
+        v = tcp_request_timer(&half->req, &listen, &flow, time_ns(), out);
+    if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_IGNORE)
+        tcp_half_time_locked(half);
+    spin_unlock(&l->inet.sock.lock);
+    return v;
+}
+
+static void tcp_half_untimed(struct tcp_half *half)
+{
+    spin_lock(&half->listener->inet.sock.lock);
+    half->timed = false;
+    spin_unlock(&half->listener->inet.sock.lock);
+}
+
 static void tcp_half_work(struct work *work)
 {
     struct tcp_half *half = container_of(work, struct tcp_half, work);
-    struct tcp_sock *l = half->listener;
     enum tcp_verdict v = TCP_VERDICT_FREE;
-    struct tcp_listen listen;
     struct tcp_segment out;
-    struct tcp_flow flow;
     struct ip_path path;
 
-    tcp_flow_of(&half->entry.key, &flow);
-    if (!tcp_listen_path(l, &half->head, &path)) {
-        listen = tcp_listen_of(l, &path, &half->head.from);
+    if (!tcp_listen_path(half->listener, &half->head, &path)) {
+        v = tcp_half_due(half, &path, &out);
+        if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_REFUSE)
+            tcp_answer_by(&half->listener->inet, &path, &half->head, &out);
         ip_path_put(&path);
-        spin_lock(&l->inet.sock.lock);
-        half->timed = false;
-        if (!l->inet.sock.dead && !half->over)
-            v = tcp_request_timer(&half->req, &listen, &flow, time_ns(), &out);
-        if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_IGNORE)
-            tcp_half_time_locked(half);
-        spin_unlock(&l->inet.sock.lock);
     } else {
-        spin_lock(&l->inet.sock.lock);
-        half->timed = false;
-        spin_unlock(&l->inet.sock.lock);
+        tcp_half_untimed(half);
     }
-    if (v == TCP_VERDICT_ANSWER || v == TCP_VERDICT_REFUSE)
-        tcp_answer(l->inet.sock.ns, &l->inet, &half->head, &out);
     if (v == TCP_VERDICT_FREE || v == TCP_VERDICT_REFUSE)
         tcp_half_end(half);
     tcp_half_put(half);
@@ -405,7 +419,7 @@ static void tcp_listen_cookie(struct tcp_sock *l, struct packet *p, const struct
         tcp_child_drop(w);
     } else if (!recent &&
                tcp_segment_refuse(seg, &out)) { /* else data may have overtaken its ACK */
-        tcp_answer(l->inet.sock.ns, NULL, h, &out);
+        tcp_answer(l->inet.sock.ns, h, &out);
     }
     packet_free(p);
 }
@@ -424,7 +438,7 @@ void tcp_listen_packet(struct tcp_sock *l, struct packet *p, const struct ip_inf
         return;
     case TCP_VERDICT_ANSWER:
     case TCP_VERDICT_REFUSE:
-        tcp_answer(l->inet.sock.ns, NULL, h, &out);
+        tcp_answer(l->inet.sock.ns, h, &out);
         break;
     default:
         break;

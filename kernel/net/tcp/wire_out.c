@@ -157,8 +157,8 @@ static int tcp_wire_begin_somewhere(struct tcp_wire *w, struct ip_end *to, struc
     }
 }
 
-/* What is left of the connection before: bytes that were not read, packets that another thread
- * still sends, readers of the table that stand on its entry. */
+/* Bytes that were not read, packets that another thread still sends, readers of the table that
+ * stand on its entry. */
 static void tcp_wire_forget(struct tcp_wire *w)
 {
     struct socket *s = &w->sock->inet.sock;
@@ -187,6 +187,14 @@ static bool tcp_wire_was_open(struct tcp_wire *w)
     return was;
 }
 
+void tcp_wire_renew(struct tcp_sock *t)
+{
+    struct tcp_wire *w = load_acquire(&t->wire);
+
+    if (w && tcp_wire_was_open(w))
+        tcp_wire_forget(w);
+}
+
 void tcp_wire_disconnect(struct tcp_wire *w)
 {
     tcp_wire_abort(w);
@@ -211,8 +219,7 @@ int tcp_wire_connect(struct tcp_sock *t, struct ip_end *to, struct ip_path *path
     int err = w ? tcp_claim(t) : -ENOMEM;
 
     if (!err) {
-        if (tcp_wire_was_open(w))
-            tcp_wire_forget(w);
+        tcp_wire_renew(t);
         err = tcp_wire_begin_somewhere(w, to, path);
         tcp_unclaim(t);
     }
