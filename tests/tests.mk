@@ -6,7 +6,7 @@
 UNIT_TEST_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c kernel/fs/iso9660/iso*.c)) \
             kernel/sched/wheel.c kernel/dev/virtq.c kernel/dev/segment.c kernel/dev/join.c kernel/dev/partition.c kernel/dev/pci_config.c \
-            kernel/net/netlink/message.c kernel/net/diag/filter.c kernel/net/link/vnet_header.c kernel/net/link/flow.c kernel/net/link/ethernet.c kernel/net/link/arp.c \
+            kernel/net/netlink/message.c kernel/net/netlink/ethtool_ask.c kernel/net/diag/filter.c kernel/net/link/vnet_header.c kernel/net/link/flow.c kernel/net/link/ethernet.c kernel/net/link/arp.c \
             $(addprefix kernel/net/ip/,ipv4.c ipv6.c icmp_parse.c neighbour.c lpm.c fragment.c source.c report.c) drivers/net/e1000_hw.c \
             $(addprefix kernel/net/tcp/,segment.c congestion.c cubic.c listen.c cookie.c conn_config.c)
 UNIT_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(UNIT_SRC)))

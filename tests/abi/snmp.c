@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/net/snmp, snmp6 and netstat: a namespace's own counts, which grow with what is done.
+ * /proc/net/snmp, snmp6 and netstat: a namespace's own counts, which grow with what is done; and
+ * who has sockets, listens to frames, and does not want to hear whom there.
  */
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+
 #include "abi.h"
 #include "own_net.h"
 
@@ -141,4 +145,148 @@ TEST(a_namespace_has_counts_of_its_own)
     own_net();
     EXPECT(number("snmp", "Ip:", "InReceives") == 0 && number("snmp", "Udp:", "InDatagrams") == 0);
     EXPECT(number("snmp", "Tcp:", "ActiveOpens") == 0 && number6("Ip6InReceives") == 0);
+}
+
+/* ---- protocols, ptype, mcfilter, softnet_stat ---- */
+
+/* Of a line that begins with `name` and a blank: its column, from 0 on. */
+static long column(const char *file, const char *name, int nth)
+{
+    char *line, *at = NULL, *word;
+
+    for (line = strtok_r((char *)(uintptr_t)read_net(file), "\n", &at); line;
+         line = strtok_r(NULL, "\n", &at)) {
+        if (strncmp(line, name, strlen(name)) || line[strlen(name)] != ' ')
+            continue;
+        word = strtok(line, " ");
+        while (word && nth--)
+            word = strtok(NULL, " ");
+        EXPECT(word);
+        return strtol(word, NULL, 0);
+    }
+    return -1;
+}
+
+TEST(protocols_say_how_many_sockets_there_are)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    int s, s6;
+
+    own_net();
+    EXPECT(
+        !strncmp(read_net("protocols"), "protocol  size sockets  memory press maxhdr  slab", 49));
+    EXPECT(column("protocols", "TCP", 2) == 0 && column("protocols", "UDPv6", 2) == 0);
+    EXPECT(column("protocols", "PACKET", 2) == 0 && column("protocols", "RAW", 2) == 0);
+    EXPECT(column("protocols", "TCP", 1) > 500 && column("protocols", "UNIX", 2) == 0);
+    s = socket(AF_INET, SOCK_STREAM, 0);
+    s6 = socket(AF_INET6, SOCK_DGRAM, 0);
+    EXPECT(!bind_at(s, "127.0.0.1", 0) && !listen(s, 1) && !bind(s6, (void *)&a, sizeof(a)));
+    EXPECT(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) >= 0);
+    EXPECT(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)) >= 0 &&
+           socket(AF_PACKET, SOCK_RAW, 0) >= 0);
+    EXPECT(socket(AF_UNIX, SOCK_STREAM, 0) >= 0 && socket(AF_UNIX, SOCK_DGRAM, 0) >= 0 &&
+           socket(AF_UNIX, SOCK_SEQPACKET, 0) >= 0);
+    EXPECT(column("protocols", "TCP", 2) == 1 && column("protocols", "TCPv6", 2) == 0);
+    EXPECT(column("protocols", "UDPv6", 2) == 1 && column("protocols", "UDP", 2) == 0);
+    EXPECT(column("protocols", "PACKET", 2) == 2 && column("protocols", "RAW", 2) == 1);
+    EXPECT(column("protocols", "UNIX-STREAM", 2) == 1 && column("protocols", "UNIX", 2) == 2);
+    close(s);
+    EXPECT(unshare(CLONE_NEWNET) == 0 && column("protocols", "RAW", 2) == 0);
+}
+
+TEST(ptype_says_who_gets_frames)
+{
+    struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+    int s;
+
+    own_net();
+    EXPECT(strstr(read_net("ptype"), "Type Device      Function\n") == text);
+    EXPECT(strstr(text, "0800          ip_rcv\n") && strstr(text, "86dd          ipv6_rcv\n"));
+    EXPECT(strstr(text, "0806          arp_rcv\n") && !strstr(text, "lo"));
+    s = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+    EXPECT(s >= 0 && strstr(read_net("ptype"), "ALL           packet_rcv\n"));
+    a.sll_ifindex = (int)if_nametoindex("lo");
+    EXPECT(!bind(s, (void *)&a, sizeof(a)));
+    EXPECT(strstr(read_net("ptype"), "ALL  lo       packet_rcv\n"));
+    EXPECT(unshare(CLONE_NEWNET) == 0 && !strstr(read_net("ptype"), "packet_rcv"));
+}
+
+/* A socket that blocks a source of 239.1.1.1 at lo, or wants to hear it alone. */
+static int choosy(int option)
+{
+    struct ip_mreqn group = {.imr_multiaddr.s_addr = inet_addr("239.1.1.1"),
+                             .imr_address.s_addr = inet_addr("127.0.0.1")};
+    struct ip_mreq_source m = {.imr_multiaddr = group.imr_multiaddr,
+                               .imr_interface = group.imr_address,
+                               .imr_sourceaddr.s_addr = inet_addr("10.0.0.9")};
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+    if (option == IP_BLOCK_SOURCE)
+        EXPECT(!setsockopt(s, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)));
+    EXPECT(!setsockopt(s, IPPROTO_IP, option, &m, sizeof(m)));
+    return s;
+}
+
+TEST(mcfilter_says_whom_sockets_do_not_want_to_hear)
+{
+    const char *head = "Idx Device        MCA        SRC    INC    EXC\n";
+    int s;
+
+    own_net();
+    EXPECT(!strcmp(read_net("mcfilter"), head));
+    EXPECT(!strcmp(read_net("mcfilter6"), "Idx Device                Multicast Address"
+                                          "                   Source Address    INC    EXC\n"));
+    s = choosy(IP_BLOCK_SOURCE);
+    EXPECT(strstr(read_net("mcfilter"), "  1     lo 0xef010101 0x0a000009      0      1\n"));
+    choosy(IP_BLOCK_SOURCE);
+    choosy(IP_ADD_SOURCE_MEMBERSHIP);
+    EXPECT(strstr(read_net("mcfilter"), "  1     lo 0xef010101 0x0a000009      1      2\n"));
+    close(s);
+    EXPECT(strstr(read_net("mcfilter"), "  1     lo 0xef010101 0x0a000009      1      1\n"));
+    EXPECT(unshare(CLONE_NEWNET) == 0 && !strcmp(read_net("mcfilter"), head));
+}
+
+TEST(mcfilter6_says_the_same_of_ipv6)
+{
+    struct group_source_req r = {.gsr_interface = 1};
+    struct sockaddr_in6 *group = (void *)&r.gsr_group, *source = (void *)&r.gsr_source;
+    int s;
+
+    own_net();
+    s = socket(AF_INET6, SOCK_DGRAM, 0);
+    group->sin6_family = source->sin6_family = AF_INET6;
+    EXPECT(inet_pton(AF_INET6, "ff15::7", &group->sin6_addr) == 1);
+    EXPECT(inet_pton(AF_INET6, "2001:db8::9", &source->sin6_addr) == 1);
+    EXPECT(!setsockopt(s, IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, &r, sizeof(r)));
+    EXPECT(strstr(read_net("mcfilter6"), "  1     lo ff150000000000000000000000000007 "
+                                         "20010db8000000000000000000000009      1      0\n"));
+}
+
+/* Frames that all processors have received. */
+static unsigned long frames(void)
+{
+    char *line, *at = NULL;
+    unsigned long sum = 0;
+
+    for (line = strtok_r((char *)(uintptr_t)read_net("softnet_stat"), "\n", &at); line;
+         line = strtok_r(NULL, "\n", &at)) {
+        EXPECT(strlen(line) >= 13 * 9 - 1 && line[8] == ' ' && line[12 * 9 - 1] == ' ');
+        sum += strtoul(line, NULL, 16);
+    }
+    return sum;
+}
+
+TEST(softnet_stat_counts_frames)
+{
+    char ask[8] = {8, 0, 0, 0, 0, 0, 0, 1};
+    unsigned long before;
+    int s;
+
+    own_net();
+    put("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    s = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+    EXPECT(s >= 0 && !connect_at(s, "127.0.0.1", 0));
+    before = frames();
+    EXPECT(send(s, ask, 8, 0) == 8 && recv(s, ask, 8, 0) == 8);
+    EXPECT(frames() >= before + 2);
 }

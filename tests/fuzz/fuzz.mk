@@ -13,7 +13,7 @@ build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 
 # The readers of what comes by a wire and by netlink; they tell the fuzzer where they have been.
 FUZZ_NET_SRC := $(addprefix kernel/net/,ip/ipv4.c ip/ipv6.c ip/icmp_parse.c ip/fragment.c link/ethernet.c link/arp.c \
-                link/vnet_header.c netlink/message.c tcp/segment.c) kernel/dev/join.c kernel/dev/segment.c
+                link/vnet_header.c netlink/message.c netlink/ethtool_ask.c tcp/segment.c) kernel/dev/join.c kernel/dev/segment.c
 FUZZ_NET_OBJ := $(addsuffix .o,$(addprefix build/fuzz/net/,$(FUZZ_NET_SRC)))
 FUZZ_NET_FLAGS := $(UNIT_CPPFLAGS) $(filter-out -O1,$(UNIT_CFLAGS)) -O2 -MMD -MP
 
@@ -26,10 +26,10 @@ build/fuzz/fuzz_net: $(FUZZ_NET_OBJ) build/fuzz/net/kernel/lib/checksum.c.o buil
 	$(call QUIET,HLD,$@) $(HOSTCC) $(UNIT_CFLAGS) -o $@ $^
 -include $(FUZZ_NET_OBJ:.o=.d) build/fuzz/net/tests/fuzz/fuzz_net.c.d
 
-# For a time: make fuzz-net SECONDS=600, for each entry a twelfth of it.
+# For a time: make fuzz-net SECONDS=600, for each entry a thirteenth of it.
 .PHONY: fuzz-net
 fuzz-net: build/fuzz/fuzz_net
-	@build/fuzz/fuzz_net --seconds $$(($(or $(SECONDS),60) / 12)) --seed $(or $(SEED),1) tests/fuzz/net.corpus
+	@build/fuzz/fuzz_net --seconds $$(($(or $(SECONDS),60) / 13)) --seed $(or $(SEED),1) tests/fuzz/net.corpus
 
 # What userland reads off a network: with the suite's sanitizers over the corpus, and guided by clang's libFuzzer.
 FUZZ_WIRE_SRC := tests/fuzz/fuzz_wire.c $(addprefix userland/netd/,address.c config.c wire.c dhcp4.c dhcp4_msg.c ra.c dhcp6.c sntp.c)

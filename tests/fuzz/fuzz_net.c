@@ -24,6 +24,8 @@
 #include "net/ip/ipv6.h"
 #include "net/link/arp.h"
 #include "net/link/vnet_header.h"
+#include "net/netlink/ethtool_ask.h"
+#include "net/netlink/ethtool_sets.h"
 #include "net/netlink/message.h"
 #include "net/tcp/segment.h"
 
@@ -295,6 +297,22 @@ static void run_netlink(const u8 *p, u32 n)
     }
 }
 
+static void run_ethtool(const u8 *p, u32 n)
+{
+    struct nl_fault fault = {0};
+    struct ethtool_ask ask;
+
+    for (u32 sets = 0; sets < 2; sets++) {
+        if (ethtool_ask_parse(p, n, 0, sets, &ask, &fault)) {
+            HOLDS(!fault.text || fault.offset < MAX(n, 1U));
+            continue;
+        }
+        HOLDS(memchr(ask.name, 0, sizeof(ask.name)));
+        HOLDS(!(ask.sets >> ETHTOOL_SETS) && !(ask.flags & ~(u32)ETHTOOL_ASK_FLAGS));
+        HOLDS((sets || (!ask.sets && !ask.counts_only)) && ask.name_at <= n && ask.index_at <= n);
+    }
+}
+
 static void run_ethernet(const u8 *p, u32 n)
 {
     struct ethernet e;
@@ -392,6 +410,7 @@ static struct entry entries[] = {
     {.name = "netlink", .run = run_netlink}, {.name = "ethernet", .run = run_ethernet},
     {.name = "tcp", .run = run_tcp},         {.name = "join", .run = run_join},
     {.name = "cut", .run = run_cut},         {.name = "vnet", .run = run_vnet},
+    {.name = "ethtool", .run = run_ethtool},
 };
 
 /* ---- inputs ---- */

@@ -218,6 +218,7 @@ ip mptcp endpoint 2>&1; timeout 5 ip monitor all-nsid 2>&1 | grep -c ' '
 """, ("iproute2",), ("bin/ip", "sbin/tc", "usr/sbin/genl"))
     expect("failed" in out, False, out)
     expect_in("Name: nlctrl", out)
+    expect_in("Name: ethtool", out)
     expect_in("RTNETLINK answers: No such file or directory", out)
 
 
@@ -258,7 +259,7 @@ wait $t; cat /tmp/seen /tmp/said
 
 def test_ethtool_and_iproute2_say_what_a_card_is():
     out = outcome("""
-for option in "" -i -k -S -l -g -P; do echo "ethtool $option"; ethtool $option eth0 || echo failed; done
+for option in "" -i -k -S -l -g -P -T; do echo "ethtool $option"; ethtool $option eth0 || echo failed; done
 echo switched; ethtool -K eth0 tso off gro off && ethtool -k eth0
 ethtool -K eth0 tx off sg off > /dev/null; until ip route | grep -q default; do usleep 50000; done
 ping -c 1 -s 2000 10.0.2.2
@@ -271,7 +272,7 @@ echo forwards; ip netconf
     is_, switched = out.split("switched\n")
     for line in ("Speed: 1000Mb/s", "Duplex: Full", "Link detected: yes", "driver: e1000", "bus-info: 0000:00:",
                  "tcp-segmentation-offload: on", "rx_queue_0_packets: ", "rx_missed_errors: 0", "Combined:\t1",
-                 "RX:\t\t128", "Permanent address: 52:54:00:"):
+                 "RX:\t\t128", "RX Mini:\tn/a", "large-receive-offload: off [fixed]", "software-receive", "Permanent address: 52:54:00:"):
         expect_in(line, is_)
     expect("failed" in is_, False, is_)
     switched, refused = switched.split("refused\n")

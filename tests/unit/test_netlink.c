@@ -7,6 +7,7 @@
 
 #include "lib/errno.h"
 #include "lib/string.h"
+#include "net/netlink/ethtool_ask.h"
 #include "net/netlink/message.h"
 
 #include <stdlib.h>
@@ -132,4 +133,99 @@ TEST(netlink_random_bytes_are_parsed_within_their_bounds)
         free(bytes);
     }
     EXPECT(sum);
+}
+
+/* ---- ethtool's family ---- */
+
+static struct nl_builder asked;
+static u8 asked_bytes[512];
+
+static void ask_begin(void)
+{
+    nl_builder_init(&asked, asked_bytes, sizeof(asked_bytes));
+    (void)nl_begin(&asked, 20, 0, 0, 0, 4);
+}
+
+/* The error, and what is wrong by its place behind the body. */
+static int ask_parse(bool sets, struct ethtool_ask *out, struct nl_fault *fault)
+{
+    *fault = (struct nl_fault){0};
+    if (!nl_end(&asked))
+        return 1;
+    return ethtool_ask_parse(asked_bytes + 20, asked.len - 20, 20, sets, out, fault);
+}
+
+static void ask_header(u16 type, const void *data, u32 n)
+{
+    u32 at = nl_nest(&asked, 1);
+
+    nl_put(&asked, type, data, n);
+    nl_nest_end(&asked, at);
+}
+
+TEST(ethtool_asks_of_a_device_by_name_or_index)
+{
+    struct ethtool_ask ask;
+    struct nl_fault fault;
+    u32 index = 7, flags = ETHTOOL_ASK_COMPACT, at;
+
+    ask_begin();
+    EXPECT(!ask_parse(false, &ask, &fault) && !ask.header);
+    ask_begin();
+    at = nl_nest(&asked, 1);
+    nl_put(&asked, 1, &index, 4);
+    nl_put_text(&asked, 2, "eth0");
+    nl_put(&asked, 3, &flags, 4);
+    nl_nest_end(&asked, at);
+    EXPECT(!ask_parse(false, &ask, &fault) && ask.header && ask.index == 7 && ask.flags == 1);
+    EXPECT(!strcmp(ask.name, "eth0") && ask.index_at == 24 && ask.name_at == 32);
+}
+
+TEST(ethtool_refuses_lengths_and_flags_that_are_not_there)
+{
+    u8 name[ETHTOOL_ASK_NAME + 1];
+    struct ethtool_ask ask;
+    struct nl_fault fault;
+    u32 flags = 8;
+
+    memset(name, 'x', sizeof(name));
+    ask_begin();
+    ask_header(2, name, ETHTOOL_ASK_NAME - 1);
+    EXPECT(!ask_parse(false, &ask, &fault) && strlen(ask.name) == ETHTOOL_ASK_NAME - 1);
+    ask_begin();
+    ask_header(2, name, ETHTOOL_ASK_NAME);
+    EXPECT(ask_parse(false, &ask, &fault) == -ERANGE && fault.offset == 24);
+    ask_begin();
+    ask_header(1, name, 3);
+    EXPECT(ask_parse(false, &ask, &fault) == -ERANGE && fault.offset == 24);
+    ask_begin();
+    ask_header(3, &flags, 4);
+    EXPECT(ask_parse(false, &ask, &fault) == -EINVAL && fault.offset == 24);
+}
+
+TEST(ethtool_asks_for_sets_by_their_numbers)
+{
+    static const u32 numbers[] = {4, 20, 21};
+    struct ethtool_ask ask;
+    struct nl_fault fault;
+
+    for (u32 n = 0; n <= 3; n++) {
+        u32 list;
+
+        ask_begin();
+        list = nl_nest(&asked, 2);
+        for (u32 i = 0; i < n; i++) {
+            u32 one = nl_nest(&asked, 1);
+
+            nl_put_u32(&asked, 1, numbers[i]);
+            nl_nest_end(&asked, one);
+        }
+        nl_nest_end(&asked, list);
+        EXPECT(ask_parse(true, &ask, &fault) == (n == 3 ? -EOPNOTSUPP : 0));
+        EXPECT(n == 3 ? fault.offset == 52 : ask.sets == (n > 0) * 16U + (n > 1) * (1U << 20));
+        EXPECT(ask_parse(false, &ask, &fault) == 0 && !ask.sets);
+    }
+    ask_begin();
+    nl_nest_end(&asked, nl_nest(&asked, 3));
+    EXPECT(!ask_parse(true, &ask, &fault) && ask.counts_only && !ask.sets);
 }

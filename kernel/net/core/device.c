@@ -12,6 +12,7 @@
 #include "net/core/conf.h"
 #include "net/core/device_priv.h"
 #include "net/core/event.h"
+#include "net/core/mib.h"
 #include "net/core/tap.h"
 
 #define DEVICES_MOST 512U /* of a namespace */
@@ -476,10 +477,12 @@ void up_netdev_receive(struct packet *p)
 
     if (unlikely(READ_ONCE(p->dev->taps)) && up)
         net_tap_show(p->dev->ns, p, false);
-    if (l && up)
+    if (l && up) {
+        net_count(p->dev->ns, MIB_FRAMES);
         l->receive(p);
-    else
+    } else {
         packet_free(p);
+    }
 }
 
 void net_protocol_receive(struct packet *p)

@@ -36,17 +36,21 @@ void net_count_icmp(struct net_ns *ns, bool v6, bool went, u8 type)
         mib->icmp[v6][went][net_mib_type(v6, type)]++;
 }
 
-u64 net_mib_sum(struct net_ns *ns, u32 number)
+u64 net_mib_of(struct net_ns *ns, u32 cpu, u32 number)
 {
     const struct net_mibs *m = net_part(ns, net_mibs_offset);
+    const struct net_mib *mib = load_acquire(&m->cpus[cpu]);
+
+    return mib ? READ_ONCE(mib->v[number]) : 0;
+}
+
+u64 net_mib_sum(struct net_ns *ns, u32 number)
+{
     u64 sum = 0;
     unsigned cpu;
 
-    cpu_for_each (cpu) {
-        const struct net_mib *mib = load_acquire(&m->cpus[cpu]);
-
-        sum += mib ? READ_ONCE(mib->v[number]) : 0;
-    }
+    cpu_for_each (cpu)
+        sum += net_mib_of(ns, cpu, number);
     return sum;
 }
 

@@ -66,6 +66,10 @@ enum net_mib_number {
     MIB_TCP_FULL, /* a listener's queue was */
     MIB_TCP_TIMEWAIT,
     MIB_TCP_FEW_HOPS, /* IP_MINTTL, IPV6_MINHOPCOUNT */
+    /* Frames of all links: received; lo's that found no place; times that lo's turn was over. */
+    MIB_FRAMES,
+    MIB_FRAMES_LOST,
+    MIB_FRAMES_LATER,
     NET_MIBS
 };
 #define MIB_TYPES 32U /* places for types of ICMP of one family and direction */
@@ -117,6 +121,8 @@ static inline void net_count(struct net_ns *ns, u32 number)
 /* A message of ICMP that came or went, and its type. */
 void net_count_icmp(struct net_ns *ns, bool v6, bool went, u8 type);
 
+/* One processor's. */
+u64 net_mib_of(struct net_ns *ns, u32 cpu, u32 number);
 /* All processors' together. May yield. */
 u64 net_mib_sum(struct net_ns *ns, u32 number);
 u64 net_mib_icmp_sum(struct net_ns *ns, bool v6, bool went, u8 type);

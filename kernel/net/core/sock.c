@@ -187,6 +187,16 @@ u32 socket_list_take(struct socket_list *list, const struct socket *after, struc
     return got;
 }
 
+struct socket *socket_list_next(struct socket_list *list, struct socket *after)
+{
+    struct socket *next;
+    u32 n = socket_list_take(list, after, &next, 1);
+
+    if (after)
+        socket_put(after);
+    return n ? next : NULL;
+}
+
 struct socket_each {
     void (*fn)(struct socket *s, u32 arg);
     u32 arg;

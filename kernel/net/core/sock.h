@@ -367,6 +367,9 @@ void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32
  * into out; how many, 0: there are no more. One hold of the lock. */
 u32 socket_list_take(struct socket_list *list, const struct socket *after, struct socket **out,
                      u32 n);
+/* The next behind `after`, whose reference it takes, or the first (NULL): a reference; NULL: there
+ * are no more. */
+struct socket *socket_list_next(struct socket_list *list, struct socket *after);
 /* Calls show for each socket of the list, with its lock held for a few at a time. */
 struct seq;
 void socket_list_show(struct socket_list *list, struct seq *out,

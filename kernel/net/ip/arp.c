@@ -86,4 +86,4 @@ static void arp_receive(struct packet *p)
     packet_free(p);
 }
 
-NET_PROTOCOL(arp) = {ETHERTYPE_ARP, arp_receive};
+NET_PROTOCOL(arp) = {ETHERTYPE_ARP, arp_receive, "arp_rcv"};

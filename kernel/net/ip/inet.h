@@ -209,6 +209,14 @@ void inet_datagram_end(struct socket *s);
 /* inet_group.c: groups that a socket has joined, and those options. */
 int inet_group_set(struct inet_sock *s, int level, int name, const void *val, u32 n);
 int inet_group_get(struct inet_sock *s, int level, int name, void *val, u32 *n);
+/* The sources in the lists of s's groups, at most INET_SOURCES_MOST, into out: how many. */
+struct inet_source {
+    struct ip_addr group, source;
+    u32 device;
+    bool include;
+};
+#define INET_SOURCES_MOST 200U
+u32 inet_group_sources(struct inet_sock *s, struct inet_source *out);
 /* s receives what `from` sends to a group and came through the device. Under no lock of s. */
 bool inet_group_hears(struct inet_sock *s, const struct ip_info *h);
 /* Leaves them all. May sleep. */

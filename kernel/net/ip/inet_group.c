@@ -17,6 +17,7 @@
 
 #define GROUPS_MOST 20  /* net.ipv4.igmp_max_memberships */
 #define SOURCES_MOST 10 /* net.ipv4.igmp_max_msf */
+static_assert(GROUPS_MOST * SOURCES_MOST == INET_SOURCES_MOST, "all that a socket may have");
 
 /* All under the socket's lock. */
 struct inet_group {
@@ -184,6 +185,24 @@ void inet_leave_groups(struct inet_sock *s)
         ip_group_leave(s->sock.ns, g->device, &g->addr);
         kfree(g);
     }
+}
+
+u32 inet_group_sources(struct inet_sock *s, struct inet_source *out)
+{
+    const struct inet_group *g;
+    u32 n = 0;
+
+    if (!READ_ONCE(s->nr_groups))
+        return 0;
+    spin_lock(&s->sock.lock);
+    list_for_each (g, &s->groups, node)
+        for (u32 i = 0; i < g->nr_sources; i++)
+            out[n++] = (struct inet_source){.group = g->addr,
+                                            .source = g->sources[i],
+                                            .device = g->device,
+                                            .include = g->include};
+    spin_unlock(&s->sock.lock);
+    return n;
 }
 
 /* Adds a source to g's list, or takes it off. */

@@ -167,4 +167,4 @@ static void ipv4_receive(struct packet *p)
     }
 }
 
-NET_PROTOCOL(ipv4) = {ETHERTYPE_IPV4, ipv4_receive};
+NET_PROTOCOL(ipv4) = {ETHERTYPE_IPV4, ipv4_receive, "ip_rcv"};

@@ -152,4 +152,4 @@ static void ipv6_receive(struct packet *p)
         forward_v6(p, &h, &info);
 }
 
-NET_PROTOCOL(ipv6) = {ETHERTYPE_IPV6, ipv6_receive};
+NET_PROTOCOL(ipv6) = {ETHERTYPE_IPV6, ipv6_receive, "ipv6_rcv"};

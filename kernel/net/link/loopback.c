@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/core/mib.h"
 #include "net/core/worker.h"
 #include "net/link/ethernet.h"
 #include "sched/thread.h"
@@ -117,6 +118,7 @@ static int loopback_put_off(struct packet *p)
             net_ns_put(p->dev->ns); /* not the last: the sender has one */
     }
     if (!fits) {
+        net_count(p->dev->ns, MIB_FRAMES_LOST);
         COUNT(net_loopback_dropped);
         packet_free(p);
         return -ENOBUFS;
@@ -213,6 +215,8 @@ static void loopback_work(struct work *w)
             return;
         ns = p->dev->ns;
         n += loopback_receive(p);
+        if (n >= NETDEV_BUDGET)
+            net_count(ns, MIB_FRAMES_LATER);
         net_ns_put(ns);
     }
     net_worker_queue(w);

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
  * What ethtool(8) asks of a device, between the files that answer: ethtool.c has the commands and
- * their rights, ethtool_features.c what a device does by itself, ethtool_stats.c its counters and
- * the sets of names, ethtool_link.c its link.
+ * their rights, ethtool_features.c what a device does by itself, ethtool_stats.c its counters,
+ * ethtool_sets.c the sets of names, ethtool_link.c its link; ethtool_genl.c the same by netlink.
  *
- * `at` is the program's struct, which begins with the command. Each answers 0, a word for the
- * program, or -errno. Context: may sleep; no lock held; dev is referenced.
+ * `at` is the program's struct, which begins with the command. Each ethtool_get and _set answers 0,
+ * a word for the program, or -errno. Context: may sleep; no lock held; dev is referenced.
  */
 #pragma once
 
 #include "net/core/device.h"
+#include "net/netlink/ethtool_sets.h"
 
-#define ETHTOOL_NAME 32 /* bytes of a name in a set */
-
-/* linux/ethtool.h: sets of names. */
-enum ethtool_set { ETHTOOL_SET_STATS = 1, ETHTOOL_SET_FEATURES = 4, ETHTOOL_SETS };
-
+/* Each bit is a feature's, by its place in ETHTOOL_SET_FEATURES. */
+struct ethtool_word {
+    u32 available, requested, active, never;
+};
+void ethtool_features_of(const struct netdev *dev, struct ethtool_word *out);
+/* Its features have changed: those who listen are told. */
+void ethtool_features_tell(struct netdev *dev);
 s64 ethtool_get_features(struct netdev *dev, u32 cmd, u64 at);
 s64 ethtool_set_features(struct netdev *dev, u32 cmd, u64 at);
 /* One of the older commands: a flag, or several in a word. */
@@ -25,11 +28,20 @@ u32 ethtool_features_count(void);
 void ethtool_feature_name(u32 i, char out[ETHTOOL_NAME]);
 
 s64 ethtool_get_stats(struct netdev *dev, u32 cmd, u64 at);
+u32 ethtool_stats_count(const struct netdev *dev);
+void ethtool_stat_name(const struct netdev *dev, u32 i, char out[ETHTOOL_NAME]);
 s64 ethtool_get_names(struct netdev *dev, u32 cmd, u64 at);
 s64 ethtool_get_counts(struct netdev *dev, u32 cmd, u64 at);
-/* Names in a set; 0: there is no such one. */
-u32 ethtool_count(const struct netdev *dev, u32 set);
 
+/* What a link is, in ethtool's words. */
+struct ethtool_link {
+    u32 speed, modes; /* modes: bits of ETHTOOL_SET_LINK_MODES */
+    u8 duplex, port;
+    bool negotiates;
+};
+/* 0 or -EOPNOTSUPP: no hardware is behind the device. May sleep. */
+int ethtool_link_of(struct netdev *dev, struct ethtool_link *out) __must_check;
+bool ethtool_link_is_up(const struct netdev *dev);
 s64 ethtool_get_link(struct netdev *dev, u32 cmd, u64 at);
 s64 ethtool_get_settings(struct netdev *dev, u32 cmd, u64 at);
 s64 ethtool_get_old_settings(struct netdev *dev, u32 cmd, u64 at);

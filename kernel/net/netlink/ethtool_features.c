@@ -10,6 +10,7 @@
 #include "net/netlink/ethtool.h"
 
 #define ALWAYS (1U << 31) /* the stack does it, whatever the device can */
+#define NEVER 0           /* nothing here does it: it is told as off, since programs ask for it */
 
 /* A name's place here is its bit in a program's words. */
 static const struct ethtool_feature {
@@ -26,12 +27,26 @@ static const struct ethtool_feature {
     {"rx-checksum", NETDEV_RX_SUMS},
     {"rx-gro", NETDEV_JOIN},
     {"rx-gro-hw", NETDEV_LRO},
+    {"tx-checksum-ipv4", NEVER},
+    {"tx-checksum-ipv6", NEVER},
+    {"tx-checksum-fcoe-crc", NEVER},
+    {"tx-checksum-sctp", NEVER},
+    {"tx-scatter-gather-fraglist", NEVER},
+    {"tx-tcp-mangleid-segmentation", NEVER},
+    {"tx-vlan-hw-insert", NEVER},
+    {"rx-vlan-hw-parse", NEVER},
+    {"rx-vlan-filter", NEVER},
+    {"vlan-challenged", NEVER},
+    {"rx-lro", NEVER},
+    {"rx-ntuple-filter", NEVER},
+    {"rx-hashing", NEVER},
+    {"tx-nocache-copy", NEVER},
+    {"loopback", NEVER},
+    {"rx-fcs", NEVER},
+    {"rx-all", NEVER},
 };
 static_assert(ARRAY_SIZE(ethtool_features) <= 32, "one word");
 
-struct ethtool_word {
-    u32 available, requested, active, never;
-};
 struct ethtool_wish {
     u32 valid, requested;
 };
@@ -74,15 +89,23 @@ static u32 ethtool_can(const struct netdev *dev)
     return READ_ONCE(dev->can) & NETDEV_SWITCHES;
 }
 
-s64 ethtool_get_features(struct netdev *dev, u32 cmd, u64 at)
+void ethtool_features_of(const struct netdev *dev, struct ethtool_word *out)
 {
     u32 always = ethtool_bits(0), can = READ_ONCE(dev->can);
-    struct ethtool_word w = {
+
+    *out = (struct ethtool_word){
         .available = ethtool_bits(can & NETDEV_SWITCHES) & ~always,
         .requested = ethtool_bits(can & ~READ_ONCE(dev->off)),
         .active = ethtool_bits(READ_ONCE(dev->features)),
     };
+}
+
+s64 ethtool_get_features(struct netdev *dev, u32 cmd, u64 at)
+{
+    struct ethtool_word w;
     u32 head[2], space;
+
+    ethtool_features_of(dev, &w);
 
     if (copy_in(head, (const void __user *)at, sizeof(head)))
         return -EFAULT;
@@ -95,9 +118,14 @@ s64 ethtool_get_features(struct netdev *dev, u32 cmd, u64 at)
 
 static int ethtool_switch(struct netdev *dev, u32 on, u32 off)
 {
+    u32 before = READ_ONCE(dev->features);
     int err = on ? netdev_features_switch(dev, on, true) : 0;
 
-    return err || !off ? err : netdev_features_switch(dev, off, false);
+    if (!err && off)
+        err = netdev_features_switch(dev, off, false);
+    if (READ_ONCE(dev->features) != before)
+        ethtool_features_tell(dev);
+    return err;
 }
 
 s64 ethtool_set_features(struct netdev *dev, u32 cmd, u64 at)
@@ -117,7 +145,7 @@ s64 ethtool_set_features(struct netdev *dev, u32 cmd, u64 at)
         return -EINVAL;
     which = ethtool_from_bits(w.valid);
     want = ethtool_from_bits(w.requested);
-    if (which & ~can)
+    if (w.valid & ~(ethtool_bits(can) & ~ethtool_bits(0)))
         told |= WISH_UNSUPPORTED;
     which &= can;
     err = ethtool_switch(dev, which & want, which & ~want);
@@ -167,5 +195,7 @@ s64 ethtool_set_flag(struct netdev *dev, u32 cmd, u64 at)
 
     if (copy_in(v, (const void __user *)at, sizeof(v)))
         return -EFAULT;
-    return which ? netdev_features_switch(dev, which, v[1]) : -EOPNOTSUPP;
+    if (!which)
+        return -EOPNOTSUPP;
+    return ethtool_switch(dev, v[1] ? which : 0, v[1] ? 0 : which);
 }

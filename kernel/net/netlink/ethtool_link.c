@@ -37,10 +37,16 @@ struct ethtool_old_settings {
 };
 static_assert(sizeof(struct ethtool_old_settings) == 44, "linux/ethtool.h");
 
-s64 ethtool_get_link(struct netdev *dev, u32 cmd, u64 at)
+bool ethtool_link_is_up(const struct netdev *dev)
 {
     u32 flags = READ_ONCE(dev->flags);
-    u32 v[2] = {cmd, (flags & NETDEV_UP) && (flags & NETDEV_CARRIER)};
+
+    return (flags & NETDEV_UP) && (flags & NETDEV_CARRIER);
+}
+
+s64 ethtool_get_link(struct netdev *dev, u32 cmd, u64 at)
+{
+    u32 v[2] = {cmd, ethtool_link_is_up(dev)};
 
     return copy_out((void __user *)at, v, sizeof(v));
 }
@@ -57,13 +63,28 @@ static u8 ethtool_duplex(const struct netdev_link *l)
                                       : DUPLEX_UNKNOWN;
 }
 
+int ethtool_link_of(struct netdev *dev, struct ethtool_link *out)
+{
+    struct netdev_link l;
+
+    if (!dev->parent)
+        return -EOPNOTSUPP;
+    netdev_link(dev, &l);
+    *out = (struct ethtool_link){.speed = l.speed ? l.speed : SPEED_UNKNOWN,
+                                 .modes = ethtool_modes(&l),
+                                 .duplex = ethtool_duplex(&l),
+                                 .port = l.twisted ? PORT_TWISTED : PORT_OTHER,
+                                 .negotiates = l.twisted};
+    return 0;
+}
+
 /* A program that does not know how long a set of modes is is told, and nothing else. */
 s64 ethtool_get_settings(struct netdev *dev, u32 cmd, u64 at)
 {
     struct ethtool_settings s;
-    struct netdev_link l;
+    struct ethtool_link l;
 
-    if (!dev->parent)
+    if (ethtool_link_of(dev, &l))
         return -EOPNOTSUPP;
     if (copy_in(&s, (const void __user *)at, offsetof(struct ethtool_settings, supported)))
         return -EFAULT;
@@ -73,33 +94,29 @@ s64 ethtool_get_settings(struct netdev *dev, u32 cmd, u64 at)
         s.nr_words = -WORDS;
         return copy_out((void __user *)at, &s, offsetof(struct ethtool_settings, supported));
     }
-    netdev_link(dev, &l);
     memset(&s, 0, sizeof(s));
     s.cmd = cmd;
     s.nr_words = WORDS;
-    s.speed = l.speed ? l.speed : SPEED_UNKNOWN;
-    s.duplex = ethtool_duplex(&l);
-    s.port = l.twisted ? PORT_TWISTED : PORT_OTHER;
-    s.negotiates = l.twisted;
-    s.supported[0] = s.advertised[0] = ethtool_modes(&l);
+    s.speed = l.speed;
+    s.duplex = l.duplex;
+    s.port = l.port;
+    s.negotiates = l.negotiates;
+    s.supported[0] = s.advertised[0] = l.modes;
     return copy_out((void __user *)at, &s, sizeof(s));
 }
 
 s64 ethtool_get_old_settings(struct netdev *dev, u32 cmd, u64 at)
 {
     struct ethtool_old_settings s = {.cmd = cmd};
-    struct netdev_link l;
-    u32 speed;
+    struct ethtool_link l;
 
-    if (!dev->parent)
+    if (ethtool_link_of(dev, &l))
         return -EOPNOTSUPP;
-    netdev_link(dev, &l);
-    speed = l.speed ? l.speed : SPEED_UNKNOWN;
-    s.speed = (u16)speed;
-    s.speed_high = (u16)(speed >> 16);
-    s.duplex = ethtool_duplex(&l);
-    s.port = l.twisted ? PORT_TWISTED : PORT_OTHER;
-    s.negotiates = l.twisted;
-    s.supported = s.advertised = ethtool_modes(&l);
+    s.speed = (u16)l.speed;
+    s.speed_high = (u16)(l.speed >> 16);
+    s.duplex = l.duplex;
+    s.port = l.port;
+    s.negotiates = l.negotiates;
+    s.supported = s.advertised = l.modes;
     return copy_out((void __user *)at, &s, sizeof(s));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ethtool: sets of names and how long they are, and the counters of a device that hardware is
- * behind: those of each queue, then what the hardware counts by itself.
+ * ethtool: the counters of a device that hardware is behind: those of each queue, then what the
+ * hardware counts by itself.
  */
 #include "arch/x86/uaccess.h"
 #include "lib/errno.h"
@@ -33,13 +33,9 @@ static const struct ethtool_counter device_counters[] = {
 };
 #define QUEUE_COUNTERS ((u32)ARRAY_SIZE(queue_counters))
 
-u32 ethtool_count(const struct netdev *dev, u32 set)
+u32 ethtool_stats_count(const struct netdev *dev)
 {
-    if (set == ETHTOOL_SET_FEATURES)
-        return ethtool_features_count();
-    if (set != ETHTOOL_SET_STATS || !dev->parent)
-        return 0;
-    return dev->nr_queues * QUEUE_COUNTERS + (u32)ARRAY_SIZE(device_counters);
+    return dev->parent ? dev->nr_queues * QUEUE_COUNTERS + (u32)ARRAY_SIZE(device_counters) : 0;
 }
 
 static u64 ethtool_counter(const void *at, const struct ethtool_counter *c)
@@ -61,7 +57,7 @@ static void ethtool_stats_fill(struct netdev *dev, u64 *out)
 
 s64 ethtool_get_stats(struct netdev *dev, u32 cmd, u64 at)
 {
-    u32 n = ethtool_count(dev, ETHTOOL_SET_STATS), head[2] = {cmd, n};
+    u32 n = ethtool_stats_count(dev), head[2] = {cmd, n};
     u64 *stats = n ? kcalloc(n, sizeof(*stats)) : NULL;
     s64 err = -EFAULT;
 
@@ -74,7 +70,7 @@ s64 ethtool_get_stats(struct netdev *dev, u32 cmd, u64 at)
     return err;
 }
 
-static void ethtool_stat_name(const struct netdev *dev, u32 i, char out[ETHTOOL_NAME])
+void ethtool_stat_name(const struct netdev *dev, u32 i, char out[ETHTOOL_NAME])
 {
     u32 of_queues = dev->nr_queues * QUEUE_COUNTERS;
 
@@ -82,53 +78,4 @@ static void ethtool_stat_name(const struct netdev *dev, u32 i, char out[ETHTOOL_
         snprintf(out, ETHTOOL_NAME, queue_counters[i % QUEUE_COUNTERS].name, i / QUEUE_COUNTERS);
     else
         strlcpy(out, device_counters[i - of_queues].name, ETHTOOL_NAME);
-}
-
-s64 ethtool_get_names(struct netdev *dev, u32 cmd, u64 at)
-{
-    u32 head[3];
-    s64 err = 0;
-
-    if (copy_in(head, (const void __user *)at, sizeof(head)))
-        return -EFAULT;
-    head[2] = ethtool_count(dev, head[1]);
-    if (!head[2])
-        return -EOPNOTSUPP;
-    if (copy_out((void __user *)at, head, sizeof(head)))
-        return -EFAULT;
-    at += sizeof(head);
-    for (u32 i = 0; i < head[2] && !err; i++, at += ETHTOOL_NAME) {
-        char name[ETHTOOL_NAME] = {0};
-
-        if (head[1] == ETHTOOL_SET_FEATURES)
-            ethtool_feature_name(i, name);
-        else
-            ethtool_stat_name(dev, i, name);
-        err = copy_out((void __user *)at, name, sizeof(name));
-    }
-    return err;
-}
-
-/* For each bit of a mask that is a set's, how many names that has; others' bits are taken away. */
-s64 ethtool_get_counts(struct netdev *dev, u32 cmd, u64 at)
-{
-    struct {
-        u32 cmd, unused;
-        u64 mask;
-    } q;
-    u32 counts[ETHTOOL_SETS], n = 0;
-    u64 known = 0;
-
-    if (copy_in(&q, (const void __user *)at, sizeof(q)))
-        return -EFAULT;
-    for (u32 set = 0; set < ETHTOOL_SETS; set++) {
-        if (!(q.mask >> set & 1) || !ethtool_count(dev, set))
-            continue;
-        counts[n++] = ethtool_count(dev, set);
-        known |= 1ULL << set;
-    }
-    q.mask = known;
-    if (copy_out((void __user *)at, &q, sizeof(q)))
-        return -EFAULT;
-    return copy_out((void __user *)(at + sizeof(q)), counts, n * sizeof(counts[0]));
 }

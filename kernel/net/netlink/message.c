@@ -234,13 +234,18 @@ void nl_nest_end(struct nl_builder *b, u32 at)
         memcpy(b->buf + at, &n, sizeof(n));
 }
 
+void nl_cancel(struct nl_builder *b)
+{
+    b->len = b->message;
+    b->full = false;
+}
+
 bool nl_end(struct nl_builder *b)
 {
     u32 len = b->len - b->message;
 
     if (b->full) {
-        b->len = b->message;
-        b->full = false;
+        nl_cancel(b);
         return false;
     }
     memcpy(b->buf + b->message, &len, sizeof(len));

@@ -115,5 +115,7 @@ void nl_put_text(struct nl_builder *b, u16 type, const char *s);
 /* A nest: from nl_nest, which says where, to nl_nest_end; all that is put between lies in it. */
 u32 nl_nest(struct nl_builder *b, u16 type);
 void nl_nest_end(struct nl_builder *b, u32 at);
+/* Takes the message that is being built back. */
+void nl_cancel(struct nl_builder *b);
 /* Ends the message. False: it did not fit, and is taken back. */
 bool nl_end(struct nl_builder *b) __must_check;

@@ -78,14 +78,24 @@ void nl_changed(struct net_ns *ns, enum nl_matter matter)
 
 /* ---- answers ---- */
 
-int nl_answer_begin(struct nl_builder *b)
+static int nl_answer_begin_of(struct nl_builder *b, u32 size)
 {
-    u8 *buf = FAILPOINT(netlink_answer) ? NULL : kmalloc(NL_PIECE);
+    u8 *buf = FAILPOINT(netlink_answer) ? NULL : kmalloc(size);
 
     if (!buf)
         return -ENOMEM;
-    nl_builder_init(b, buf, NL_PIECE);
+    nl_builder_init(b, buf, size);
     return 0;
+}
+
+int nl_answer_begin(struct nl_builder *b)
+{
+    return nl_answer_begin_of(b, NL_PIECE);
+}
+
+int nl_answer_begin_large(struct nl_builder *b)
+{
+    return nl_answer_begin_of(b, NL_PIECE_MAX);
 }
 
 int nl_answer_end(struct nl_request *r, struct nl_builder *b)
