@@ -261,28 +261,33 @@ static bool dns_servers_same(const struct dns *d, const struct dns_server *s, un
     return n == d->servers;
 }
 
+/* One with that text; its addresses are those that it has in `was`. */
+static void dns_name_set(struct dns_name *name, const char *text, size_t len,
+                         const struct dns_name *was, unsigned had)
+{
+    memset(name, 0, sizeof(*name));
+    memcpy(name->text, text, len);
+    for (unsigned i = 0; i < had; i++)
+        if (!strcmp(was[i].text, name->text))
+            *name = was[i];
+}
+
 /* Whether the list is another one. */
 static bool dns_names_set(struct dns *d, const char *names)
 {
     struct dns_name was[DNS_NAMES];
     unsigned n = 0, had = d->names;
     bool changed = false;
+    size_t len;
 
     memcpy(was, d->name, sizeof(was));
-    for (; *names && n < DNS_NAMES; names += strspn(names, " ")) {
-        size_t len = strcspn(names, " ");
-        struct dns_name *name = &d->name[n];
-
-        if (len < DNS_NAME) {
-            memset(name, 0, sizeof(*name));
-            memcpy(name->text, names, len);
-            for (unsigned i = 0; i < had; i++)
-                if (!strcmp(was[i].text, name->text))
-                    *name = was[i];
-            changed |= n >= had || strcmp(was[n].text, name->text);
-            n++;
-        }
-        names += len;
+    for (; *names && n < DNS_NAMES; names += len, names += strspn(names, " ")) {
+        len = strcspn(names, " ");
+        if (len >= DNS_NAME)
+            continue;
+        dns_name_set(&d->name[n], names, len, was, had);
+        changed |= n >= had || strcmp(was[n].text, d->name[n].text);
+        n++;
     }
     d->names = n;
     return changed || n != had;
