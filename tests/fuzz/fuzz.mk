@@ -32,10 +32,11 @@ fuzz-net: build/fuzz/fuzz_net
 	@build/fuzz/fuzz_net --seconds $$(($(or $(SECONDS),60) / 13)) --seed $(or $(SEED),1) tests/fuzz/net.corpus
 
 # What userland reads off a network: with the suite's sanitizers over the corpus, and guided by clang's libFuzzer.
-FUZZ_WIRE_SRC := tests/fuzz/fuzz_wire.c $(addprefix userland/netd/,address.c config.c wire.c dhcp4.c dhcp4_msg.c ra.c dhcp6.c sntp.c)
+FUZZ_WIRE_SRC := tests/fuzz/fuzz_wire.c $(addprefix userland/netd/,address.c config.c wire.c dhcp4.c dhcp4_msg.c ra.c dhcp6.c sntp.c dns.c)
 build/fuzz/fuzz_wire: $(addprefix build/asan/obj/,$(addsuffix .o,$(FUZZ_WIRE_SRC))) $(ASAN_LIB) $(ENGINE_PURE)
 	@mkdir -p $(@D)
 	$(call QUIET,ALD,$@) $(HOSTCC) $(ASAN_CFLAGS) -o $@ $^
+-include $(addprefix build/asan/obj/,$(addsuffix .d,$(FUZZ_WIRE_SRC)))
 
 FUZZ_GUIDED_SRC := $(FUZZ_WIRE_SRC) $(filter-out %/heap.c,$(sort $(wildcard userland/lib/*.c userland/runtime/*.c))) \
                    $(addprefix userland/engine/,life.c restart.c listen_parse.c image_ref.c manifest.c registry.c skeleton.c)
@@ -44,7 +45,7 @@ build/fuzz/fuzz_wire_guided: $(FUZZ_GUIDED_SRC)
 	$(call QUIET,FUZZ,$@) clang -std=gnu17 -O1 -g -D_GNU_SOURCE -DFUZZ_GUIDED -fno-strict-aliasing -Iuserland -Ikernel/include \
 	    -Wno-everything -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $(FUZZ_GUIDED_SRC)
 
-FUZZ_KINDS := dhcp4 dhcp6 frame ra sntp config netlink request answer url name manifest
+FUZZ_KINDS := dhcp4 dhcp6 frame ra sntp config netlink request answer url name manifest dns
 .PHONY: fuzz-wire
 fuzz-wire: build/fuzz/fuzz_wire_guided
 	@for kind in $(or $(KIND),$(FUZZ_KINDS)); do mkdir -p build/fuzz/found/$$kind; echo $$kind; \

@@ -29,6 +29,7 @@
 #include "netd/config.h"
 #include "netd/dhcp4.h"
 #include "netd/dhcp6.h"
+#include "netd/dns.h"
 #include "netd/ra.h"
 #include "netd/sntp.h"
 #include "netd/wire.h"
@@ -172,6 +173,36 @@ static void fuzz_sntp(const uint8_t *p, size_t n)
         sntp_message(&s, m, len, now, day, &out);
         EXPECT(out.change == SNTP_KEEP || out.told);
         free(m);
+    }
+}
+
+/* Each piece answers the question that is open: its number and the question are made right. */
+static void fuzz_dns(const uint8_t *p, size_t n)
+{
+    struct dns_server servers[2] = {{address_v4(0x0a000001, 32), 0},
+                                    {address_v4(0x0a000002, 32), 0}};
+    const uint8_t *end = p + n;
+    struct dns_out out = {0};
+    uint64_t now = 1000;
+    struct dns d;
+    uint8_t *m;
+    size_t len;
+
+    dns_init(&d, 5);
+    dns_want(&d, "a.example b.example", servers, 2, now);
+    for (int i = 0; i < PIECES && (m = piece_next(&p, end, &len, &now)); i++) {
+        if (d.wake > now)
+            now = d.wake;
+        if (!out.len)
+            dns_wake(&d, now, &out);
+        if (out.len && len >= out.len && m[2] & 0x80) {
+            memcpy(m, out.message, 2);
+            memcpy(m + 12, out.message + 12, out.len - 12);
+        }
+        dns_message(&d, m, len, now, &out);
+        free(m);
+        for (unsigned k = 0; k < d.names; k++)
+            EXPECT(d.name[k].n <= DNS_ADDRESSES);
     }
 }
 
@@ -338,6 +369,7 @@ static const struct {
     {"ra", fuzz_ra},           {"sntp", fuzz_sntp},       {"config", fuzz_config},
     {"netlink", fuzz_netlink}, {"request", fuzz_request}, {"answer", fuzz_answer},
     {"url", fuzz_url},         {"name", fuzz_name},       {"manifest", fuzz_manifest},
+    {"dns", fuzz_dns},
 };
 #define KINDS (sizeof(fuzz_kinds) / sizeof(fuzz_kinds[0]))
 

@@ -12,12 +12,14 @@
  * N writes of 200 bytes to a server that begins to read late; `connects` N connections, each with
  * one byte; `dgrams-in` N datagrams of 1400 bytes to it, in portions that it confirms;
  * `dgram-trips` N datagrams of a byte there and back; `lo` N bytes from one process of the server's
- * to another over its loopback; `meanwhile` what other servers there do while the asker runs the
- * command in NETBENCH_COMMAND.
+ * to another over its loopback; `out1`, `in1`, `out2` and `in2` N bytes of one or each of two
+ * streams, which a process on each of the last processors sends or takes; `meanwhile` what other
+ * servers there do while the asker runs the command in NETBENCH_COMMAND.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +256,138 @@ static void ask_dgram_trips(int control, const char *host, int port, unsigned lo
     close(fd);
 }
 
+/* ---- flows, a processor each ---- */
+
+#define FLOWS_MOST 2
+
+/* One of them, once `go` says so; tells `done`, and stays until `go` ends. */
+static void flow_run(int fd, unsigned i, unsigned long n, bool out, int go, int done)
+{
+    cpu_set_t set;
+    char byte = 0;
+
+    CPU_ZERO(&set);
+    CPU_SET((size_t)sysconf(_SC_NPROCESSORS_ONLN) - 1 - i, &set);
+    bench_need(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+    echo(fd, 1); /* from there: both ends know which processor the flow is of */
+    bench_need(write(done, &byte, 1) == 1, "write");
+    bench_need(read(go, &byte, 1) == 1, "read");
+    if (out)
+        send_all(fd, n);
+    else
+        receive_all(fd, n);
+    echo(fd, 1); /* all of it has arrived */
+    bench_need(write(done, &byte, 1) == 1, "write");
+    _exit(read(go, &byte, 1) == 1);
+}
+
+static void flows_await(int done, unsigned flows)
+{
+    char byte;
+
+    while (flows--)
+        bench_need(read(done, &byte, 1) == 1, "a flow");
+}
+
+static void serve_flows(int control, int port, unsigned long n, unsigned flows, bool out)
+{
+    int listener = bound(SOCK_STREAM, port + 1), go[2], done[2];
+    pid_t pid[FLOWS_MOST];
+
+    bench_need(!pipe(go) && !pipe(done), "pipe");
+    echo(control, 1);
+    for (unsigned i = 0; i < flows; i++) {
+        int fd = accept(listener, NULL, NULL);
+
+        bench_need(fd >= 0, "accept");
+        pid[i] = fork();
+        bench_need(pid[i] >= 0, "fork");
+        if (!pid[i]) {
+            close(go[1]);
+            close(done[0]);
+            flow_run(fd, i, n, out, go[0], done[1]);
+        }
+        close(fd);
+    }
+    flows_await(done[0], flows);
+    MARK(18);
+    bench_need(write(go[1], "gogo", flows) == (ssize_t)flows, "write");
+    flows_await(done[0], flows);
+    MARK(19);
+    close(go[1]);
+    for (unsigned i = 0; i < flows; i++)
+        bench_reap(pid[i]);
+    close(go[0]);
+    close(done[0]);
+    close(done[1]);
+    close(listener);
+}
+
+static void ask_flows(int control, const char *host, int port, unsigned long n, unsigned flows,
+                      bool out)
+{
+    pid_t pid[FLOWS_MOST];
+
+    ping(control, 1);
+    for (unsigned i = 0; i < flows; i++) {
+        pid[i] = fork();
+        bench_need(pid[i] >= 0, "fork");
+        if (!pid[i]) {
+            int fd = connected(host, port + 1, SOCK_STREAM);
+
+            ping(fd, 1);
+            if (out)
+                receive_all(fd, n);
+            else
+                send_all(fd, n);
+            ping(fd, 1);
+            _exit(0);
+        }
+    }
+    for (unsigned i = 0; i < flows; i++)
+        bench_reap(pid[i]);
+}
+
+static void serve_out1(int control, int port, unsigned long n)
+{
+    serve_flows(control, port, n, 1, true);
+}
+
+static void ask_out1(int control, const char *host, int port, unsigned long n)
+{
+    ask_flows(control, host, port, n, 1, true);
+}
+
+static void serve_in1(int control, int port, unsigned long n)
+{
+    serve_flows(control, port, n, 1, false);
+}
+
+static void ask_in1(int control, const char *host, int port, unsigned long n)
+{
+    ask_flows(control, host, port, n, 1, false);
+}
+
+static void serve_out2(int control, int port, unsigned long n)
+{
+    serve_flows(control, port, n, 2, true);
+}
+
+static void ask_out2(int control, const char *host, int port, unsigned long n)
+{
+    ask_flows(control, host, port, n, 2, true);
+}
+
+static void serve_in2(int control, int port, unsigned long n)
+{
+    serve_flows(control, port, n, 2, false);
+}
+
+static void ask_in2(int control, const char *host, int port, unsigned long n)
+{
+    ask_flows(control, host, port, n, 2, false);
+}
+
 /* ---- without this program's wire ---- */
 
 static void serve_lo(int control, int port, unsigned long n)
@@ -309,6 +443,10 @@ static const struct order orders[] = {
     {"dgrams-in", serve_dgrams_in, ask_dgrams_in},
     {"dgram-trips", serve_dgram_trips, ask_dgram_trips},
     {"lo", serve_lo, ask_lo},
+    {"out1", serve_out1, ask_out1},
+    {"in1", serve_in1, ask_in1},
+    {"out2", serve_out2, ask_out2},
+    {"in2", serve_in2, ask_in2},
     {"meanwhile", serve_meanwhile, ask_meanwhile},
 };
 

@@ -101,11 +101,11 @@ class Net:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def dnsmasq(self, *options):
+    def dnsmasq(self, *options, port=0):
         if not shutil.which("dnsmasq"):
             raise Skip("dnsmasq is not installed")
         # no ping before an offer: nobody else is there; --dhcp-authoritative: what it does not know it refuses
-        p = self.lan.start("dnsmasq", "-k", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--no-ping", "--port=0",
+        p = self.lan.start("dnsmasq", "-k", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--no-ping", f"--port={port}",
                            "--bind-dynamic", f"--dhcp-leasefile={self.path('leases')}", "--pid-file=", "--log-dhcp",
                            "--log-facility=-", "--user=root", *options, stdout=open(self.path("dnsmasq"), "a"), stderr=subprocess.STDOUT)
         self.running.append(p)

@@ -666,27 +666,74 @@ def test_advertisements_from_afar_or_of_nonsense_change_nothing():
 # ---- time ----
 
 
+class Clock:
+    """A time server on the lan. It says what this machine's clock says, which so stays as it is."""
+
+    def __init__(self, n, address="10.7.0.1"):
+        self.socket = n.lan.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, 123))
+        self.socket.settimeout(120)
+
+    def hear(self):
+        return self.socket.recvfrom(200)
+
+    def answer(self, client, origin):
+        now = time.time()
+        stamp = struct.pack(">II", int(now) + 2208988800, int(now % 1 * 2 ** 32))
+        self.socket.sendto(struct.pack(">BBBbII4s8s8s", 0x24, 1, 6, -20, 0, 0, b"TEST", stamp, origin) + stamp * 2, client)
+
+
 def test_the_clock_follows_a_server():
     with Net() as n:
-        s = n.lan.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        s.bind(("10.7.0.1", 123))
-        s.settimeout(120)
+        s = Clock(n)
         n.dnsmasq(RANGE, "--dhcp-option=42,10.7.0.1")
         n.netd("eth0 dhcp nora")
-        asked, client = s.recvfrom(200)
+        asked, client = s.hear()
         expect((asked[0] & 7, len(asked)), (3, 48))
-
-        def answer(origin):
-            now = time.time()  # the clock is this machine's: it stays as it is
-            stamp = struct.pack(">II", int(now) + 2208988800, int(now % 1 * 2 ** 32))
-            s.sendto(struct.pack(">BBBbII4s8s8s", 0x24, 1, 6, -20, 0, 0, b"TEST", stamp, origin) + stamp * 2, client)
-        answer(b"\1" * 8)  # to a question that was not asked
-        answer(asked[40:48])
+        s.answer(client, b"\1" * 8)  # to a question that was not asked
+        s.answer(client, asked[40:48])
         n.await_(lambda: "at" in n.all_state().get("clock", {}), "the clock is set")
         clock = n.all_state()["clock"]
         expect(clock["server"], "10.7.0.1")
         expect(abs(clock["offset_us"]) < 500000, True, clock)
-        s.close()
+        s.socket.close()
+
+
+def test_a_time_server_s_name_is_looked_up_and_once_more_when_nobody_answers():
+    with Net() as n:
+        def hosts(address):
+            with open(n.path("hosts"), "w") as f:
+                f.write(f"{address} clock.example\n10.7.0.8 other.example\n")
+        hosts("10.7.0.9")
+        names = n.dnsmasq(f"--addn-hosts={n.path('hosts')}", port=53)
+        n.netd("eth0 10.7.0.5/24 nora dns=10.7.0.1 ntp=clock.example ntp=other.example ntp=no.example")
+        n.await_(lambda: n.all_state().get("clock", {}).get("servers") == 2, "two are known")
+        clock = n.all_state()["clock"]
+        expect((clock["server"], clock["name"]), ("10.7.0.9", "clock.example"))
+        n.await_(lambda: n.all_state()["clock"]["unknown"] == ["no.example"], "the third has none")
+        s = Clock(n)
+        hosts("10.7.0.1")
+        names.send_signal(signal.SIGHUP)
+        asked, client = s.hear()
+        s.answer(client, asked[40:48])
+        n.await_(lambda: "at" in n.all_state()["clock"], "the clock is set")
+        out = n.box.run(os.path.join(USER, "cli"), "net", "--dir", n.path("run"))
+        expect_in("clock: no address of no.example is known\nclock by 10.7.0.1 (clock.example), was ", out)
+        s.socket.close()
+
+
+def test_what_is_wrong_in_the_configuration_is_seen_in_bothy_net_too():
+    with Net() as n:
+        n.netd("eth0 10.7.0.5/24 nora\n\neth1 gw=10.0.0.300 mtu=x # why\n", "ip=10.0.0.1::x:24::eth0:off bothy.net=eth2,vlan=5000")
+        n.await_(lambda: n.state(), "it runs")
+        out = n.box.run(os.path.join(USER, "cli"), "net", "--dir", n.path("run"))
+        for line in ("not understood: ip=10.0.0.1::x:24::eth0:off", "not understood: vlan=5000", "line 3 of the file: not understood: gw=10.0.0.300",
+                     "line 3 of the file: not understood: mtu=x"):
+            expect_in(f"configuration: {line}\n", out)
+            expect_in(f"netd: configuration: {line}\n", n.text("log"))
+        netd = n.netd("", "ip=off bothy.net=hostname=a_b")
+        expect(netd.wait(120), 0)
+        expect_in('"wrong":["not understood: hostname=a_b"]', n.text("run/state.json"))
 
 
 # ---- what a person sees ----

@@ -187,7 +187,7 @@ def test_what_makes_no_sense_on_the_command_line_is_said_on_the_console():
              "bothy.demo=0", "filler=" + "x" * 3000, "bothy.mirror=x"]  # of which nothing is lost
     p = run("--append", " ".join(words))
     expect(p.returncode, 0, p.stderr)
-    for part in ("netd: configuration: not understood: 10.0.2.15/33 (and 2 more)", "bothy.api=unix:///tmp/x: it is tcp://ADDRESS:PORT: left out",
+    for part in ("netd: configuration: not understood: 10.0.2.15/33 (and 2 more: bothy net)", "bothy.api=unix:///tmp/x: it is tcp://ADDRESS:PORT: left out",
                  "-H 10.0.2.15:2375: it is tcp://ADDRESS:PORT: left out", "bothy.mirror=x on the command line is ignored"):
         expect_in(part, p.stdout)
 

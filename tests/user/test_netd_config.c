@@ -33,7 +33,7 @@ TEST(without_configuration_every_device_gets_dhcp_and_advertisements)
 
     config_of(&c, "console=ttyS0 bothy.demo=1", "\n# nothing\n");
     r = config_for(&c, "eth7", config_mac);
-    EXPECT(!c.why[0] && r && r->dhcp && r->ra && !r->off);
+    EXPECT(!c.wrong && r && r->dhcp && r->ra && !r->off);
 }
 
 TEST(rules_say_what_a_device_gets)
@@ -46,7 +46,7 @@ TEST(rules_say_what_a_device_gets)
               "search=a.example,search=b.example,mtu=1400,metric=7,ntp=10.0.0.9,hostname=box "
               "bothy.net=52:54:*,off",
               "eth1 dhcp vlan=5 # the lab\ndns=9.9.9.9\n* dhcp nora\n");
-    EXPECT(!c.why[0] && c.rules == 5);
+    EXPECT(!c.wrong && c.rules == 5);
     r = config_for(&c, "eth0", config_mac);
     EXPECT(r == &c.rule[0] && !r->dhcp && !r->ra && r->addresses.n == 2);
     EXPECT(is_address(&r->addresses.item[0], "10.0.0.2/24"));
@@ -89,18 +89,18 @@ TEST(the_ip_word_is_linuxs)
     EXPECT(c.rules == 1 && r->off);
     config_of(&c, "ip=192.168.0.5::192.168.0.1:255.255.255.0:box:eth0:off:8.8.8.8:8.8.4.4:10.0.0.1",
               "");
-    EXPECT(!c.why[0] && !r->dhcp && !r->off && !strcmp(r->device, "eth0"));
+    EXPECT(!c.wrong && !r->dhcp && !r->off && !strcmp(r->device, "eth0"));
     EXPECT(is_address(&r->addresses.item[0], "192.168.0.5/24") && !strcmp(r->hostname, "box"));
     EXPECT(is_address(&r->gateways.item[0], "192.168.0.1") && r->dns.n == 2 && r->ntp.n == 1);
     EXPECT(!r->single);
     config_of(&c, "ip=192.168.0.5:::24", "");
-    EXPECT(!c.why[0] && r->single && is_address(&r->addresses.item[0], "192.168.0.5/24"));
+    EXPECT(!c.wrong && r->single && is_address(&r->addresses.item[0], "192.168.0.5/24"));
     config_of(&c, "ip=[fd00::5]::[fd00::1]:64::eth0:none", "");
-    EXPECT(!c.why[0] && is_address(&r->addresses.item[0], "fd00::5/64"));
+    EXPECT(!c.wrong && is_address(&r->addresses.item[0], "fd00::5/64"));
     config_of(&c, "ip=10.0.0.5:::::eth1", "");
-    EXPECT(!c.why[0] && is_address(&r->addresses.item[0], "10.0.0.5/8") && !r->dhcp);
+    EXPECT(!c.wrong && is_address(&r->addresses.item[0], "10.0.0.5/8") && !r->dhcp);
     config_of(&c, "ip=:::::eth0:dhcp ip=eth1:dhcp", "");
-    EXPECT(!c.why[0] && c.rules == 2 && r[0].dhcp && r[1].dhcp && !strcmp(r[1].device, "eth1"));
+    EXPECT(!c.wrong && c.rules == 2 && r[0].dhcp && r[1].dhcp && !strcmp(r[1].device, "eth1"));
 }
 
 /* Documentation/admin-guide/nfs/nfsroot.rst: each field of ip=, each word of its autoconf. */
@@ -135,7 +135,7 @@ TEST(every_form_of_linux_s_ip_word_is_taken_or_told)
         const struct config_rule *r = c.rule;
 
         config_of(&c, forms[i].word, "");
-        EXPECT(!c.why[0] && c.rules == 1 && r->dhcp == forms[i].dhcp && r->off == forms[i].off);
+        EXPECT(!c.wrong && c.rules == 1 && r->dhcp == forms[i].dhcp && r->off == forms[i].off);
         EXPECT(!strcmp(r->device, forms[i].device));
         EXPECT(forms[i].address ? is_address(&r->addresses.item[0], forms[i].address)
                                 : !r->addresses.n);
@@ -145,7 +145,7 @@ TEST(every_form_of_linux_s_ip_word_is_taken_or_told)
     EXPECT(!strcmp(c.rule[0].hostname, "box"));
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         config_of(&c, refused[i], "");
-        EXPECT(c.why[0]);
+        EXPECT(c.wrong);
     }
 }
 
@@ -161,13 +161,13 @@ TEST(what_is_not_understood_is_told_and_the_rest_holds)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         config_of(&c, bad[i], "eth5 dhcp\n");
-        EXPECT(c.why[0]);
+        EXPECT(c.wrong);
         EXPECT(config_for(&c, "eth5", config_mac));
     }
     config_init(&c);
     for (int i = 0; i < 40; i++)
         config_cmdline(&c, "ip=dhcp", 7);
-    EXPECT(c.rules == CONFIG_RULES && c.why[0]);
+    EXPECT(c.rules == CONFIG_RULES && c.wrong);
 }
 
 TEST(configuration_of_any_bytes_survives)

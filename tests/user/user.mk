@@ -5,7 +5,7 @@ USER_TEST_LIB := heap buf str file json json_write sha256 source checksum inflat
                  decode tar tar_sparse sha256_ni sha256_plain inroot map tree_walk tree_copy netlink_msg \
                  base64 challenge http url
 # netd's pure cores, and its requests to a kernel that a test plays.
-USER_TEST_NETD := address config wire dhcp4 dhcp4_msg ra dhcp6 sntp kernel offer
+USER_TEST_NETD := address config wire dhcp4 dhcp4_msg ra dhcp6 sntp dns kernel offer
 USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) tests/unit/runner.c $(USER_TEST_LIB:%=userland/lib/%.c) \
                  $(USER_TEST_NETD:%=userland/netd/%.c) \
                  userland/runtime/mount_words.c $(addprefix userland/vmm/,mem.c space.c virtq.c pci_config.c \

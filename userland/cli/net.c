@@ -264,17 +264,32 @@ static void net_show_clock(void)
 {
     const struct json *clock = json_get(net.state, "clock");
     int64_t at = json_int(clock, "at", 0), off = json_int(clock, "offset_us", 0);
+    const char *server = json_str(clock, "server"), *name = json_str(clock, "name");
     char span[64];
 
-    if (!clock || !json_str(clock, "server"))
+    for (const struct json *j = json_list(clock, "unknown"); j; j = j->next)
+        printf("clock: no address of %s is known\n", j->str);
+    if (!server)
         return;
-    if (!at) {
-        printf("clock asks %s\n", json_str(clock, "server"));
-        return;
+    printf("clock %s %s%s%s%s", at ? "by" : "asks", server, name ? " (" : "", name ? name : "",
+           name ? ")" : "");
+    if (at) {
+        time_span(span, sizeof(span), ((int64_t)time_now_ms() - at) / 1000);
+        printf(", was %s%lld.%03lld ms off, %s ago", off < 0 ? "-" : "", llabs(off) / 1000,
+               llabs(off) % 1000, span);
     }
-    time_span(span, sizeof(span), ((int64_t)time_now_ms() - at) / 1000);
-    printf("clock by %s, was %s%lld.%03lld ms off, %s ago\n", json_str(clock, "server"),
-           off < 0 ? "-" : "", llabs(off) / 1000, llabs(off) % 1000, span);
+    putchar('\n');
+}
+
+/* What of the configuration netd has not understood: last, so that it is seen. */
+static void net_show_wrong(void)
+{
+    int64_t more = json_int(net.state, "more_wrong", 0);
+
+    for (const struct json *j = json_list(net.state, "wrong"); j; j = j->next)
+        printf("configuration: %s\n", j->str);
+    if (more)
+        printf("configuration: and %lld more\n", (long long)more);
 }
 
 int verb_net(int argc, char **argv)
@@ -297,6 +312,7 @@ int verb_net(int argc, char **argv)
     table_print(&net.routes);
     net_show_names(dir);
     net_show_clock();
+    net_show_wrong();
     json_free(net.state);
     return 0;
 }

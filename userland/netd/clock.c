@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The time of day: what sntp.c decides is done here. Small differences are slewed by the kernel
 // (adjtime), where it can; where it cannot, those above 10 ms are set.
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +14,13 @@
 
 #define SECOND_NS 1000000000ll
 #define SET_NS 10000000ll
+#define REFUSED_MS 1024000 /* after which names are asked for anew, when all have refused */
 
 static struct {
     struct sntp sntp;
     struct ev_timer timer;
+    bool named;              /* servers have names */
+    unsigned rounds;         /* of silence, at the last look */
     struct ev_source socket; /* to the server that is asked; fd -1 in between */
     bool told;
     uint64_t told_at; /* when an answer last counted */
@@ -77,31 +79,13 @@ static void clock_hear(struct ev_source *s, uint32_t events)
     clock_apply(&out);
 }
 
-/* A socket of a new port for each question: that is a part of what an answer has to know. */
-static int clock_open(const struct address *a)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(SNTP_PORT)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(SNTP_PORT)};
-    bool is6 = a->family == AF_INET6;
-    int fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
-
-    if (fd < 0)
-        return -errno;
-    memcpy(is6 ? (void *)&v6.sin6_addr : &v4.sin_addr, a->bytes, address_size(a));
-    if (connect(fd, is6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
-                is6 ? sizeof(v6) : sizeof(v4)) == 0)
-        return fd;
-    err = -errno;
-    close(fd);
-    return err;
-}
-
+/* From a new port for each question: that is a part of what an answer has to know. */
 static void clock_ask(const struct sntp_out *out)
 {
     int fd;
 
     clock_close();
-    fd = clock_open(&net_clock.sntp.server[net_clock.sntp.at]);
+    fd = udp_connect(&net_clock.sntp.server[net_clock.sntp.at], 0, SNTP_PORT);
     if (fd < 0)
         return;
     net_clock.socket = (struct ev_source){.fd = fd, .fn = clock_hear};
@@ -123,6 +107,16 @@ static void clock_told(const struct sntp_out *out)
     names_changed();
 }
 
+/* When no server answers, or all refuse, their names may stand for others by now. */
+static void clock_names(void)
+{
+    unsigned rounds = net_clock.sntp.rounds;
+
+    if (net_clock.named && (rounds > net_clock.rounds || !net_clock.sntp.wake))
+        resolve_again();
+    net_clock.rounds = rounds;
+}
+
 static void clock_apply(const struct sntp_out *out)
 {
     uint64_t now = time_now_ms(), wake = net_clock.sntp.wake;
@@ -135,6 +129,8 @@ static void clock_apply(const struct sntp_out *out)
         clock_told(out);
     if (wake)
         ev_timer_set(&net_clock.timer, wake > now ? wake - now : 0);
+    else if (net_clock.named && net_clock.sntp.servers)
+        ev_timer_set(&net_clock.timer, REFUSED_MS);
     else
         ev_timer_del(&net_clock.timer);
 }
@@ -145,6 +141,7 @@ static void clock_due(struct ev_timer *t)
 
     sntp_wake(&net_clock.sntp, time_now_ms(), clock_day(), &out);
     clock_apply(&out);
+    clock_names();
 }
 
 void clock_start(void)
@@ -153,8 +150,9 @@ void clock_start(void)
     sntp_init(&net_clock.sntp, net_seed());
 }
 
-void clock_servers(const struct address_list *l)
+void clock_servers(const struct address_list *l, bool named)
 {
+    net_clock.named = named;
     sntp_servers(&net_clock.sntp, l->item, l->n, time_now_ms());
     clock_apply(&(struct sntp_out){0});
 }
@@ -164,10 +162,16 @@ void clock_report(struct jw *w)
     const struct address *a = net_clock.told ? &net_clock.by : net_clock.sntp.server;
     char text[ADDRESS_TEXT];
 
-    if (!net_clock.sntp.servers && !net_clock.told)
+    if (!net_clock.sntp.servers && !net_clock.told && !net_clock.named)
         return;
     jw_object(w, "clock");
-    jw_str(w, "server", address_text(a, false, text));
+    if (net_clock.sntp.servers || net_clock.told) {
+        jw_str(w, "server", address_text(a, false, text));
+        if (resolve_name_of(a))
+            jw_str(w, "name", resolve_name_of(a));
+    }
+    jw_int(w, "servers", net_clock.sntp.servers);
+    resolve_report(w);
     if (net_clock.told) {
         jw_int(w, "at", (int64_t)net_clock.told_at);
         jw_int(w, "offset_us", net_clock.offset / 1000);

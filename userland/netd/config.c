@@ -16,15 +16,19 @@ static void config_why(struct config *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static void config_why(struct config *c, const char *fmt, ...)
 {
+    char *why, *s;
     va_list ap;
 
-    if (c->wrong++)
+    if (c->wrong++ >= CONFIG_TOLD)
         return;
+    s = why = c->why[c->wrong - 1];
+    if (c->line)
+        s += snprintf(why, sizeof(c->why[0]), "line %u of the file: ", c->line);
     va_start(ap, fmt);
-    vsnprintf(c->why, sizeof(c->why), fmt, ap);
+    vsnprintf(s, sizeof(c->why[0]) - (size_t)(s - why), fmt, ap);
     va_end(ap);
-    for (char *s = c->why; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+    for (s = why; *s; s++)
+        if ((unsigned char)*s < 0x20 || (unsigned char)*s > 0x7e)
             *s = '?';
 }
 
@@ -86,19 +90,29 @@ static bool word_dns(struct config_rule *r, const char *v)
     return word_address(v, false, &r->dns);
 }
 
+static bool word_domain(const char *v, char list[CONFIG_DOMAIN])
+{
+    size_t at = strlen(list);
+
+    if (!hostname_ok(v) || at + strlen(v) + 2 > CONFIG_DOMAIN)
+        return false;
+    snprintf(list + at, CONFIG_DOMAIN - at, "%s%s", at ? " " : "", v);
+    return true;
+}
+
+/* What ends in a number is an address or none (RFC 3696 2). */
 static bool word_ntp(struct config_rule *r, const char *v)
 {
+    const char *dot = strrchr(v, '.'), *last = dot ? dot + 1 : v;
+
+    if (last[strspn(last, "0123456789")])
+        return word_address(v, false, &r->ntp) || word_domain(v, r->ntp_names);
     return word_address(v, false, &r->ntp);
 }
 
 static bool word_search(struct config_rule *r, const char *v)
 {
-    size_t at = strlen(r->search);
-
-    if (!hostname_ok(v) || at + strlen(v) + 2 > sizeof(r->search))
-        return false;
-    snprintf(r->search + at, sizeof(r->search) - at, "%s%s", at ? " " : "", v);
-    return true;
+    return word_domain(v, r->search);
 }
 
 static bool word_mtu(struct config_rule *r, const char *v)
@@ -375,6 +389,7 @@ void config_file(struct config *c, const char *text, size_t len)
         const char *line = memchr(text, '\n', (size_t)(end - text));
         const char *stop = line ? line : end, *comment = memchr(text, '#', (size_t)(stop - text));
 
+        c->line++;
         if (memchr(text, 0, (size_t)(stop - text)))
             config_why(c, "a line of the file holds a NUL");
         else
@@ -387,6 +402,7 @@ void config_finish(struct config *c)
 {
     struct config_rule all = {.device = "*", .dhcp = true, .ra = true};
 
+    c->line = 0;
     for (unsigned i = 0; i < c->rules; i++)
         if (c->rule[i].device[0])
             return;

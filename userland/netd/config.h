@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the operator wants of the network: rules for devices, from the kernel's command line or a
-// file. Pure; any text is taken, and what is not understood is told in one sentence.
+// file. Pure; any text is taken, and what is not understood is told, in a sentence each.
 //
 // `bothy.net=RULE` on the command line, repeatable, or a file with a RULE on each line, # for
 // comments. A rule is words between commas (in a file also blanks):
@@ -13,7 +13,8 @@
 //   off             the device stays as it is
 //   ra, nora        router advertisements, whatever the rest says
 //   gw=ADDRESS      default router, one of each family
-//   dns=ADDRESS     name servers, several; search=DOMAIN, several; ntp=ADDRESS, several
+//   dns=ADDRESS     name servers, several; search=DOMAIN, several
+//   ntp=ADDRESS     time servers, several; also by their whole names
 //   mtu=N  metric=N hostname=NAME
 //   vlan=N          the rule is for VLAN N on the device, DEVICE.N, which is made
 //   stable=SECRET   IPv6 interface identifiers of RFC 7217 from that secret; else EUI-64
@@ -33,6 +34,7 @@
 
 #define CONFIG_RULES 32
 #define CONFIG_LIST 8
+#define CONFIG_TOLD 8
 #define CONFIG_NAME 64    /* of a device's pattern, a host, a secret */
 #define CONFIG_DOMAIN 256 /* all domains to search, with blanks between */
 
@@ -50,6 +52,7 @@ struct config_rule {
     uint32_t metric; /* of its default routes; 0: by the order of devices */
     struct address_list addresses, gateways, dns, ntp;
     char search[CONFIG_DOMAIN];
+    char ntp_names[CONFIG_DOMAIN]; /* blanks between */
     char hostname[CONFIG_NAME];
     char stable[CONFIG_NAME];
 };
@@ -57,8 +60,9 @@ struct config_rule {
 struct config {
     struct config_rule rule[CONFIG_RULES];
     unsigned rules;
-    char why[160];  /* the first thing that was not understood; "" none */
-    unsigned wrong; /* how many there were */
+    unsigned wrong;             /* things that were not understood */
+    char why[CONFIG_TOLD][160]; /* the first of them */
+    unsigned line;              /* of the file, while it is read; else 0 */
 };
 
 /* Starts empty; then the command line or a file, or both; then config_finish(). */

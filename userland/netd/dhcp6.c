@@ -29,6 +29,7 @@ enum dhcp6_option {
     OPT6_REFRESH = 32,
     OPT6_NTP = 56,
     NTP_SUB_ADDRESS = 1,
+    NTP_SUB_NAME = 3,
 };
 
 /* DUID-LL: the hardware address is all that this machine has of an identity. */
@@ -52,7 +53,16 @@ static void dhcp6_addresses(const uint8_t *p, size_t len, uint8_t list[][16], un
     }
 }
 
-/* RFC 5908: suboptions; servers by address count. */
+static void dhcp6_domains(const uint8_t *p, size_t len, char list[256])
+{
+    char name[256];
+    size_t at = 0;
+
+    while (at < len && wire_domain(NULL, p, len, &at, name, sizeof(name)))
+        domain_add(list, 256, name);
+}
+
+/* RFC 5908: suboptions; servers by address or name count. */
 static void dhcp6_ntp(const uint8_t *p, size_t len, struct dhcp6_answer *a)
 {
     for (size_t at = 0; len - at >= 4;) {
@@ -62,17 +72,10 @@ static void dhcp6_ntp(const uint8_t *p, size_t len, struct dhcp6_answer *a)
             return;
         if (wire_u16(p + at) == NTP_SUB_ADDRESS && n == 16)
             dhcp6_addresses(p + at + 4, n, a->ntp, &a->ntp_n);
+        else if (wire_u16(p + at) == NTP_SUB_NAME)
+            dhcp6_domains(p + at + 4, n, a->ntp_names);
         at += n + 4;
     }
-}
-
-static void dhcp6_search(const uint8_t *p, size_t len, struct dhcp6_answer *a)
-{
-    char name[256];
-    size_t at = 0;
-
-    while (at < len && wire_domain(NULL, p, len, &at, name, sizeof(name)))
-        domain_add(a->search, sizeof(a->search), name);
 }
 
 /* False when the answer is a refusal, or another client's. */
@@ -97,7 +100,7 @@ static bool dhcp6_option(const struct dhcp6 *d, uint16_t code, const uint8_t *p,
         dhcp6_ntp(p, len, a);
         break;
     case OPT6_SEARCH:
-        dhcp6_search(p, len, a);
+        dhcp6_domains(p, len, a->search);
         break;
     case OPT6_REFRESH:
         if (len == 4)

@@ -15,8 +15,9 @@
 struct dhcp6_answer {
     uint8_t dns[DHCP6_SERVERS][16], ntp[DHCP6_SERVERS][16];
     unsigned dns_n, ntp_n;
-    char search[256];   /* domains, blanks between */
-    uint32_t refresh_s; /* when to ask again; UINT32_MAX never */
+    char search[256];    /* domains, blanks between */
+    char ntp_names[256]; /* likewise */
+    uint32_t refresh_s;  /* when to ask again; UINT32_MAX never */
 };
 
 struct dhcp6_out {

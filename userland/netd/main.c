@@ -24,16 +24,21 @@
 
 #define CONFIG_MAX 65536
 
-/* Said on the console as well: it may be why the machine cannot be reached in another way. */
+/* The first is said on the console as well: it may be why the machine cannot be reached in another
+ * way. */
 static void config_tell(void)
 {
-    char more[48] = "";
+    const struct config *c = &netd.config;
+    char more[64] = "";
 
-    if (netd.config.wrong > 1)
-        snprintf(more, sizeof(more), " (and %u more)", netd.config.wrong - 1);
-    net_log("configuration: %s%s", netd.config.why, more);
+    for (unsigned i = 0; i < c->wrong && i < CONFIG_TOLD; i++)
+        net_log("configuration: %s", c->why[i]);
+    if (c->wrong > CONFIG_TOLD)
+        net_log("configuration: and %u more", c->wrong - CONFIG_TOLD);
+    if (c->wrong > 1)
+        snprintf(more, sizeof(more), " (and %u more: bothy net)", c->wrong - 1);
     if (net_log_is_kernels())
-        fprintf(stderr, "netd: configuration: %s%s\n", netd.config.why, more);
+        fprintf(stderr, "netd: configuration: %s%s\n", c->why[0], more);
 }
 
 static void config_read(const char *cmdline, const char *file)
@@ -107,8 +112,11 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     umask(022);
     config_read(cmdline, file);
-    if (all_off())
+    if (all_off()) {
+        directory_make(uid);
+        names_end();
         return 0;
+    }
     netd.route = nl_open(0);
     if (netd.route < 0 || (err = ev_init()) < 0) {
         net_log("the kernel has no rtnetlink: %s", strerror(netd.route < 0 ? -netd.route : -err));
@@ -118,6 +126,7 @@ int main(int argc, char **argv)
     namer_start(names_fixed_host());
     rights_drop(uid);
     clock_start();
+    resolve_start();
     names_start();
     err = devices_start();
     if (err) {

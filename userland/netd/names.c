@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "netd/netd.h"
@@ -18,6 +19,7 @@
 
 struct names {
     char servers[RESOLVERS][ADDRESS_TEXT + IFNAMSIZ];
+    struct dns_server at[RESOLVERS]; /* the same */
     unsigned n;
     char search[CONFIG_DOMAIN];
 };
@@ -29,25 +31,34 @@ static char names_host[CONFIG_NAME];
 static void names_server(struct names *s, const struct address *a, const struct device *d)
 {
     char text[ADDRESS_TEXT + IFNAMSIZ];
+    bool local = d && a->family == AF_INET6 && a->bytes[0] == 0xfe && a->bytes[1] >> 6 == 2;
 
     address_text(a, false, text);
-    if (d && a->bytes[0] == 0xfe && a->bytes[1] >> 6 == 2) /* link-local */
+    if (local)
         snprintf(text + strlen(text), IFNAMSIZ + 1, "%%%s", d->name);
     for (unsigned i = 0; i < s->n; i++)
         if (!strcmp(s->servers[i], text))
             return;
-    if (s->n < RESOLVERS)
-        strcpy(s->servers[s->n++], text);
+    if (s->n == RESOLVERS)
+        return;
+    strcpy(s->servers[s->n], text);
+    s->at[s->n++] = (struct dns_server){*a, local ? d->index : 0};
+}
+
+/* Each of a list of domains with blanks between. */
+static void domains_add(char list[CONFIG_DOMAIN], const char *more)
+{
+    char one[CONFIG_DOMAIN];
+
+    for (; *more; more += strcspn(more, " "), more += *more == ' ') {
+        snprintf(one, sizeof(one), "%.*s", (int)strcspn(more, " "), more);
+        domain_add(list, CONFIG_DOMAIN, one);
+    }
 }
 
 static void names_search(struct names *s, const char *list)
 {
-    char one[CONFIG_DOMAIN];
-
-    for (; *list; list += strcspn(list, " "), list += *list == ' ') {
-        snprintf(one, sizeof(one), "%.*s", (int)strcspn(list, " "), list);
-        domain_add(s->search, sizeof(s->search), one);
-    }
+    domains_add(s->search, list);
 }
 
 static void names_rule(struct names *s, const struct config_rule *r, const struct device *d)
@@ -119,36 +130,54 @@ static void names_gather(struct names *s)
 
 /* ---- time servers ---- */
 
-static void clocks_add(struct address_list *l, const struct address_list *more)
+struct clocks {
+    struct address_list list;
+    char names[CONFIG_DOMAIN];
+};
+
+static void clocks_rule(struct clocks *c, const struct config_rule *r)
 {
-    for (unsigned i = 0; i < more->n; i++)
-        address_list_add(l, &more->item[i]);
+    for (unsigned i = 0; i < r->ntp.n; i++)
+        address_list_add(&c->list, &r->ntp.item[i]);
+    domains_add(c->names, r->ntp_names);
 }
 
-static void clocks_device(struct address_list *l, const struct device *d)
+static void clocks_device(struct clocks *c, const struct device *d)
 {
-    clocks_add(l, &d->rule->ntp);
+    clocks_rule(c, d->rule);
     for (unsigned i = 0; d->is_set && i < d->set.ntp.n; i++) {
         struct address a = address_v4(d->set.ntp.item[i], 32);
 
-        address_list_add(l, &a);
+        address_list_add(&c->list, &a);
     }
     for (unsigned i = 0; i < d->dhcp6.answer.ntp_n; i++) {
         struct address a = address_v6(d->dhcp6.answer.ntp[i], 128);
 
-        address_list_add(l, &a);
+        address_list_add(&c->list, &a);
     }
+    domains_add(c->names, d->dhcp6.answer.ntp_names);
 }
 
-static void clocks_gather(struct address_list *l)
+static void clocks_gather(struct clocks *c)
 {
     const struct config_rule *r;
     unsigned at = 0;
 
     while ((r = rule_of_machine(&at)))
-        clocks_add(l, &r->ntp);
+        clocks_rule(c, r);
     for (const struct device *d = names_next(NULL); d; d = names_next(d))
-        clocks_device(l, d);
+        clocks_device(c, d);
+}
+
+/* Those that were given as addresses go before those of names. */
+static void clocks_tell(const struct names *s)
+{
+    struct clocks c = {0};
+
+    clocks_gather(&c);
+    resolve_want(c.names, s->at, s->n);
+    resolve_found(&c.list);
+    clock_servers(&c.list, c.names[0]);
 }
 
 /* ---- what is written ---- */
@@ -183,6 +212,20 @@ static void names_resolver(const struct names *s)
     names_write("resolv.conf", &text, &names_resolv);
 }
 
+/* What of the configuration was not understood. */
+static void names_wrong(struct jw *w)
+{
+    const struct config *c = &netd.config;
+
+    if (!c->wrong)
+        return;
+    jw_array(w, "wrong");
+    for (unsigned i = 0; i < c->wrong && i < CONFIG_TOLD; i++)
+        jw_str(w, NULL, c->why[i]);
+    jw_array_end(w);
+    jw_int(w, "more_wrong", c->wrong > CONFIG_TOLD ? c->wrong - CONFIG_TOLD : 0);
+}
+
 static void names_report(void)
 {
     struct buf text = {0};
@@ -202,6 +245,7 @@ static void names_report(void)
     }
     jw_array_end(&w);
     clock_report(&w);
+    names_wrong(&w);
     jw_object_end(&w);
     names_write("state.json", &text, &names_state);
 }
@@ -240,12 +284,10 @@ static void names_host_set(void)
 
 static void names_due(struct ev_timer *t)
 {
-    struct address_list clocks = {0};
     struct names s = {0};
 
     names_gather(&s);
-    clocks_gather(&clocks);
-    clock_servers(&clocks);
+    clocks_tell(&s);
     names_resolver(&s);
     names_report();
     names_host_set();
@@ -261,4 +303,9 @@ void names_start(void)
 {
     names_timer.fn = names_due;
     names_changed();
+}
+
+void names_end(void)
+{
+    names_report();
 }

@@ -14,6 +14,7 @@
 #include "netd/config.h"
 #include "netd/dhcp4.h"
 #include "netd/dhcp6.h"
+#include "netd/dns.h"
 #include "netd/limit.h"
 #include "netd/ra.h"
 #include "netd/sntp.h"
@@ -157,12 +158,26 @@ void v6_address(struct device *d, const struct address *a, uint32_t flags, bool 
 void v6_report(const struct device *d, struct jw *w);
 void v6_others_changed(struct device *d);
 
+/* ---- resolve.c: the names of time servers ---- */
+void resolve_start(void);
+/* Which are to be known, with blanks between, and who is asked. */
+void resolve_want(const char *names, const struct dns_server *s, unsigned n);
+void resolve_again(void); /* what is known is of no use */
+/* Adds the first address of each name, then the second of each, and so on. */
+void resolve_found(struct address_list *l);
+const char *resolve_name_of(const struct address *a); /* NULL: it was given as it is */
+void resolve_report(struct jw *w);                    /* the names that are unknown */
+/* A socket to that port: its descriptor or -errno. */
+int udp_connect(const struct address *a, int link, uint16_t port);
+
 /* ---- clock.c: the time of day ---- */
 void clock_start(void);
-void clock_servers(const struct address_list *l);
+/* `named`: some are, or may come to be, what names stand for. */
+void clock_servers(const struct address_list *l, bool named);
 void clock_report(struct jw *w);
 
 /* ---- names.c: resolv.conf, the host name, and what `bothy net` reads ---- */
 void names_changed(void); /* written at the end of this turn of the loop */
 void names_start(void);
+void names_end(void); /* once, of a netd that has nothing to do but to say what is wrong */
 const char *names_fixed_host(void); /* the host name that rules give; "" none */
