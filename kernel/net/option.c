@@ -217,7 +217,8 @@ static int option_set_stamping(struct socket *s, int v)
 {
     const u32 all = SOCKET_STAMP_SENT | SOCKET_STAMP_CAME | SOCKET_STAMP_TELL |
                     SOCKET_STAMP_NUMBER | SOCKET_STAMP_ALONE;
-    bool udp = s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP;
+    bool udp =
+        s->type == SOCK_DGRAM && (s->protocol == IPPROTO_UDP || s->protocol == IPPROTO_UDPLITE);
 
     if (((u32)v & ~all) || (v && s->type != SOCK_DGRAM && s->type != SOCK_RAW))
         return -EINVAL;

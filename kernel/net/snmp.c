@@ -198,17 +198,24 @@ static void snmp_show_tcp(struct net_ns *ns, struct seq *out)
                net_mib_sum(ns, MIB_TCP_AGAIN), errors, net_mib_sum(ns, MIB_TCP_RESETS), errors);
 }
 
+static void snmp_show_udp(struct net_ns *ns, struct seq *out, const char *head, u32 more)
+{
+    seq_printf(out, "%s", head);
+    snmp_names(out, snmp_udp, ARRAY_SIZE(snmp_udp));
+    seq_printf(out, "\n%s", head);
+    for (u32 i = 0; i < ARRAY_SIZE(snmp_udp); i++)
+        seq_printf(out, " %lu", snmp_value(ns, &snmp_udp[i], more));
+    seq_printf(out, "\n");
+}
+
 static int snmp_show(struct net_ns *ns, struct seq *out)
 {
     snmp_show_ip(ns, out);
     snmp_show_icmp(ns, out);
     snmp_show_types(ns, out);
     snmp_show_tcp(ns, out);
-    seq_printf(out, "Udp:");
-    snmp_names(out, snmp_udp, ARRAY_SIZE(snmp_udp));
-    seq_printf(out, "\nUdp:");
-    snmp_values(ns, out, snmp_udp, ARRAY_SIZE(snmp_udp));
-    seq_printf(out, "\n");
+    snmp_show_udp(ns, out, "Udp:", 0);
+    snmp_show_udp(ns, out, "UdpLite:", MIB_UDP_LITE - MIB_UDP);
     return 0;
 }
 
@@ -245,6 +252,7 @@ static int snmp6_show(struct net_ns *ns, struct seq *out)
     snmp6_icmp(ns, out, false);
     snmp6_icmp(ns, out, true);
     snmp6_lines(ns, out, "Udp6", snmp_udp, ARRAY_SIZE(snmp_udp), MIB_UDP6 - MIB_UDP);
+    snmp6_lines(ns, out, "UdpLite6", snmp_udp, ARRAY_SIZE(snmp_udp), MIB_UDP_LITE6 - MIB_UDP);
     return 0;
 }
 

@@ -5,10 +5,13 @@
 #include <time.h>
 
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <netinet/udp.h>
 
 #include "inet.h"
 
+#define UDPLITE_SEND_CSCOV 10
+#define UDPLITE_RECV_CSCOV 11
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
@@ -353,4 +356,170 @@ TEST(out_of_band_is_nothing_to_datagrams)
     EXPECT_ERR(send(from, "x", 1, MSG_OOB), EOPNOTSUPP);
     EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv) == 0);
     EXPECT_ERR(recv(sv[0], got, sizeof(got), MSG_OOB), EOPNOTSUPP);
+}
+
+/* UDP-Lite (RFC 3828): its ports are not UDP's, its sum may cover a part. */
+static int lite(const struct side *side)
+{
+    int s = socket(side->family, SOCK_DGRAM, IPPROTO_UDPLITE);
+
+    EXPECT(s >= 0);
+    return s;
+}
+
+static void lite_talk(const struct side *side)
+{
+    int to = lite(side), from = lite(side), other = udp(side);
+    char got[8] = "";
+
+    EXPECT(bind_at(to, side->ip, 0) == 0);
+    EXPECT(bind_at(other, side->ip, port_of(to)) == 0);
+    EXPECT(connect_at(from, side->ip, port_of(to)) == 0);
+    EXPECT(send(from, "abcd", 4, 0) == 4);
+    EXPECT(recv(to, got, sizeof(got), 0) == 4 && memcmp(got, "abcd", 4) == 0);
+    EXPECT_ERR(recv(other, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    EXPECT(get(to, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDPLITE);
+    close(to);
+    EXPECT(send(from, "x", 1, 0) == 1);
+    EXPECT_ERR(send(from, "x", 1, 0), ECONNREFUSED);
+    close(from);
+    close(other);
+}
+
+TEST(udp_lite_has_ports_of_its_own)
+{
+    for (int i = 0; i < SIDES; i++)
+        lite_talk(&sides[i]);
+}
+
+/* Sends n bytes of which `send` are covered to one that wants `want`: whether they came. */
+static bool lite_comes(const struct side *side, int send_most, int want, int n)
+{
+    int to = lite(side), from = lite(side);
+    char got[32];
+    bool came;
+
+    EXPECT(bind_at(to, side->ip, 0) == 0);
+    EXPECT(connect_at(from, side->ip, port_of(to)) == 0);
+    if (want >= 0)
+        set(to, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, want);
+    set(from, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, send_most);
+    EXPECT(send(from, "abcdefghijklmnopqrstuvwxyz", (size_t)n, 0) == n);
+    came = recv(to, got, sizeof(got), MSG_DONTWAIT) == n;
+    close(to);
+    close(from);
+    return came;
+}
+
+static void lite_covers(const struct side *side)
+{
+    EXPECT(lite_comes(side, 0, -1, 20));
+    EXPECT(lite_comes(side, 8, -1, 20));
+    EXPECT(lite_comes(side, 12, 12, 20));
+    EXPECT(!lite_comes(side, 12, 13, 20));
+    EXPECT(!lite_comes(side, 12, 0, 20));
+    EXPECT(lite_comes(side, 12, 0, 4));
+    EXPECT(lite_comes(side, 12, 100, 4)); /* all of it is */
+    EXPECT(lite_comes(side, 0, 100, 4));
+}
+
+TEST(udp_lite_receives_what_is_covered_enough)
+{
+    for (int i = 0; i < SIDES; i++)
+        lite_covers(&sides[i]);
+}
+
+/* A filter sees packets, and a socket with one gets them from the wire's side. */
+TEST(udp_lite_sums_are_of_what_is_covered)
+{
+    struct sock_filter all = {BPF_RET | BPF_K, 0, 0, 65535};
+    struct sock_fprog program = {1, &all};
+    char got[8];
+
+    for (int i = 0; i < SIDES; i++)
+        for (int covered = 8; covered <= 14; covered += 3) {
+            int to = lite(&sides[i]), from = lite(&sides[i]);
+
+            EXPECT(bind_at(to, sides[i].ip, 0) == 0);
+            EXPECT(setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
+            EXPECT(connect_at(from, sides[i].ip, port_of(to)) == 0);
+            set(from, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, covered);
+            EXPECT(send(from, "abcd", 4, 0) == 4);
+            EXPECT(recv(to, got, sizeof(got), 0) == 4 && memcmp(got, "abcd", 4) == 0);
+            close(to);
+            close(from);
+        }
+}
+
+TEST(udp_lite_s_options_are_bounded)
+{
+    int s = lite(&sides[0]), u = udp(&sides[0]);
+
+    set(s, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, 3);
+    EXPECT(get(s, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV) == 8);
+    set(s, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, -1);
+    EXPECT(get(s, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV) == 8);
+    set(s, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, 100000);
+    EXPECT(get(s, IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV) == 65535);
+    EXPECT_ERR(setsockopt(u, IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, &(int){8}, sizeof(int)),
+               ENOPROTOOPT);
+}
+
+/* One's sum over n bytes, which is even, in network order. */
+static unsigned ones_sum(const unsigned char *at, unsigned n)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < n; i += 2)
+        sum += at[i] * 256U + at[i + 1];
+    return sum;
+}
+
+/* A datagram of 4 bytes over lo whose header says that so many are covered; by: what is added to
+ * its sum, 0: right. */
+static void lite_by_hand(int raw, int port, unsigned covered, unsigned by, bool none)
+{
+    unsigned char d[12] = {0,
+                           9,
+                           (unsigned char)(port >> 8),
+                           (unsigned char)port,
+                           0,
+                           (unsigned char)covered,
+                           0,
+                           0,
+                           'a',
+                           'b',
+                           'c',
+                           'd'};
+    unsigned n = covered ? (covered > 12 ? 12 : covered) : 12;
+    unsigned sum = 2 * (127 * 256 + 1) + IPPROTO_UDPLITE + 12 + ones_sum(d, n) + by;
+    socklen_t len;
+    union name to = at("127.0.0.1", 0, &len);
+
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    sum = none ? 0 : ~sum & 0xffff;
+    d[6] = (unsigned char)(sum >> 8);
+    d[7] = (unsigned char)sum;
+    EXPECT(sendto(raw, d, sizeof(d), 0, &to.sa, len) == sizeof(d));
+}
+
+TEST(udp_lite_with_a_wrong_header_is_lost)
+{
+    int raw = socket(AF_INET, SOCK_RAW, IPPROTO_UDPLITE), s = lite(&sides[0]), port;
+    char got[8];
+
+    EXPECT(raw >= 0 && bind_at(s, "127.0.0.1", 0) == 0);
+    port = port_of(s);
+    lite_by_hand(raw, port, 8, 1, false);
+    lite_by_hand(raw, port, 0, 1, false);
+    lite_by_hand(raw, port, 8, 0, true);
+    lite_by_hand(raw, port, 6, 0, false);
+    lite_by_hand(raw, port, 14, 0, false);
+    EXPECT_ERR(recv(s, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    lite_by_hand(raw, port, 8, 0, false);
+    lite_by_hand(raw, port, 10, 0, false);
+    lite_by_hand(raw, port, 0, 0, false);
+    for (int i = 0; i < 3; i++)
+        EXPECT(recv(s, got, sizeof(got), MSG_DONTWAIT) == 4 && memcmp(got, "abcd", 4) == 0);
 }

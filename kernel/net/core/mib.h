@@ -44,8 +44,10 @@ enum net_mib_number {
     MIB_UDP_SUMS,
     MIB_UDP_END,
     MIB_UDP6 = MIB_UDP_END,
+    MIB_UDP_LITE = MIB_UDP6 + (MIB_UDP_END - MIB_UDP),
+    MIB_UDP_LITE6 = MIB_UDP_LITE + (MIB_UDP_END - MIB_UDP),
     /* ICMP: messages that came, those that were wrong, and those that went */
-    MIB_ICMP = MIB_UDP6 + (MIB_UDP_END - MIB_UDP),
+    MIB_ICMP = MIB_UDP_LITE6 + (MIB_UDP_END - MIB_UDP),
     MIB_ICMP_IN = MIB_ICMP,
     MIB_ICMP_ERRORS,
     MIB_ICMP_OUT,
@@ -114,8 +116,6 @@ static inline void net_count(struct net_ns *ns, u32 number)
 /* One of both families'. v6: 0 or 1; number: of IPv4's. */
 #define NET_COUNT_IP(ns, number, v6) \
     net_count(ns, (number) + ((v6) ? (u32)(MIB_IP_END - MIB_IP) : 0U))
-#define NET_COUNT_UDP(ns, number, v6) \
-    net_count(ns, (number) + ((v6) ? (u32)(MIB_UDP_END - MIB_UDP) : 0U))
 #define NET_COUNT_ICMP(ns, number, v6) \
     net_count(ns, (number) + ((v6) ? (u32)(MIB_ICMP_END - MIB_ICMP) : 0U))
 /* A message of ICMP that came or went, and its type. */

@@ -21,7 +21,8 @@ static struct socket_list *inet_diag_list(struct net_ns *ns, u32 protocol)
     case IPPROTO_TCP:
         return &tcp_ns_of(ns)->list;
     case IPPROTO_UDP:
-        return &udp_ns_of(ns)->list;
+    case IPPROTO_UDPLITE:
+        return &udp_ns_of(ns, protocol == IPPROTO_UDPLITE)->list;
     case IPPROTO_RAW_NR:
         return &raw_ns_of(ns)->list;
     default:
@@ -239,8 +240,9 @@ static struct inet_sock *inet_diag_find(struct nl_request *r, const struct inet_
         return inet_of(s);
     if (p->protocol == IPPROTO_TCP)
         return port_find(&tcp_ns_of(r->ns)->ports, &e->local, &e->peer, p->q.id.device);
-    if (p->protocol == IPPROTO_UDP)
-        return port_find(&udp_ns_of(r->ns)->ports, &e->local, &e->peer, p->q.id.device);
+    if (p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_UDPLITE)
+        return port_find(&udp_ns_of(r->ns, p->protocol == IPPROTO_UDPLITE)->ports, &e->local,
+                         &e->peer, p->q.id.device);
     return NULL;
 }
 
@@ -309,6 +311,7 @@ static int inet_diag_end(struct inet_sock *s)
     case IPPROTO_TCP:
         return tcp_kill(tcp_of(s));
     case IPPROTO_UDP:
+    case IPPROTO_UDPLITE:
         return udp_kill(udp_of(&s->sock));
     default:
         return -EOPNOTSUPP;

@@ -16,6 +16,7 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define IPPROTO_IPV6 41
+#define IPPROTO_UDPLITE 136
 #define IPPROTO_KINDS 263 /* no protocol of Linux is as large */
 
 /* One end: an address, the interface that a link-local one belongs to (0: none), a port (0: no

@@ -227,7 +227,7 @@ int inet_set_option(struct socket *sock, int level, int name, const void *val, u
         return -ENOMEM;
     WRITE_ONCE(opt[place], v);
     option_keep_near(s, level, name, v);
-    return level == sock->protocol && s->proto->changed ? s->proto->changed(s, o, v) : 0;
+    return place >= INET_OPTIONS && s->proto->changed ? s->proto->changed(s, o, v) : 0;
 }
 
 s32 inet_hops(const struct inet_sock *s, bool v4)

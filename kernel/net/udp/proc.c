@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/<pid>/net/udp and udp6 (proc(5)).
+ * /proc/<pid>/net/udp and udp6 (proc(5)), and the same of UDP-Lite.
  */
 #include "net/udp/udp.h"
 #include "vfs/pseudo.h"
@@ -29,15 +29,31 @@ static void udp_line6(struct seq *out, struct socket *s, unsigned line)
 static int udp_show(struct net_ns *ns, struct seq *out)
 {
     inet_show_head(out, AF_INET, false);
-    socket_list_show(&udp_ns_of(ns)->list, out, udp_line4);
+    socket_list_show(&udp_ns_of(ns, false)->list, out, udp_line4);
     return 0;
 }
 
 static int udp_show6(struct net_ns *ns, struct seq *out)
 {
     inet_show_head(out, AF_INET6, false);
-    socket_list_show(&udp_ns_of(ns)->list, out, udp_line6);
+    socket_list_show(&udp_ns_of(ns, false)->list, out, udp_line6);
+    return 0;
+}
+
+static int udp_lite_show(struct net_ns *ns, struct seq *out)
+{
+    inet_show_head(out, AF_INET, false);
+    socket_list_show(&udp_ns_of(ns, true)->list, out, udp_line4);
+    return 0;
+}
+
+static int udp_lite_show6(struct net_ns *ns, struct seq *out)
+{
+    inet_show_head(out, AF_INET6, false);
+    socket_list_show(&udp_ns_of(ns, true)->list, out, udp_line6);
     return 0;
 }
 NET_FILE(udp) = {"udp", udp_show};
 NET_FILE(udp6) = {"udp6", udp_show6};
+NET_FILE(udp_lite) = {"udplite", udp_lite_show};
+NET_FILE(udp_lite6) = {"udplite6", udp_lite_show6};

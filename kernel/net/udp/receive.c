@@ -26,18 +26,27 @@ COUNTER(net_udp_bad);
 COUNTER(net_udp_unheard);
 COUNTER(net_udp_lost);
 
-/* Without a checksum: never IPv6, unless the receiver allows it (RFC 6935). */
-static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, bool none)
+static bool udp_is_lite(const struct ip_info *h)
 {
-    return none || ip_sum_is_ok(p, h);
+    return h->protocol == IPPROTO_UDPLITE;
 }
 
-/* Its header is right, and p ends where it says. */
-static const u8 *udp_header(struct packet *p)
+/* Without a checksum: never IPv6, unless the receiver allows it (RFC 6935). */
+static bool udp_sum_ok(const struct packet *p, const struct ip_info *h, const u8 *at)
+{
+    if (unlikely(udp_is_lite(h)))
+        return udp_lite_sum_is_ok(p, h, at);
+    return !wire_u16(at + 6) || ip_sum_is_ok(p, h);
+}
+
+/* Its header is right, and p ends where it says; UDP-Lite's p is as long as IP says. */
+static const u8 *udp_header(struct packet *p, const struct ip_info *h)
 {
     const u8 *at = packet_need(p, UDP_HEADER);
     u32 len = at ? wire_u16(at + 4) : 0;
 
+    if (unlikely(udp_is_lite(h)))
+        return at;
     if (len < UDP_HEADER || len > p->len)
         return NULL;
     packet_trim(p, len);
@@ -49,7 +58,7 @@ static void udp_lose(struct inet_sock *r, struct packet *p, const struct ip_info
 {
     __atomic_fetch_add(&r->sock.lost, 1, __ATOMIC_RELAXED);
     COUNT(net_udp_lost);
-    udp_count_queued(r->sock.ns, false, !ip_is_v4(&h->to));
+    udp_count_queued(r, false, !ip_is_v4(&h->to));
     packet_free(p);
 }
 
@@ -72,7 +81,7 @@ static void udp_queue(struct inet_sock *r, struct packet *p, const struct ip_inf
         .to = h->to, .device = h->device, .flow = h->flow, .hops = h->hops, .tos = h->tos};
     um->segment = segment;
     queued = sock_queue_offer(&r->sock, &um->msg);
-    udp_count_queued(r->sock.ns, queued, !ip_is_v4(&h->to));
+    udp_count_queued(r, queued, !ip_is_v4(&h->to));
     if (!queued)
         COUNT(net_udp_lost);
 }
@@ -98,6 +107,14 @@ static void udp_split(struct inet_sock *r, struct packet *p, const struct ip_inf
     packet_free(p);
 }
 
+/* Enough of p, which begins with its header, is covered for r. */
+static bool udp_lite_wanted(const struct inet_sock *r, struct packet *p)
+{
+    const u8 *at = packet_need(p, UDP_HEADER);
+
+    return at && udp_lite_takes((const struct udp_sock *)r, udp_lite_word(at, p->len), p->len);
+}
+
 /* Takes p. */
 static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info *h, u16 from,
                      struct udp_budget *left)
@@ -109,6 +126,10 @@ static void udp_give(struct inet_sock *r, struct packet *p, const struct ip_info
         !socket_filter_pay(&r->sock, p, 0, 0, &left->filters, &keep)) {
         udp_lose(r, p, h);
         return;
+    }
+    if (unlikely(udp_is_lite(h)) && !udp_lite_wanted(r, p)) {
+        udp_count(r->sock.ns, MIB_UDP_ERRORS, !ip_is_v4(&h->to), true);
+        keep = 0;
     }
     if (!keep) {
         packet_free(p);
@@ -126,7 +147,8 @@ static void udp_give_group(struct packet *p, const struct ip_info *h, const stru
 {
     struct udp_budget left = {FILTER_BUDGET, UDP_PIECES_MOST};
     struct inet_sock *r[UDP_GROUP_MOST];
-    u32 n = port_find_all(&udp_ns_of(p->dev->ns)->ports, to, h, from, r, UDP_GROUP_MOST);
+    u32 n = port_find_all(&udp_ns_of(p->dev->ns, udp_is_lite(h))->ports, to, h, from, r,
+                          UDP_GROUP_MOST);
 
     for (u32 i = 0; i < n; i++) {
         struct packet *q = packet_clone(p);
@@ -141,12 +163,13 @@ static void udp_give_group(struct packet *p, const struct ip_info *h, const stru
 static void udp_give_one(struct packet *p, const struct ip_info *h, const struct ip_end *to,
                          const struct ip_end *from, bool unsummed)
 {
-    struct inet_sock *r = port_find(&udp_ns_of(p->dev->ns)->ports, to, from, h->device);
+    struct inet_sock *r =
+        port_find(&udp_ns_of(p->dev->ns, udp_is_lite(h))->ports, to, from, h->device);
     struct udp_budget left = {FILTER_BUDGET, UDP_PIECES_MOST};
 
     if (!r) {
         COUNT(net_udp_unheard);
-        NET_COUNT_UDP(p->dev->ns, MIB_UDP_NO_PORTS, !ip_is_v4(&h->to));
+        udp_count(p->dev->ns, MIB_UDP_NO_PORTS, !ip_is_v4(&h->to), udp_is_lite(h));
         ip_refuse(p, h, IP_NO_PORT);
         packet_free(p);
         return;
@@ -160,14 +183,14 @@ static void udp_give_one(struct packet *p, const struct ip_info *h, const struct
 
 static void udp_receive(struct packet *p, const struct ip_info *h)
 {
-    const u8 *at = udp_header(p);
+    const u8 *at = udp_header(p, h);
     struct ip_end to = {.addr = h->to}, from = {.addr = h->from};
     bool unsummed;
 
-    if (!at || !udp_sum_ok(p, h, !wire_u16(at + 6))) {
+    if (!at || !udp_sum_ok(p, h, at)) {
         COUNT(net_udp_bad);
-        NET_COUNT_UDP(p->dev->ns, MIB_UDP_ERRORS, !ip_is_v4(&h->to));
-        NET_COUNT_UDP(p->dev->ns, MIB_UDP_SUMS, !ip_is_v4(&h->to));
+        udp_count(p->dev->ns, MIB_UDP_ERRORS, !ip_is_v4(&h->to), udp_is_lite(h));
+        udp_count(p->dev->ns, MIB_UDP_SUMS, !ip_is_v4(&h->to), udp_is_lite(h));
         packet_free(p);
         return;
     }
@@ -199,7 +222,7 @@ static struct inet_sock *udp_sender(struct net_ns *ns, const struct ip_info *h, 
     *them = (struct ip_end){.addr = h->to, .port = wire_u16(at + 2)};
     if (ip_needs_scope(&h->from))
         us.scope = h->device;
-    return us.port ? port_find(&udp_ns_of(ns)->ports, &us, them, h->device) : NULL;
+    return us.port ? port_find(&udp_ns_of(ns, udp_is_lite(h))->ports, &us, them, h->device) : NULL;
 }
 
 static bool udp_sent(struct net_ns *ns, const struct ip_info *h, const u8 *at, u32 n)
@@ -226,3 +249,5 @@ static void udp_error(struct net_ns *ns, const struct ip_info *h, const u8 *at, 
 
 IP_PROTOCOL(udp) = {
     .protocol = IPPROTO_UDP, .receive = udp_receive, .error = udp_error, .sent = udp_sent};
+IP_PROTOCOL(udp_lite) = {
+    .protocol = IPPROTO_UDPLITE, .receive = udp_receive, .error = udp_error, .sent = udp_sent};

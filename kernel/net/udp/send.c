@@ -46,7 +46,7 @@ static __noinline void udp_unheard(struct udp_sock *u, struct iov_iter *data,
     u64 n = MIN(data->count, (u64)(v4 ? UDP_QUOTE4 : UDP_QUOTE6));
     u8 *quote = inet_wants_errors(&u->inet, v4) ? kmalloc(MAX(n, (u64)1)) : NULL;
 
-    NET_COUNT_UDP(u->inet.sock.ns, MIB_UDP_NO_PORTS, !v4);
+    udp_count(u->inet.sock.ns, MIB_UDP_NO_PORTS, !v4, u->lite);
     if (!quote || iov_copy_from(data, quote, n) != n)
         n = 0;
     inet_error(&u->inet, &e, &w->to, quote, (u32)n);
@@ -81,7 +81,7 @@ static __always_inline int udp_put(struct udp_sock *u, struct inet_sock *r, stru
     um->from = (struct ip_end){.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
     udp_heard(u, w, &um->heard);
     um->segment = segment;
-    udp_count_queued(r->sock.ns, sock_queue_offer(&r->sock, &um->msg), !ip_is_v4(&w->to.addr));
+    udp_count_queued(r, sock_queue_offer(&r->sock, &um->msg), !ip_is_v4(&w->to.addr));
     return 0;
 }
 
@@ -113,19 +113,30 @@ static __noinline int udp_deliver_packets(struct udp_sock *u, struct iov_iter *d
     return err;
 }
 
+/* r wants more of a datagram of n bytes covered than u has: it is lost. */
+static bool udp_lite_refused(const struct udp_sock *u, struct inet_sock *r, u32 n)
+{
+    bool refused = !udp_lite_takes(udp_of(&r->sock), udp_lite_covered(u, n), n);
+
+    if (refused)
+        udp_count(r->sock.ns, MIB_UDP_ERRORS, r->sock.family == AF_INET6, true);
+    return refused;
+}
+
 /* All of data, from u's port. */
 static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w)
 {
     struct ip_end from = {.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
-    struct inet_sock *r =
-        port_find(&udp_ns_of(u->inet.sock.ns)->ports, &w->to, &from, LOOPBACK_INDEX);
+    struct inet_sock *r = port_find(&udp_ns_for(u)->ports, &w->to, &from, LOOPBACK_INDEX);
     int err;
 
     if (!r) {
         udp_unheard(u, data, w);
         return 0;
     }
-    if (unlikely(READ_ONCE(r->sock.filter))) /* it looks at packets */
+    if (unlikely(u->lite) && udp_lite_refused(u, r, UDP_HEADER + (u32)data->count))
+        err = 0;
+    else if (unlikely(READ_ONCE(r->sock.filter))) /* it looks at packets */
         err = udp_deliver_packets(u, data, w);
     else if (likely(!w->header.segment))
         err = udp_put(u, r, data, data->count, 0, w);
@@ -164,7 +175,7 @@ static int udp_go(struct udp_sock *u, struct iov_iter *data, const struct udp_wa
 {
     int err = likely(!w->way.path.dev) ? udp_deliver(u, data, w) : udp_transmit(u, data, w, flags);
 
-    NET_COUNT_UDP(u->inet.sock.ns, MIB_UDP_OUT, !ip_is_v4(&w->to.addr));
+    udp_count(u->inet.sock.ns, MIB_UDP_OUT, !ip_is_v4(&w->to.addr), u->lite);
     if (!err && unlikely(READ_ONCE(u->inet.sock.stamping) & SOCKET_STAMP_SENT))
         inet_stamp_sent(&u->inet, &w->to);
     return err;

@@ -10,7 +10,7 @@
 
 static const struct inet_proto udp_proto;
 static struct slab_cache *udp_cache;
-static u32 udp_ns_offset;
+static u32 udp_ns_offset, udp_lite_ns_offset;
 
 static void udp_init(void)
 {
@@ -35,24 +35,33 @@ static void udp_ns_teardown(struct net_ns *ns, void *part)
 }
 NET_PART("40", udp) = {sizeof(struct udp_ns), &udp_ns_offset, udp_ns_setup, udp_ns_teardown};
 
-struct udp_ns *udp_ns_of(struct net_ns *ns)
+NET_PART("40", udp_lite) = {sizeof(struct udp_ns), &udp_lite_ns_offset, udp_ns_setup,
+                            udp_ns_teardown};
+
+struct udp_ns *udp_ns_of(struct net_ns *ns, bool lite)
 {
-    return net_part(ns, udp_ns_offset);
+    return net_part(ns, unlikely(lite) ? udp_lite_ns_offset : udp_ns_offset);
 }
 
 static struct port_table *udp_ports(struct net_ns *ns)
 {
-    return &udp_ns_of(ns)->ports;
+    return &udp_ns_of(ns, false)->ports;
 }
 
-static struct socket *udp_create(struct net_ns *ns, int family)
+struct socket *udp_make(struct net_ns *ns, int family, const struct inet_proto *proto, bool lite)
 {
     struct udp_sock *u = slab_zalloc(udp_cache);
 
     if (!u)
         return ERR_PTR(-ENOMEM);
-    inet_setup(&u->inet, &udp_proto, ns, &udp_ns_of(ns)->list, family);
+    u->lite = lite;
+    inet_setup(&u->inet, proto, ns, &udp_ns_of(ns, lite)->list, family);
     return &u->inet.sock;
+}
+
+static struct socket *udp_create(struct net_ns *ns, int family)
+{
+    return udp_make(ns, family, &udp_proto, false);
 }
 
 static void udp_destroy(struct socket *s)
@@ -162,12 +171,12 @@ static int udp_control(struct socket_message *m, s32 type, const void *data, u64
     return 0;
 }
 
-static int udp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
+int udp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
 {
-    return o->name == UDP_CORK && !v ? udp_flush(udp_of(&s->sock)) : 0;
+    return o->level == IPPROTO_UDP && o->name == UDP_CORK && !v ? udp_flush(udp_of(&s->sock)) : 0;
 }
 
-static const struct socket_ops udp_ops = {
+const struct socket_ops udp_ops = {
     .bind = inet_bind,
     .connect = udp_connect,
     .name = inet_name,

@@ -34,9 +34,11 @@ struct udp_way {
 #define UDP_SEGMENTS 64U /* datagrams that are made of one call's bytes, or come in one packet */
 
 struct udp_pending;
-/* l sock.lock · a atomic to look whether it is there */
+/* I immutable · l sock.lock · a atomic to look whether it is there */
 struct udp_sock {
     struct inet_sock inet;       /* first */
+    bool lite;                   /* I  UDP-Lite's: lite.c */
+    bool lite_least;             /* a  it has said how many bytes are to be covered at least */
     struct udp_pending *pending; /* l  a datagram that is not complete (MSG_MORE) */
     /* The way to another host that a socket is connected with, while ip_path_is_valid. dev NULL:
      * none is kept. */
@@ -51,14 +53,24 @@ struct udp_ns {
     struct socket_list list;
     struct port_table ports;
 };
-struct udp_ns *udp_ns_of(struct net_ns *ns);
+/* UDP's, or UDP-Lite's. */
+struct udp_ns *udp_ns_of(struct net_ns *ns, bool lite);
 
 static inline struct udp_sock *udp_of(struct socket *s)
 {
     return (struct udp_sock *)s;
 }
 
-/* udp.c: the next call is ECONNABORTED, and it is connected no more. 0 or -errno. */
+static inline struct udp_ns *udp_ns_for(const struct udp_sock *u)
+{
+    return udp_ns_of(u->inet.sock.ns, u->lite);
+}
+
+/* udp.c. ERR_PTR(-ENOMEM). */
+struct socket *udp_make(struct net_ns *ns, int family, const struct inet_proto *proto, bool lite);
+int udp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v);
+extern const struct socket_ops udp_ops;
+/* The next call is ECONNABORTED, and it is connected no more. 0 or -errno. */
 int udp_kill(struct udp_sock *u);
 
 /* send.c */
@@ -87,10 +99,33 @@ enum {
     UDP_GRO = 104,
 };
 
-/* A datagram was put into its receiver's queue, or found it full. */
-static inline void udp_count_queued(struct net_ns *ns, bool queued, bool v6)
+/* lite.c: of a datagram of n bytes, header included, that u sends: how many its sum covers. */
+u32 udp_lite_covered(const struct udp_sock *u, u32 n);
+/* u wants a datagram of n bytes of which so many are covered. */
+bool udp_lite_takes(const struct udp_sock *u, u32 covered, u32 n);
+/* What the header of a datagram of n bytes says is covered; 0: it is wrong. */
+u32 udp_lite_word(const u8 *at, u32 n);
+/* Fills in how many bytes of p are covered, and their sum. */
+void udp_lite_sum(const struct udp_sock *u, struct packet *p, const struct ip_info *h);
+/* The header at the start of p, and the sum, are right. */
+bool udp_lite_sum_is_ok(const struct packet *p, const struct ip_info *h, const u8 *at);
+
+/* number: of UDP's over IPv4. */
+static inline void udp_count(struct net_ns *ns, u32 number, bool v6, bool lite)
 {
-    NET_COUNT_UDP(ns, queued ? MIB_UDP_IN : MIB_UDP_FULL, v6);
+    if (v6)
+        number += MIB_UDP6 - MIB_UDP;
+    if (unlikely(lite))
+        number += MIB_UDP_LITE - MIB_UDP;
+    net_count(ns, number);
+}
+
+/* A datagram was put into its receiver's queue, or found it full. */
+static inline void udp_count_queued(struct inet_sock *r, bool queued, bool v6)
+{
+    bool lite = udp_of(&r->sock)->lite;
+
+    udp_count(r->sock.ns, queued ? MIB_UDP_IN : MIB_UDP_FULL, v6, lite);
     if (unlikely(!queued))
-        NET_COUNT_UDP(ns, MIB_UDP_ERRORS, v6);
+        udp_count(r->sock.ns, MIB_UDP_ERRORS, v6, lite);
 }

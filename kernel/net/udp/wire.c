@@ -69,8 +69,10 @@ static void udp_path_forget(struct socket *s, u32 device)
 
 static int udp_device_event(struct netdev *dev, enum net_device_event event)
 {
-    if (event == NET_DEVICE_GONE)
-        socket_list_each(&udp_ns_of(dev->ns)->list, udp_path_forget, dev->index);
+    if (event != NET_DEVICE_GONE)
+        return 0;
+    socket_list_each(&udp_ns_of(dev->ns, false)->list, udp_path_forget, dev->index);
+    socket_list_each(&udp_ns_of(dev->ns, true)->list, udp_path_forget, dev->index);
     return 0;
 }
 NET_DEVICE_HOOK(udp) = {udp_device_event};
@@ -127,7 +129,9 @@ static int udp_emit(struct udp_sock *u, struct iov_iter *data, u32 n, const stru
     if (!p)
         return err;
     inet_info(&u->inet, &w->way, &w->to.addr, &w->header, p->len, &info);
-    if (udp_sums(u, v4))
+    if (unlikely(u->lite))
+        udp_lite_sum(u, p, &info);
+    else if (udp_sums(u, v4))
         ip_sum_later(p, &info, 6);
     err = ip_output(u->inet.sock.ns, p, &w->way.path, &info);
     if (err == -EMSGSIZE)
