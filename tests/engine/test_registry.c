@@ -61,7 +61,7 @@ static bool goes_plain(const char *host)
     bool plain;
 
     jw_object(&w, NULL);
-    registry_order(&w, &n, NULL);
+    registry_order(&w, &n);
     jw_object_end(&w);
     plain = strstr(b.data, "\"http://");
     buf_free(&b);

@@ -744,6 +744,56 @@ def test_what_talks_to_a_registry_may_do_nothing_else(engine):
     held.close()
 
 
+def remembers(pid, words):
+    """Which of them are in a process's memory."""
+    found = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for place, mode, *name in map(str.split, maps):
+            first, last = (int(x, 16) for x in place.split("-"))
+            if mode.startswith("rw"):
+                memory.seek(first)
+                data = memory.read(last - first)
+                found |= {word for word in words if word.encode() in data}
+    return found
+
+
+def test_what_unpacks_knows_no_password(engine):
+    """Those who talk do, which shows that it would be found."""
+    words = ["verysecretword", base64.b64encode(b"user:verysecretword").decode(), "tokenthatnobodyguesses"]
+    held, server = Held(2), Rogue(lambda r: r.reply(200, json.dumps({"token": words[2]}).encode()))
+    handler = held.rogue.server.RequestHandlerClass
+    serve = handler.do_GET
+
+    def ask(r):
+        if "Authorization" in r.headers:
+            serve(r)
+        else:
+            r.reply(401, WWW_Authenticate=f'Bearer realm="http://{server.host}/",service="s"')
+    handler.do_GET = ask
+    c = Connection(engine.socket)
+    c.request("POST", f"/images/create?fromImage={held.rogue.host}/h&tag=1", headers={
+        "X-Registry-Auth": auth_header(username="user", password=words[0])})
+    held.asked.wait()
+
+    def talkers():
+        return {p: s for p, s in processes_below(engine.process.pid).items() if s["Uid"].split()[0] == "102"}
+    until(lambda: len(talkers()) == 3, "one asks, two fetch")
+    worker = int(next(s["PPid"] for s in talkers().values()))
+
+    def unpackers():
+        return [p for p, s in processes_below(worker).items() if s["Uid"].split()[0] == "0" and not int(s["CapPrm"], 16) & SET_IDS]
+    until(lambda: len(unpackers()) == 1, "what unpacks is at work")
+    if "asan" not in USER:
+        expect(set().union(*(remembers(p, words) for p in talkers())), set(words))
+        expect(remembers(unpackers()[0], words), set())
+    expect(server.seen[0][2].get("Authorization"), "Basic " + words[1])
+    held.go.set()
+    expect_in("Downloaded newer image", c.getresponse().read().decode())
+    remove(engine, held.name)
+    server.close()
+    held.close()
+
+
 def test_a_client_that_leaves_ends_its_pull(engine):
     held = Held()
     c = begin(engine, held.name)

@@ -94,8 +94,9 @@ static void pull_order(struct transfer *t, const struct registry_name *n, const 
         if (image_listed(img))
             buf_fmt(&b, "I%s\n", img->id);
     buf_str(&b, "\n");
+    registry_order_auth(&b, auth);
     jw_object(&w, NULL);
-    registry_order(&w, n, auth);
+    registry_order(&w, n);
     jw_object_end(&w);
     job_feed(t->job, b.data, b.len);
     job_feed_end(t->job);

@@ -156,7 +156,7 @@ static void ask_take(struct pull_from *from, const struct ask_answer *a, char *t
 {
     struct registry *r = &from->r;
 
-    free(r->token);
+    str_forget(r->token);
     r->token = *token ? token : NULL;
     if (!*token)
         free(token);

@@ -199,7 +199,7 @@ static void unpack_done(size_t layer)
 }
 
 /* What the worker has beside the layers, the configuration and what load_enter() has opened is not
- * the unpacker's: it has `ready` and its report. No fetcher runs yet. */
+ * the unpacker's: it has `ready` and its report, and no credentials. No fetcher runs yet. */
 static void unpack_forgo(int ready)
 {
     if (dup2(ready, 0) < 0)
@@ -207,7 +207,8 @@ static void unpack_forgo(int ready)
     close(ready);
     close(pull.unpacker.fd);
     close(pull.from.asker);
-    fetch_close(&pull.from.r.f);
+    registry_secret_forget();
+    registry_close(&pull.from.r);
     if (registry_dialer >= 0)
         close(registry_dialer);
     pull.ready = 0;
