@@ -90,7 +90,7 @@ def test_every_kind_of_manifest_and_layer(engine):
 
 def test_an_image_without_layers(engine):
     REG.image("none", "1", [], config([]))
-    pulled(engine, REG.host + "/none:1")
+    pulled(engine, "--platform", "amd64", REG.host + "/none:1")
     away(engine, REG.host + "/none:1")
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import socketserver
 import stat
 import subprocess
@@ -192,6 +193,10 @@ def test_challenges_that_lead_nowhere(engine):
     rogue = Rogue(lambda r: r.reply(200, json.dumps({"token": "a\r\nX: y"}).encode()) if "token" in r.path else
                   r.reply(401, WWW_Authenticate=f'Bearer realm="http://{rogue.host}/token"'))
     failed(engine, rogue.host + "/x:1", "did not include a token")
+    rogue.close()
+    rogue = Rogue(lambda r: r.reply(401, json.dumps({"details": "incorrect username or password"}).encode()) if "token" in r.path else
+                  r.reply(401, WWW_Authenticate=f'Bearer realm="http://{rogue.host}/token"'))
+    failed(engine, rogue.host + "/x:1", "unauthorized: incorrect username or password")
     rogue.close()
 
 
@@ -638,6 +643,31 @@ def test_layers_come_three_at_a_time(engine):
     expect(most[0], 3)
     expect(text.count('"Waiting"'), 4)
     remove(engine, rogue.host + "/p:1")
+    rogue.close()
+
+
+def test_a_busy_registry_is_asked_again(engine):
+    """At an IPv6 address, where it is named as anywhere else."""
+    store, layer, asked = Store(), layer_of("busy"), {}
+    store.image("1", [layer], config([layer]))
+
+    def handle(r, times=2):
+        asked[r.path] = asked.get(r.path, 0) + 1
+        if asked[r.path] <= times:
+            r.reply(503 if asked[r.path] % 2 else 429, b"<html>busy</html>", Content_Type="text/html")
+        else:
+            store.serve(r)
+    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    rogue, name = Rogue(handle, listener), f"[::1]:{listener.getsockname()[1]}/b:1"
+    expect_in(f"Downloaded newer image for {name}", pulled(engine, name))
+    expect(set(asked.values()), {3})
+    expect(request(engine.socket, "GET", "/images/json")[1][0]["RepoTags"], [name])
+    remove(engine, name)
+    rogue.close()
+    asked.clear()
+    rogue = Rogue(lambda r: handle(r, 100))
+    failed(engine, rogue.host + "/b:1", "the registry asks for patience")
+    expect(set(asked.values()), {4})
     rogue.close()
 
 

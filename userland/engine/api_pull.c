@@ -148,8 +148,9 @@ static char *pull_reference(const struct http_head *req, bool *all)
 
 static bool pull_platform_ok(const char *platform)
 {
-    return !platform || !*platform || !strcmp(platform, "linux") ||
-           str_starts(platform, "linux/amd64") || str_starts(platform, "linux/x86_64");
+    return !platform || !*platform || !strcmp(platform, "linux") || !strcmp(platform, "amd64") ||
+           !strcmp(platform, "x86_64") || str_starts(platform, "linux/amd64") ||
+           str_starts(platform, "linux/x86_64");
 }
 
 static void pull_judge(struct call *call, const char *ref, bool all)

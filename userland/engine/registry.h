@@ -98,6 +98,7 @@ struct registry {
     char code[64];  /* of the last error answer, "MANIFEST_UNKNOWN"; or "" */
     char why[1024]; /* of the last failure */
     bool fatal;     /* it would be the same the next time */
+    bool busy;      /* it says that it may not be, soon */
 };
 
 void registry_open(struct registry *r, const char *url, const char *actions, bool trusted);

@@ -73,13 +73,17 @@ static enum fetch_place registry_nearest(const struct registry *r)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-/* "manifest unknown: what it says", from {"errors":[{"code","message"}]}. */
+/* "manifest unknown: what it says", from {"errors":[{"code","message"}]} or {"details"}. */
 static bool registry_error_of(struct registry *r, const struct json *j)
 {
     const struct json *e = json_list(j, "errors");
     const char *code = json_str(e, "code"), *message = json_str(e, "message");
     size_t n = 0;
 
+    if (!code && r->f.head.status == 401 && json_str(j, "details")) { /* a token server's */
+        code = "UNAUTHORIZED";
+        message = json_str(j, "details");
+    }
     if (!code)
         return false;
     snprintf(r->code, sizeof(r->code), "%s", code);
@@ -120,6 +124,7 @@ static int registry_refused(struct registry *r)
 
     *r->code = 0;
     r->fatal = status < 500 && status != 429 && status != 408;
+    r->busy = status == 429 || (status >= 502 && status <= 504);
     if (fetch_read_all(&r->f, &text, REGISTRY_ERROR_MAX) == 0 && text.len)
         j = json_parse(text.data, text.len, NULL);
     if (!j || !registry_error_of(r, j)) {
@@ -396,7 +401,7 @@ int registry_request(struct registry *r, const char *method, const char *target,
     static struct url u;
     bool asked = false;
 
-    r->fatal = false;
+    r->fatal = r->busy = false;
     if (!registry_url(r, &u, target)) {
         snprintf(r->why, sizeof(r->why), "the name is too long");
         return -1;
