@@ -28,7 +28,7 @@ ENGINE_PURE := $(addprefix build/asan/obj/userland/engine/,life.c.o restart.c.o 
 ENGINE_UNIT := $(call asan_obj,tests/engine) build/asan/obj/tests/unit/runner.c.o
 $(ENGINE_UNIT): ASAN_CPPFLAGS += -Itests/unit
 # test_registry_client.c has its network.
-build/asan/unit: $(ENGINE_UNIT) $(ASAN_LIB) $(ENGINE_PURE) build/asan/obj/userland/engine/registry_client.c.o
+build/asan/unit: $(ENGINE_UNIT) $(ASAN_LIB) $(ENGINE_PURE) $(addprefix build/asan/obj/userland/engine/,registry_client.c.o registry_secret.c.o)
 	$(call QUIET,ALD,$@) $(HOSTCC) $(ASAN_CFLAGS) -o $@ $^
 
 .PHONY: engine-asan soak-engine

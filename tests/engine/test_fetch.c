@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: MIT
 // The blocking client against a server of this file's.
-#include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
 #include "lib/fetch.h"
+#include "server.h"
 
 static const char fetch_text[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /* Answers each request, of one connection after the other; heads come whole here. */
-_Noreturn static void fetch_serve(int listener)
+static void fetch_serve(int listener, uint16_t port)
 {
     char in[4096];
     int fd;
@@ -28,32 +25,16 @@ _Noreturn static void fetch_serve(int listener)
                 break;
         close(fd);
     }
-    _exit(0);
 }
 
 static pid_t fetch_server(struct url *u)
 {
-    struct sockaddr_in me = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t size = sizeof(me);
+    uint16_t port = 0;
+    pid_t server = server_begin(&port, fetch_serve);
     char text[64];
-    pid_t pid;
 
-    me.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, (struct sockaddr *)&me, size) < 0 || listen(fd, 8) < 0 ||
-        getsockname(fd, (struct sockaddr *)&me, &size) < 0)
-        return -1;
-    snprintf(text, sizeof(text), "http://127.0.0.1:%u/", ntohs(me.sin_port));
-    if (url_parse(u, text))
-        return -1;
-    pid = fork();
-    if (!pid) { /* it ends with a test that fails as well, whose output it has not */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(1);
-        fetch_serve(fd);
-    }
-    close(fd);
-    return pid;
+    snprintf(text, sizeof(text), "http://127.0.0.1:%u/", port);
+    return url_parse(u, text) ? -1 : server;
 }
 
 TEST(fetch_takes_no_answer_for_that_of_a_later_request)
@@ -75,8 +56,7 @@ TEST(fetch_takes_no_answer_for_that_of_a_later_request)
     EXPECT(!fetch_read_all(&f, &text, 100) && text.len == 5);
     fetch_close(&f);
     buf_free(&text);
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
+    server_end(server);
 }
 
 TEST(fetch_goes_no_nearer_than_it_may)
@@ -92,8 +72,7 @@ TEST(fetch_goes_no_nearer_than_it_may)
     f.nearest = FETCH_LOCAL;
     EXPECT(!fetch_open(&f, "GET", &u, NULL, 0) && f.place == FETCH_LOCAL);
     fetch_close(&f);
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
+    server_end(server);
 }
 
 /* An address that cannot be looked at may be ours; one of a family that we do not speak is not. */

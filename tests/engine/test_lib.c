@@ -243,6 +243,38 @@ TEST(http_request_of_a_client_waits_for_other_clients)
     close(pair[1]);
 }
 
+static void refusing_request(struct http_conn *c)
+{
+    if (!strcmp(c->req.path, "/no"))
+        http_reply(c, 501, NULL, "no", 2);
+}
+
+/* Whoever asks first whether to send a body is not told to when it is not wanted. */
+TEST(http_body_is_asked_for_only_where_it_is_wanted)
+{
+    static const struct http_ops ops = {refusing_request, conn_complete};
+    static const char head[] = "POST /%s HTTP/1.1\r\nExpect: 100-continue\r\n"
+                               "Content-Length: 1\r\n\r\n";
+
+    for (int wanted = 0; wanted < 2; wanted++) {
+        char text[256] = "";
+        int pair[2], n = snprintf(text, sizeof(text), head, wanted ? "yes" : "no");
+
+        EXPECT(ev_init() == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+        http_conn_new(pair[0], &ops);
+        EXPECT(write(pair[1], text, (size_t)n) == n);
+        ev_run_once();
+        http_turn();
+        n = (int)recv(pair[1], text, sizeof(text) - 1, MSG_DONTWAIT);
+        text[n > 0 ? n : 0] = 0;
+        EXPECT(!strncmp(text, wanted ? "HTTP/1.1 100 " : "HTTP/1.1 501 ", 13));
+        EXPECT(wanted == !strstr(text, "501"));
+        close(pair[1]);
+        ev_run_once();
+        http_turn();
+    }
+}
+
 static int early_answers;
 
 static void early_body(struct http_conn *c, const char *data, size_t len)

@@ -43,6 +43,15 @@ TEST(a_name_means_one_repository)
     EXPECT(name_is("quay.io/a/b/c", "quay.io", "a/b/c", "quay.io/a/b/c", "latest", NULL));
     EXPECT(name_is("localhost/a:1", "localhost", "a", "localhost/a", "1", NULL));
     EXPECT(name_is("h:5000/a", "h:5000", "a", "h:5000/a", "latest", NULL));
+    EXPECT(name_is("[::1]:5000/a:1", "[::1]:5000", "a", "[::1]:5000/a", "1", NULL));
+    EXPECT(name_is("[2001:db8::f]/a", "[2001:db8::f]", "a", "[2001:db8::f]/a", "latest", NULL));
+    EXPECT(name_is("[::1]", NULL, NULL, NULL, NULL, NULL));
+    EXPECT(name_is("[]:5000/a", NULL, NULL, NULL, NULL, NULL));
+    EXPECT(name_is("[::1/a", NULL, NULL, NULL, NULL, NULL));
+    EXPECT(name_is("[::1]x/a", NULL, NULL, NULL, NULL, NULL));
+    EXPECT(name_is("[::1]:/a", NULL, NULL, NULL, NULL, NULL));
+    EXPECT(name_is("[::x]:5/a", NULL, NULL, NULL, NULL, NULL));
+    EXPECT(name_is("a/[::1]:5/a", NULL, NULL, NULL, NULL, NULL));
     EXPECT(name_is("h:5000/a:1@sha256:" HEX, "h:5000", "a", "h:5000/a", NULL, "sha256:" HEX));
     EXPECT(name_is("busybox@sha256:" HEX, "docker.io", "library/busybox", "busybox", NULL,
                    "sha256:" HEX));
@@ -61,7 +70,7 @@ static bool goes_plain(const char *host)
     bool plain;
 
     jw_object(&w, NULL);
-    registry_order(&w, &n, NULL);
+    registry_order(&w, &n);
     jw_object_end(&w);
     plain = strstr(b.data, "\"http://");
     buf_free(&b);

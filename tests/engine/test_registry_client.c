@@ -6,18 +6,16 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/registry.h"
 #include "harness.h"
+#include "server.h"
 
 #define ELSEWHERE "192.0.2.7"
 #define HERE "127.0.0.1"
@@ -68,7 +66,7 @@ int connect(int fd, const struct sockaddr *addr, socklen_t size)
 }
 
 /* One answer a connection: who asks for /v2/secret is to have a token of the same origin. */
-_Noreturn static void client_serve(int listener, int port)
+static void client_serve(int listener, uint16_t port)
 {
     char in[4096] = "", out[512];
     int fd;
@@ -88,43 +86,28 @@ _Noreturn static void client_serve(int listener, int port)
         close(fd);
         memset(in, 0, sizeof(in));
     }
-    _exit(0);
 }
 
 /* A server, and a registry of that name that is to be asked for it; the name is `first`, and later
  * `then`. */
 static pid_t client_begin(struct registry *r, const char *first, const char *then)
 {
-    struct sockaddr_in me = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t size = sizeof(me);
+    uint16_t port = 0;
+    pid_t server = server_begin(&port, client_serve);
     char text[64];
-    pid_t pid;
 
-    me.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, (struct sockaddr *)&me, size) < 0 || listen(fd, 8) < 0 ||
-        getsockname(fd, (struct sockaddr *)&me, &size) < 0)
-        return -1;
     answers[0] = first;
     answers[1] = then;
     asked = 0;
-    snprintf(text, sizeof(text), "http://registry.test:%u", ntohs(me.sin_port));
+    snprintf(text, sizeof(text), "http://registry.test:%u", port);
     registry_open(r, text, "pull", false);
-    pid = fork();
-    if (!pid) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(1);
-        client_serve(fd, ntohs(me.sin_port));
-    }
-    close(fd);
-    return pid;
+    return server;
 }
 
 static void client_end(struct registry *r, pid_t server)
 {
     registry_close(r);
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
+    server_end(server);
 }
 
 TEST(a_registry_that_was_met_elsewhere_is_not_followed_here)

@@ -9,7 +9,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BRIEF, docker_archive, expect, expect_in, main, tar, until
+from engine_fixture import BRIEF, config, docker_archive, expect, expect_in, main, tar, until
 
 DOCKER = shutil.which("docker")
 
@@ -119,6 +119,13 @@ def test_prune(engine):
     expect(p.stdout, "Total reclaimed space: 0B\n", p.stderr)
     p = docker(engine, "image", "prune", "-f", "--filter", "until=nonsense")
     expect_in("invalid filter 'until'", p.stderr)
+    for n in "12":  # they share a layer, which another one has twice, and another that stays
+        shared = [layers[2], tar([("s", b"0", "x" * 4000)])]
+        shared += shared[1:] if n == "1" else []
+        engine.load(docker_archive("moves:1", shared, config(shared, Labels={"n": n})))
+    engine.load(docker_archive("moves:1", [layers[1]]))
+    p = docker(engine, "image", "prune", "-f", "--filter", "label=n")
+    expect_in(f"Total reclaimed space: {len(shared[1]) / 1000:.4g}kB\n", p.stdout, p.stderr)
     p = docker(engine, "system", "prune", "-f")
     expect(p.returncode, 0, p.stderr)
     expect_in("Deleted Images:\ndeleted: sha256:", p.stdout)

@@ -43,6 +43,14 @@ def test_filters_of_containers(engine):
     clean(engine)
 
 
+def test_filters_of_yes_and_no_say_one_of_them(engine):
+    for path in ("GET", "/images/json?"), ("POST", "/images/prune?"), ("GET", "/volumes?"), ("GET", "/networks?"):
+        for value, code in (("true", 200), ("0", 200), ("False", 200), ("nonsense", 400), ("", 400)):
+            if path[0] == "GET" or code == 400 or value == "true":
+                expect(api(engine, path[0], path[1] + 'filters={"dangling":["%s"]}' % value)[0], code, path[1] + value)
+    expect(api(engine, "GET", '/images/json?filters={"until":["x"]}')[0], 400)
+
+
 def test_values_of_filters_are_bounded(engine):
     c = create(engine, Image="busybox")
     for path, key in (("/containers/json?all=1&", "before"), ("/containers/json?all=1&", "since"),

@@ -416,6 +416,36 @@ def test_load_reads_a_layer_again_where_two_images_need_it(engine):
     engine.run("rmi", "again:0", "again:1")
 
 
+def test_a_layer_that_is_fetched_anew_gives_its_space_back(engine):
+    """A registry that breaks off twice and knows no ranges."""
+    size, asked = (18 << 20) // PART, []
+    layer = tar([("f", REG, os.urandom(size))])
+    store = Store()
+    store.image("1", [layer], config([layer]))
+
+    def handle(r):
+        if sha(layer) not in r.path:
+            return store.serve(r)
+        asked.append(r.path)
+        r.reply(200, layer[:size] if len(asked) < 3 else layer, Content_Length=str(len(layer)))
+        r.close_connection = True
+    rogue = Rogue(handle)
+    with SmallEngine() as small:
+        status, text = request(small.socket, "POST", f"/images/create?fromImage={rogue.host}/b&tag=1")
+        expect((status, '"error"' in str(text), len(asked)), (200, False, 3), str(text)[-500:])
+    rogue.close()
+
+
+def test_the_last_entry_of_a_name_counts(engine):
+    kept = tar([("f", REG, "x")])
+    conf = config([kept])
+    manifest = json.dumps([{"Config": "c", "RepoTags": ["last:1"], "Layers": ["l"]}])
+    for entries in ([("l", REG, "no layer"), ("c", REG, "{"), ("manifest.json", REG, "[]")],
+                    [("l", SYM, "nothing"), ("manifest.json", LNK, "l")]):
+        p = engine.load(tar(entries + [("l", REG, kept), ("c", REG, conf), ("manifest.json", REG, manifest)]))
+        expect((p.returncode, engine.run("rmi", "last:1").returncode), (0, 0), p.stderr)
+
+
 def test_refuse_an_index_that_names_itself(engine):
     blobs = {}
 

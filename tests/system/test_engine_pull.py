@@ -90,7 +90,7 @@ def test_every_kind_of_manifest_and_layer(engine):
 
 def test_an_image_without_layers(engine):
     REG.image("none", "1", [], config([]))
-    pulled(engine, REG.host + "/none:1")
+    pulled(engine, "--platform", "amd64", REG.host + "/none:1")
     away(engine, REG.host + "/none:1")
 
 
@@ -118,6 +118,10 @@ def test_a_blob_of_two_layers_is_kept_for_both(engine):
     REG.image("twice", "1", layers, config(layers))
     pulled(engine, REG.host + "/twice:1")
     away(engine, REG.host + "/twice:1")
+    REG.image("twice", "below", layers[:2], config(layers[:2]))
+    pulled(engine, REG.host + "/twice:below") # now the first of them is there, and its blob is not
+    pulled(engine, REG.host + "/twice:1")
+    away(engine, REG.host + "/twice:below", REG.host + "/twice:1")
 
 
 def test_pull_by_digest(engine):

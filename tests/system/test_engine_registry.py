@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import socketserver
 import stat
 import subprocess
@@ -192,6 +193,10 @@ def test_challenges_that_lead_nowhere(engine):
     rogue = Rogue(lambda r: r.reply(200, json.dumps({"token": "a\r\nX: y"}).encode()) if "token" in r.path else
                   r.reply(401, WWW_Authenticate=f'Bearer realm="http://{rogue.host}/token"'))
     failed(engine, rogue.host + "/x:1", "did not include a token")
+    rogue.close()
+    rogue = Rogue(lambda r: r.reply(401, json.dumps({"details": "incorrect username or password"}).encode()) if "token" in r.path else
+                  r.reply(401, WWW_Authenticate=f'Bearer realm="http://{rogue.host}/token"'))
+    failed(engine, rogue.host + "/x:1", "unauthorized: incorrect username or password")
     rogue.close()
 
 
@@ -641,6 +646,31 @@ def test_layers_come_three_at_a_time(engine):
     rogue.close()
 
 
+def test_a_busy_registry_is_asked_again(engine):
+    """At an IPv6 address, where it is named as anywhere else."""
+    store, layer, asked = Store(), layer_of("busy"), {}
+    store.image("1", [layer], config([layer]))
+
+    def handle(r, times=2):
+        asked[r.path] = asked.get(r.path, 0) + 1
+        if asked[r.path] <= times:
+            r.reply(503 if asked[r.path] % 2 else 429, b"<html>busy</html>", Content_Type="text/html")
+        else:
+            store.serve(r)
+    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    rogue, name = Rogue(handle, listener), f"[::1]:{listener.getsockname()[1]}/b:1"
+    expect_in(f"Downloaded newer image for {name}", pulled(engine, name))
+    expect(set(asked.values()), {3})
+    expect(request(engine.socket, "GET", "/images/json")[1][0]["RepoTags"], [name])
+    remove(engine, name)
+    rogue.close()
+    asked.clear()
+    rogue = Rogue(lambda r: handle(r, 100))
+    failed(engine, rogue.host + "/b:1", "the registry asks for patience")
+    expect(set(asked.values()), {4})
+    rogue.close()
+
+
 def test_a_registry_that_is_silent_is_given_up(engine):
     over = threading.Event()
     rogue = Rogue(lambda r: over.wait())
@@ -741,6 +771,56 @@ def test_what_talks_to_a_registry_may_do_nothing_else(engine):
     expect_in("Downloaded newer image", c.getresponse().read().decode())
     expect(talkers(), {})
     remove(engine, held.name)
+    held.close()
+
+
+def remembers(pid, words):
+    """Which of them are in a process's memory."""
+    found = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for place, mode, *name in map(str.split, maps):
+            first, last = (int(x, 16) for x in place.split("-"))
+            if mode.startswith("rw"):
+                memory.seek(first)
+                data = memory.read(last - first)
+                found |= {word for word in words if word.encode() in data}
+    return found
+
+
+def test_what_unpacks_knows_no_password(engine):
+    """Those who talk do, which shows that it would be found."""
+    words = ["verysecretword", base64.b64encode(b"user:verysecretword").decode(), "tokenthatnobodyguesses"]
+    held, server = Held(2), Rogue(lambda r: r.reply(200, json.dumps({"token": words[2]}).encode()))
+    handler = held.rogue.server.RequestHandlerClass
+    serve = handler.do_GET
+
+    def ask(r):
+        if "Authorization" in r.headers:
+            serve(r)
+        else:
+            r.reply(401, WWW_Authenticate=f'Bearer realm="http://{server.host}/",service="s"')
+    handler.do_GET = ask
+    c = Connection(engine.socket)
+    c.request("POST", f"/images/create?fromImage={held.rogue.host}/h&tag=1", headers={
+        "X-Registry-Auth": auth_header(username="user", password=words[0])})
+    held.asked.wait()
+
+    def talkers():
+        return {p: s for p, s in processes_below(engine.process.pid).items() if s["Uid"].split()[0] == "102"}
+    until(lambda: len(talkers()) == 3, "one asks, two fetch")
+    worker = int(next(s["PPid"] for s in talkers().values()))
+
+    def unpackers():
+        return [p for p, s in processes_below(worker).items() if s["Uid"].split()[0] == "0" and not int(s["CapPrm"], 16) & SET_IDS]
+    until(lambda: len(unpackers()) == 1, "what unpacks is at work")
+    if "asan" not in USER:
+        expect(set().union(*(remembers(p, words) for p in talkers())), set(words))
+        expect(remembers(unpackers()[0], words), set())
+    expect(server.seen[0][2].get("Authorization"), "Basic " + words[1])
+    held.go.set()
+    expect_in("Downloaded newer image", c.getresponse().read().decode())
+    remove(engine, held.name)
+    server.close()
     held.close()
 
 

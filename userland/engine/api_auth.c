@@ -86,8 +86,9 @@ static void question_ask(struct http_conn *conn, const struct registry_name *n,
     q->conn = conn;
     held_begin(&q->held, "ask");
     q->job = job_new(q, question_done, QUESTION_MEMORY, "registry", q->held.dir, NULL);
+    registry_order_auth(&b, auth);
     jw_object(&w, NULL);
-    registry_order(&w, n, auth);
+    registry_order(&w, n);
     jw_object_end(&w);
     job_feed(q->job, b.data, b.len);
     job_feed_end(q->job);

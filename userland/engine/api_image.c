@@ -100,9 +100,7 @@ static bool filter_reference(const void *o, const char *v)
 
 static bool filter_dangling(const void *o, const char *v)
 {
-    bool want = !strcmp(v, "true") || !strcmp(v, "1");
-
-    return want == (image_tag_count(o) == 0);
+    return filter_true(v) == (image_tag_count(o) == 0);
 }
 
 static bool filter_label(const void *o, const char *v)
@@ -144,6 +142,13 @@ static bool filter_until(const void *o, const char *v)
     long long at;
 
     return filter_time(v, &at) && image_created(o) < at;
+}
+
+static char *until_judge(const char *text)
+{
+    long long at;
+
+    return filter_time(text, &at) ? NULL : str_fmt("invalid filter 'until': %s", text);
 }
 
 static const struct filter image_filters[] = {
@@ -214,6 +219,8 @@ API(api_image_list)
     struct json *filters = filters_read(call->req, image_filters, IMAGE_FILTERS, &why);
 
     why = why ? why : filters_check(filters, "reference", reference_judge);
+    why = why ? why : filters_check(filters, "until", until_judge);
+    why = why ? why : filters_check_bool(filters, "dangling");
     if (!why)
         missing = filters_resolve(filters, "before", meant_time);
     if (!why && !missing)
@@ -469,48 +476,45 @@ static const struct filter prune_filters[] = {{"dangling", filter_any, false},
 
 #define PRUNE_FILTERS (sizeof(prune_filters) / sizeof(prune_filters[0]))
 
-static char *until_judge(const char *text)
-{
-    long long at;
-
-    return filter_time(text, &at) ? NULL : str_fmt("invalid filter 'until': %s", text);
-}
-
 /* Those without a tag; dangling=false: all that no container uses. */
 static bool prune_wants(const struct image *img, const struct json *filters)
 {
     const struct json *dangling = json_list(filters, "dangling");
     const char *text = dangling ? dangling->key ? dangling->key : dangling->str : "true";
-    bool all = str_case_eq(text, "false") || !strcmp(text, "0");
 
-    return image_listed(img) && !img->refs && (all || !image_tag_count(img)) &&
+    return image_listed(img) && !img->refs && (!filter_true(text) || !image_tag_count(img)) &&
            filters_match(prune_filters, PRUNE_FILTERS, filters, img);
 }
 
-/* What the layers take that are the image's alone. */
-static int64_t prune_space(const struct image *img)
+/* What the layers take that nothing but the images that go has: each once, however many of them
+ * have it. */
+static int64_t prune_space(const struct json *filters)
 {
     int64_t space = 0;
 
-    for (int i = 0; i < img->nlayers; i++)
-        space += img->layers[i]->refs == 1 ? (int64_t)img->layers[i]->size : 0;
+    for (const struct image *img = image_first(); img; img = img->next)
+        if (prune_wants(img, filters))
+            for (int i = 0; i < img->nlayers; i++)
+                img->layers[i]->going++;
+    for (struct layer *l = layer_first(); l; l = l->next) {
+        space += l->going && l->going == l->refs ? (int64_t)l->size : 0;
+        l->going = 0;
+    }
     return space;
 }
 
 static void image_prune(struct answer *a, const struct json *filters)
 {
     struct jw w = {.out = &a->body};
+    int64_t space = prune_space(filters);
     struct image *next;
-    int64_t space = 0;
 
     jw_object(&w, NULL);
     jw_array(&w, "ImagesDeleted");
     for (struct image *img = image_first(); img; img = next) {
         next = img->next;
-        if (!prune_wants(img, filters))
-            continue;
-        space += prune_space(img);
-        image_remove(img, &w, a);
+        if (prune_wants(img, filters))
+            image_remove(img, &w, a);
     }
     jw_array_end(&w);
     jw_int(&w, "SpaceReclaimed", space);
@@ -524,6 +528,7 @@ API(api_image_prune)
     struct json *filters = filters_read(call->req, prune_filters, PRUNE_FILTERS, &why);
 
     why = why ? why : filters_check(filters, "until", until_judge);
+    why = why ? why : filters_check_bool(filters, "dangling");
     if (why)
         api_error(call->conn, 400, "%s", why);
     else

@@ -100,7 +100,7 @@ static bool filter_label(const void *o, const char *v)
 /* The ones that an engine has are never dangling, whatever is on them. */
 static bool filter_dangling(const void *o, const char *v)
 {
-    return str_case_eq(v, "false") || !strcmp(v, "0");
+    return !filter_true(v);
 }
 
 static const struct filter list_filters[] = {
@@ -116,6 +116,7 @@ API(api_network_list)
     struct buf b = {0};
     struct jw w = {.out = &b};
 
+    why = why ? why : filters_check_bool(filters, "dangling");
     if (why) {
         api_error(call->conn, 400, "%s", why);
         json_free(filters);

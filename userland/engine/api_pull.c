@@ -94,8 +94,9 @@ static void pull_order(struct transfer *t, const struct registry_name *n, const 
         if (image_listed(img))
             buf_fmt(&b, "I%s\n", img->id);
     buf_str(&b, "\n");
+    registry_order_auth(&b, auth);
     jw_object(&w, NULL);
-    registry_order(&w, n, auth);
+    registry_order(&w, n);
     jw_object_end(&w);
     job_feed(t->job, b.data, b.len);
     job_feed_end(t->job);
@@ -147,8 +148,9 @@ static char *pull_reference(const struct http_head *req, bool *all)
 
 static bool pull_platform_ok(const char *platform)
 {
-    return !platform || !*platform || !strcmp(platform, "linux") ||
-           str_starts(platform, "linux/amd64") || str_starts(platform, "linux/x86_64");
+    return !platform || !*platform || !strcmp(platform, "linux") || !strcmp(platform, "amd64") ||
+           !strcmp(platform, "x86_64") || str_starts(platform, "linux/amd64") ||
+           str_starts(platform, "linux/x86_64");
 }
 
 static void pull_judge(struct call *call, const char *ref, bool all)

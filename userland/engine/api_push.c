@@ -140,8 +140,9 @@ static void push_begin(struct http_conn *conn, const struct registry_name *n, st
     struct transfer *t;
     char *status;
 
+    registry_order_auth(&b, auth);
     jw_object(&w, NULL);
-    registry_order(&w, n, auth);
+    registry_order(&w, n);
     if (!push_images(&w, n, img)) {
         api_error(conn, 404, "An image does not exist locally with the tag: %s", n->repo);
         buf_free(&b);

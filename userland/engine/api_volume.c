@@ -38,7 +38,7 @@ static bool is_yes(const char *v)
 
 static bool filter_dangling(const void *o, const char *v)
 {
-    return !((const struct volume *)o)->refs == is_yes(v);
+    return !((const struct volume *)o)->refs == filter_true(v);
 }
 
 static bool filter_driver(const void *o, const char *v)
@@ -79,6 +79,7 @@ API(api_volume_list)
     int status;
 
     why = why ? why : filters_check(filters, "name", filter_pattern_judge);
+    why = why ? why : filters_check_bool(filters, "dangling");
     if (why) {
         api_error(call->conn, 400, "%s", why);
         json_free(filters);

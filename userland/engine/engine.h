@@ -103,7 +103,8 @@ struct layer {
     char diff_id[ID_LEN + 1];
     char dir[LAYER_DIR_LEN + 1];
     uint64_t size;
-    int refs; /* images and loads */
+    int refs;  /* images and loads */
+    int going; /* of these, while a prune counts: images that go */
 };
 
 /* A name of an image: one image has it at a time. */

@@ -91,6 +91,24 @@ char *filters_check(const struct json *filters, const char *key, char *(*judge)(
     return why;
 }
 
+bool filter_true(const char *value)
+{
+    return str_case_eq(value, "true") || !strcmp(value, "1");
+}
+
+char *filters_check_bool(const struct json *filters, const char *key)
+{
+    const struct json *list = json_get(filters, key);
+
+    for (const struct json *j = list ? list->child : NULL; j; j = j->next) {
+        const char *text = filter_text(list, j);
+
+        if (!filter_true(text) && !str_case_eq(text, "false") && strcmp(text, "0"))
+            return str_fmt("invalid filter '%s=[%.100s]'", key, text);
+    }
+    return NULL;
+}
+
 /* The list that is being made. Its time is the engine's own, for matching: what others take does
  * not count, nor what the list's writing takes. */
 static struct {

@@ -27,6 +27,9 @@ struct json *filters_read(const struct http_head *req, const struct filter *know
 char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(const char *value));
 /* What `judge` has against a value of `key`, to be freed, or NULL. */
 char *filters_check(const struct json *filters, const char *key, char *(*judge)(const char *value));
+/* The same for a key whose values are "true", "1", "false" or "0". */
+char *filters_check_bool(const struct json *filters, const char *key);
+bool filter_true(const char *value); /* of such a one */
 /* Around the making of a list: between them nothing matches any more once its filters have taken
  * too long, by the time between filters_enter() and filters_leave() (filters_match() has its own),
  * which filters_end() tells: NULL, or what goes to the client in the list's place, with *status. */

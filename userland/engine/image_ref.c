@@ -41,6 +41,17 @@ static bool image_ref_port(const char *colon, const char *end)
     return colon + 1 < end && strspn(colon + 1, "0123456789") == (size_t)(end - colon - 1);
 }
 
+/* "[address]" or "[address]:port" of a registry, up to `end`. */
+static bool image_ref_address(const char *p, const char *end)
+{
+    size_t n = 1 + strspn(p + 1, "0123456789abcdefABCDEF:");
+
+    if (n < 3 || p[n] != ']')
+        return false;
+    p += n + 1;
+    return p == end || (*p == ':' && image_ref_port(p, end));
+}
+
 /* Components between slashes. */
 static bool image_ref_name(const char *ref, size_t n)
 {
@@ -50,6 +61,11 @@ static bool image_ref_name(const char *ref, size_t n)
         const char *colon;
 
         next = memchr(p, '/', (size_t)(end - p));
+        if (p == ref && next && *p == '[') {
+            if (!image_ref_address(p, next))
+                return false;
+            continue;
+        }
         colon = p == ref && next ? memchr(p, ':', (size_t)(next - p)) : NULL;
         if (colon && !image_ref_port(colon, next))
             return false;

@@ -23,6 +23,7 @@
 #include "runtime/child.h"
 #include "runtime/rootfs.h"
 #include "lib/decode.h"
+#include "lib/map.h"
 #include "lib/sha256.h"
 #include "lib/str.h"
 #include "lib/tar.h"
@@ -45,6 +46,7 @@ static struct {
     struct budget budget;
     struct member *members;
     size_t nmembers;
+    struct map named; /* the last one of each name: its place in `members`, from 1 on */
     struct buf report;
     struct jw w;
 } load;
@@ -80,6 +82,11 @@ void load_take(uint64_t bytes, const char *what)
     if (!budget_take(&load.budget, bytes))
         load_fail("%s: no space for it: more than the %llu MB that are free", what,
                   (unsigned long long)(load.budget.first >> 20));
+}
+
+void load_return(uint64_t bytes)
+{
+    budget_return(&load.budget, bytes);
 }
 
 void load_give(uint64_t bytes)
@@ -157,6 +164,7 @@ static void load_index_entry(struct tar *tar)
         .fd = load.fd, .name = str_dup(e->name), .offset = e->offset, .size = e->size};
     if (e->type != TAR_FILE)
         m->link = load_link_target(e);
+    map_put(&load.named, m->name, (void *)load.nmembers);
 }
 
 /* What is no tar at all is shown by its first bytes. */
@@ -195,10 +203,9 @@ static void load_index(void)
 
 static struct member *load_lookup(const char *name)
 {
-    for (size_t i = load.nmembers; i-- > 0;)
-        if (!strcmp(load.members[i].name, name))
-            return &load.members[i];
-    return NULL;
+    size_t place = (size_t)map_find(&load.named, name);
+
+    return place ? &load.members[place - 1] : NULL;
 }
 
 /* A member by the name a manifest uses, through links; NULL when there is none. */

@@ -28,6 +28,7 @@ _Noreturn void load_fail(const char *fmt, ...) __attribute__((format(printf, 1, 
 /* Before bytes are written: fails when there is no space for them. */
 void load_take(uint64_t bytes, const char *what);
 void load_give(uint64_t bytes);       /* bytes of the archive are free again */
+void load_return(uint64_t bytes);     /* what was taken is free again */
 void load_budget_files(int files[2]); /* the descriptors that it looks at; -1: none */
 
 /* ---- load.c ---- */

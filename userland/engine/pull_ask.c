@@ -18,6 +18,8 @@
 
 #define ASK_TARGET_MAX URL_TARGET_MAX
 #define ASK_TOKEN_MAX (64u * 1024)
+#define ASK_AGAIN_MAX 3
+#define ASK_PAUSE_MS 250 /* the first time; it doubles */
 
 struct ask_request {
     uint32_t endpoint, target, max; /* which one; lengths */
@@ -56,6 +58,19 @@ static char *ask_text(int fd, uint32_t len)
         return text;
     free(text);
     return NULL;
+}
+
+/* A registry that says that it is busy is asked again, unless there is another. */
+static int ask_patiently(struct pull_from *from, const char *target, bool manifest, size_t max,
+                         struct buf *out)
+{
+    for (int tries = 0;; tries++) {
+        int err = registry_text(&from->r, target, manifest ? MANIFEST_ACCEPT : NULL, max, out);
+
+        if (!err || !from->r.busy || from->endpoint->next || tries == ASK_AGAIN_MAX)
+            return err;
+        usleep(ASK_PAUSE_MS * 1000u << tries);
+    }
 }
 
 /* ---- the process that asks ------------------------------------------------------------------- */
@@ -102,7 +117,7 @@ _Noreturn static void ask_serve(struct pull_from *from, int fd)
         if (!target)
             break;
         ask_move(from, &at, q.endpoint);
-        err = registry_text(&from->r, target, q.manifest ? MANIFEST_ACCEPT : NULL, q.max, &text);
+        err = ask_patiently(from, target, q.manifest, q.max, &text);
         free(target);
         if (ask_reply(fd, from, err, &text))
             break;
@@ -156,7 +171,7 @@ static void ask_take(struct pull_from *from, const struct ask_answer *a, char *t
 {
     struct registry *r = &from->r;
 
-    free(r->token);
+    str_forget(r->token);
     r->token = *token ? token : NULL;
     if (!*token)
         free(token);
@@ -179,7 +194,7 @@ int pull_get(struct pull_from *from, const char *target, bool manifest, size_t m
     struct ask_answer a;
 
     if (from->asker < 0)
-        return registry_text(&from->r, target, manifest ? MANIFEST_ACCEPT : NULL, max, out);
+        return ask_patiently(from, target, manifest, max, out);
     if (write_all(from->asker, &q, sizeof(q)) || write_all(from->asker, target, q.target) ||
         ask_read(from->asker, &a, sizeof(a)) || a.text > max || a.next >= ASK_TARGET_MAX ||
         a.token > ASK_TOKEN_MAX)

@@ -56,10 +56,13 @@ static void blob_tell(bool now)
 
 static void blob_restart(void)
 {
+    uint64_t had = blob.have;
+
     sha256_init(&blob.sum);
     blob.have = 0;
     if (ftruncate(blob.fd, 0) < 0 || lseek(blob.fd, 0, SEEK_SET) < 0)
         blob_fail(500, "cannot begin its file anew");
+    load_return(had);
 }
 
 /* What of the answer belongs behind what is there: false when it is none of that. */

@@ -199,7 +199,7 @@ static void unpack_done(size_t layer)
 }
 
 /* What the worker has beside the layers, the configuration and what load_enter() has opened is not
- * the unpacker's: it has `ready` and its report. No fetcher runs yet. */
+ * the unpacker's: it has `ready` and its report, and no credentials. No fetcher runs yet. */
 static void unpack_forgo(int ready)
 {
     if (dup2(ready, 0) < 0)
@@ -207,7 +207,8 @@ static void unpack_forgo(int ready)
     close(ready);
     close(pull.unpacker.fd);
     close(pull.from.asker);
-    fetch_close(&pull.from.r.f);
+    registry_secret_forget();
+    registry_close(&pull.from.r);
     if (registry_dialer >= 0)
         close(registry_dialer);
     pull.ready = 0;
@@ -240,7 +241,7 @@ static void pull_give(void)
         const struct pull_layer *l = &pull.layers[pull.given];
         enum pull_state s = pull.layers[l->same].state;
 
-        if (l->state != PULL_THERE && s != PULL_HERE && s != PULL_THERE)
+        if (l->state != PULL_THERE && s != PULL_HERE)
             return;
         if (write_all(pull.ready, "+", 1)) /* it has failed: it says why */
             return;
@@ -459,10 +460,13 @@ static struct json *pull_config(struct member *m)
     return j;
 }
 
+/* The first layer whose blob is fetched for i as well, or i itself. What is there already may be
+ * of the same blob, as another layer: on top of others. */
 static size_t pull_first_of(size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (!strcmp(pull.layers[k].b->digest, pull.layers[i].b->digest))
+        if (pull.layers[k].state != PULL_THERE &&
+            !strcmp(pull.layers[k].b->digest, pull.layers[i].b->digest))
             return k;
     return i;
 }

@@ -201,6 +201,7 @@ int push_read_start(void)
         return reader.fd;
     close(0);
     close(1);
+    registry_secret_forget();
     child_limit(&ch, 1ull << CAP_DAC_READ_SEARCH, 0);
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
         getppid() != parent || registry_filter())

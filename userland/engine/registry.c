@@ -199,7 +199,14 @@ static void registry_endpoint(struct jw *w, const char *url, bool mirror)
     jw_object_end(w);
 }
 
-void registry_order(struct jw *w, const struct registry_name *n, const struct json *auth)
+void registry_order_auth(struct buf *b, const struct json *auth)
+{
+    if (auth)
+        json_write(b, auth);
+    buf_char(b, '\n');
+}
+
+void registry_order(struct jw *w, const struct registry_name *n)
 {
     bool docker = !strcmp(n->host, DOCKER_HOST);
     const char *host = docker ? DOCKER_REGISTRY : n->host;
@@ -214,7 +221,6 @@ void registry_order(struct jw *w, const struct registry_name *n, const struct js
         jw_str(w, "Tag", n->tag);
     if (n->digest)
         jw_str(w, "Digest", n->digest);
-    jw_json(w, "Auth", auth);
     jw_array(w, "Endpoints");
     for (size_t i = 0; docker && i < registry_config.nmirrors; i++)
         registry_endpoint(w, registry_config.mirrors[i], true);

@@ -39,8 +39,10 @@ struct registry_name {
 /* Of a normalized reference; with `all`, it has no tag. */
 void registry_name_parse(struct registry_name *n, const char *ref);
 void registry_name_free(struct registry_name *n);
-/* What a worker needs to reach it, as members of an object that is open. `auth` may be NULL. */
-void registry_order(struct jw *w, const struct registry_name *n, const struct json *auth);
+/* What comes before an order: a line of credentials, empty for none (NULL). */
+void registry_order_auth(struct buf *b, const struct json *auth);
+/* What a worker needs to reach it, as members of an object that is open. */
+void registry_order(struct jw *w, const struct registry_name *n);
 /* A client's X-Registry-Auth: false when it is there and unreadable. NULL in *out when empty. */
 bool registry_auth(const struct http_head *req, struct json **out);
 
@@ -51,7 +53,6 @@ bool registry_auth(const struct http_head *req, struct json **out);
 struct registry_order {
     struct json *text;
     const char *host, *path, *repo, *tag, *digest;
-    const struct json *auth;
     const char *proxy, *no_proxy; /* no_proxy: why there is none */
     int idle_ms;
     struct json *endpoints; /* the first of a list of {"Url","Mirror"} */
@@ -67,6 +68,10 @@ int worker_registry(char **argv);
 /* Reads the order, and makes `dir` the worker's root, in which names can be resolved. What it may
  * do from then on: talk to a registry; all, until it calls registry_forgo(); or what
  * unpacking takes, and have processes that talk. */
+/* registry_secret.c. */
+int registry_secret_read(int fd);         /* 0 or -errno */
+const struct json *registry_secret(void); /* NULL: there is none */
+void registry_secret_forget(void);        /* by who has not asked for it */
 /* registry_rights.c. Of descriptors above 2 those in `keep` stay. Ends the process when it cannot
  * be done. */
 void registry_forgo(const int *keep, size_t n);
@@ -83,8 +88,8 @@ struct registry {
     struct fetch f;
     struct url base; /* credentials go there alone */
     const char *path;
-    const char *actions; /* "pull" or "pull,push" */
-    const struct json *auth;
+    const char *actions;    /* "pull" or "pull,push" */
+    bool trusted;           /* it may have the order's credentials */
     const char *from;       /* a second repository to be read, or NULL */
     bool basic;             /* it wants that */
     bool met;               /* a connection has told `place` */
@@ -93,6 +98,7 @@ struct registry {
     char code[64];  /* of the last error answer, "MANIFEST_UNKNOWN"; or "" */
     char why[1024]; /* of the last failure */
     bool fatal;     /* it would be the same the next time */
+    bool busy;      /* it says that it may not be, soon */
 };
 
 void registry_open(struct registry *r, const char *url, const char *actions, bool trusted);

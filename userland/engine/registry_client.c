@@ -28,7 +28,8 @@ void registry_open(struct registry *r, const char *url, const char *actions, boo
 {
     size_t n;
 
-    *r = (struct registry){.path = registry_order_read.path, .actions = actions};
+    *r =
+        (struct registry){.path = registry_order_read.path, .actions = actions, .trusted = trusted};
     fetch_init(&r->f, registry_order_read.proxy, registry_order_read.no_proxy, REGISTRY_AGENT);
     r->f.idle_ms = registry_order_read.idle_ms;
     r->f.dial = registry_dialer >= 0 ? registry_dial : NULL;
@@ -37,14 +38,12 @@ void registry_open(struct registry *r, const char *url, const char *actions, boo
     n = strlen(r->base.target);
     while (n && r->base.target[n - 1] == '/') /* what stands before /v2/ */
         r->base.target[--n] = 0;
-    if (trusted)
-        r->auth = registry_order_read.auth;
 }
 
 void registry_close(struct registry *r)
 {
     fetch_close(&r->f);
-    free(r->token);
+    str_forget(r->token);
     r->token = NULL;
 }
 
@@ -74,13 +73,17 @@ static enum fetch_place registry_nearest(const struct registry *r)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-/* "manifest unknown: what it says", from {"errors":[{"code","message"}]}. */
+/* "manifest unknown: what it says", from {"errors":[{"code","message"}]} or {"details"}. */
 static bool registry_error_of(struct registry *r, const struct json *j)
 {
     const struct json *e = json_list(j, "errors");
     const char *code = json_str(e, "code"), *message = json_str(e, "message");
     size_t n = 0;
 
+    if (!code && r->f.head.status == 401 && json_str(j, "details")) { /* a token server's */
+        code = "UNAUTHORIZED";
+        message = json_str(j, "details");
+    }
     if (!code)
         return false;
     snprintf(r->code, sizeof(r->code), "%s", code);
@@ -121,6 +124,7 @@ static int registry_refused(struct registry *r)
 
     *r->code = 0;
     r->fatal = status < 500 && status != 429 && status != 408;
+    r->busy = status == 429 || (status >= 502 && status <= 504);
     if (fetch_read_all(&r->f, &text, REGISTRY_ERROR_MAX) == 0 && text.len)
         j = json_parse(text.data, text.len, NULL);
     if (!j || !registry_error_of(r, j)) {
@@ -147,16 +151,22 @@ static int registry_refused(struct registry *r)
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+/* One of the credentials, or NULL. */
+static const char *registry_credential(const struct registry *r, const char *name)
+{
+    return r->trusted ? json_str(registry_secret(), name) : NULL;
+}
+
 static const char *registry_user(const struct registry *r)
 {
-    const char *user = json_str(r->auth, "username");
+    const char *user = registry_credential(r, "username");
 
     return user && *user ? user : NULL;
 }
 
 static void registry_basic(const struct registry *r, struct buf *headers)
 {
-    const char *password = json_str(r->auth, "password");
+    const char *password = registry_credential(r, "password");
     char *both = str_fmt("%s:%s", registry_user(r), password ? password : "");
 
     buf_str(headers, "Authorization: Basic ");
@@ -205,7 +215,7 @@ static bool registry_token_ok(const char *token)
 static int registry_ask_token(struct registry *r, struct fetch *f, const struct challenge *c,
                               const struct url *realm)
 {
-    const char *identity = json_str(r->auth, "identitytoken");
+    const char *identity = registry_credential(r, "identitytoken");
     static struct url u;
     struct buf form = {0}, headers = {0};
     int err;
@@ -292,7 +302,7 @@ static int registry_new_token(struct registry *r, const struct challenge *c)
 static int registry_challenge(struct registry *r, const char *method, const struct url *u)
 {
     static struct challenge c;
-    const char *given = json_str(r->auth, "registrytoken");
+    const char *given = registry_credential(r, "registrytoken");
 
     c = (struct challenge){0};
     for (int i = 0; i < r->f.head.nheaders; i++)
@@ -391,7 +401,7 @@ int registry_request(struct registry *r, const char *method, const char *target,
     static struct url u;
     bool asked = false;
 
-    r->fatal = false;
+    r->fatal = r->busy = false;
     if (!registry_url(r, &u, target)) {
         snprintf(r->why, sizeof(r->why), "the name is too long");
         return -1;

@@ -127,6 +127,7 @@ void registry_dialer_start(void)
         if (child_forgo() || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
             prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
             _exit(1);
+        registry_secret_forget();
         close(0);
         close(1);
         close(ends[0]);

@@ -55,14 +55,18 @@ void registry_fail(int code, const char *fmt, ...)
     _exit(1);
 }
 
-/* All that is left of the input. */
+/* All that is left of the input: credentials, and what is asked. */
 static void registry_read_order(void)
 {
     struct registry_order *o = &registry_order_read;
     struct buf text = {0};
     const char *why = "it did not come";
-    ssize_t n;
+    ssize_t n = registry_secret_read(0);
 
+    if (n == -E2BIG)
+        registry_fail(400, "the credentials are too long");
+    if (n < 0)
+        registry_fail(500, "the worker's order is bad: %s", str_error((int)-n));
     do {
         buf_reserve(&text, 4096);
         n = read(0, text.data + text.len, 4096);
@@ -77,7 +81,6 @@ static void registry_read_order(void)
     o->repo = json_str(o->text, "Repo");
     o->tag = json_str(o->text, "Tag");
     o->digest = json_str(o->text, "Digest");
-    o->auth = json_get(o->text, "Auth");
     o->idle_ms = (int)json_int(o->text, "Idle", FETCH_IDLE_MS / 1000) * 1000;
     o->endpoints = json_list(o->text, "Endpoints");
 }

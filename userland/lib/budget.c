@@ -68,6 +68,11 @@ void budget_give(struct budget *b, uint64_t bytes)
     b->first += bytes < UINT64_MAX - b->first ? bytes : UINT64_MAX - b->first;
 }
 
+void budget_return(struct budget *b, uint64_t bytes)
+{
+    b->left += bytes < UINT64_MAX - b->left ? bytes : UINT64_MAX - b->left;
+}
+
 bool budget_take(struct budget *b, uint64_t bytes)
 {
     if (b->unchecked >= BUDGET_LOOK) {

@@ -19,5 +19,7 @@ void budget_open(struct budget *b, int dir);
 void budget_close(struct budget *b);
 /* Bytes that were written there before this was opened are free again. */
 void budget_give(struct budget *b, uint64_t bytes);
+/* Bytes that were taken are free again. */
+void budget_return(struct budget *b, uint64_t bytes);
 /* Takes bytes that are about to be written; false, and no change, when they are too many. */
 bool budget_take(struct budget *b, uint64_t bytes);

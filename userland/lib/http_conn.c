@@ -319,11 +319,22 @@ static void conn_bad(struct http_conn *c, int status, const char *text)
     buf_free(&b);
 }
 
+/* A client that waits for it is told to send its body. */
+static void conn_continue(struct http_conn *c)
+{
+    const char *expect = http_header(&c->req, "Expect");
+
+    if (!expect || !str_case_eq(expect, "100-continue") || c->framing.done)
+        return;
+    buf_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    conn_flush(c);
+}
+
 /* A head, if one is there. */
 static bool conn_read_head(struct http_conn *c)
 {
     int n = http_head_parse(&c->req, &c->in, &c->scanned, false);
-    const char *expect, *connection;
+    const char *connection;
 
     if (n == 0)
         return false;
@@ -343,13 +354,10 @@ static bool conn_read_head(struct http_conn *c)
     c->close = connection && str_case_eq(connection, "close");
     c->state = HTTP_READ_BODY;
     remote_begin(c);
-    expect = http_header(&c->req, "Expect");
-    if (expect && str_case_eq(expect, "100-continue") && !c->framing.done) {
-        buf_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
-        conn_flush(c);
-    }
-    if (!c->dead)
-        c->ops->request(c);
+    c->ops->request(c);
+    if (!c->dead &&
+        c->state == HTTP_READ_BODY) /* the body is wanted: no answer has come before it */
+        conn_continue(c);
     return !c->dead;
 }
 

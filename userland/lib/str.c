@@ -36,6 +36,13 @@ const char *str_error(int err)
     return text;
 }
 
+void str_forget(char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    free(s);
+}
+
 bool str_case_eq(const char *a, const char *b)
 {
     return strcasecmp(a, b) == 0;

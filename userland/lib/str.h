@@ -14,6 +14,7 @@
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 bool str_case_eq(const char *a, const char *b);
+void str_forget(char *s);       /* frees what nobody is to find there later; or NULL */
 const char *str_error(int err); /* strerror as Go writes it: "permission denied"; static */
 
 /* How many of the bytes are one well-formed character of UTF-8; 0 when none begins here. */
