@@ -24,7 +24,7 @@ build/asan/user/cli: $(call asan_obj,userland/cli)
 
 # The pure cores of the engine and its library.
 ENGINE_PURE := $(addprefix build/asan/obj/userland/engine/,life.c.o restart.c.o listen_parse.c.o image_ref.c.o manifest.c.o \
-               registry.c.o skeleton.c.o detach.c.o)
+               registry.c.o skeleton.c.o detach.c.o ps.c.o)
 ENGINE_UNIT := $(call asan_obj,tests/engine) build/asan/obj/tests/unit/runner.c.o
 $(ENGINE_UNIT): ASAN_CPPFLAGS += -Itests/unit
 # test_registry_client.c has its network.

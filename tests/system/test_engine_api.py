@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import time
+from urllib.parse import quote
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -170,6 +171,67 @@ def test_what_a_client_typed_before_the_start_goes_with_it(engine):
         out += piece
     expect_in(b"[three]", out)
     call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
+def test_top_has_the_columns_that_are_asked_for(engine):
+    ident = create(engine, Cmd=["sleep", "1000"], Tty=True)
+    call(engine, "POST", f"/containers/{ident}/start")
+
+    def top(args):
+        status, answer = call(engine, "GET", f"/containers/{ident}/top?ps_args={args}")
+        return status, answer.get("Titles", answer.get("message")), answer.get("Processes")
+
+    pid = str(call(engine, "GET", f"/containers/{ident}/json")[1]["State"]["Pid"])
+    status, titles, rows = top("")
+    expect((status, titles), (200, "UID PID PPID C STIME TTY TIME CMD".split()))
+    expect((len(rows), rows[0][0], rows[0][1], rows[0][5], rows[0][-1]), (1, "root", pid, "pts/0", "sleep 1000"))
+    status, titles, rows = top("aux")
+    expect((status, titles), (200, "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND".split()))
+    expect((rows[0][:2], rows[0][-1], len(rows[0])), (["root", pid], "sleep 1000", 11))
+    expect(top("-eo+pid,comm"), (200, ["PID", "COMMAND"], [[pid, "sleep"]]))
+    expect(top("-o+comm"), (400, "Couldn't find PID field in ps output", None))
+    expect(top("--nonsense"), (400, "option '--nonsense' of ps is not supported", None))
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
+def test_events_have_what_docker_s_have(engine):
+    events = Connection(engine.socket)
+    events.request("GET", "/events?filters=" + quote('{"type":["container","volume"]}'))
+    heard = events.getresponse()
+    _, made = call(engine, "POST", "/containers/create?name=heard", {"Image": "busybox", "Cmd": ["sleep", "1000"], "Tty": True,
+                                                                     "HostConfig": {"Binds": ["heardvol:/v:ro"]}})
+    ident = made["Id"]
+    call(engine, "POST", f"/containers/{ident}/start")
+    expect(call(engine, "POST", f"/containers/{ident}/resize?h=20&w=70")[0], 200)
+    execs = []
+    for command in (["true"], ["sh", "-c", "exit 3"]):
+        _, x = call(engine, "POST", f"/containers/{ident}/exec", {"Cmd": command, "AttachStdout": True})
+        execs.append(x["Id"])
+        s = upgrade(engine, "POST", f"/exec/{x['Id']}/start", b"{}")
+        expect(frames(s), [])
+    expect(call(engine, "GET", f"/containers/{ident}/top")[0], 200)
+    call(engine, "POST", f"/containers/{ident}/rename?name=heard2")
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+    call(engine, "POST", "/containers/prune")
+    seen = []
+    while not seen or seen[-1][0] != "prune":
+        e = json.loads(heard.readline())
+        seen.append((e["Action"], {k: v for k, v in e["Actor"]["Attributes"].items() if k not in ("image", "name")}))
+    events.close()
+    mounted = {"container": ident, "destination": "/v", "driver": "local", "propagation": "", "read/write": "false"}
+    expect([x for x in seen if x[0] != "exec_die"], [
+        ("create", {"driver": "local"}), ("create", {}), ("mount", mounted), ("start", {}), ("resize", {"height": "20", "width": "70"}),
+        ("exec_create: true ", {"execID": execs[0]}), ("exec_start: true ", {"execID": execs[0]}),
+        ("exec_create: sh -c exit 3", {"execID": execs[1]}), ("exec_start: sh -c exit 3", {"execID": execs[1]}),
+        ("top", {}), ("rename", {"oldName": "/heard"}), ("kill", {"signal": "9"}), ("die", {"exitCode": "137"}),
+        ("unmount", {"container": ident, "driver": "local"}), ("destroy", {}), ("prune", {"reclaimed": "0"})])
+    expect([x[1] for x in seen if x[0] == "exec_die"], [{"execID": execs[0], "exitCode": "0"}, {"execID": execs[1], "exitCode": "3"}])
+    now = f"{time.time():.9f}"
+    for wanted, count in (("exec_create", 2), ("exec_create: true ", 1), ("exec_cre", 0), ("exec_die", 2), ("exec_start", 2)):
+        _, text = call(engine, "GET", f"/events?since=0&until={now}&filters=" +
+                       quote(json.dumps({"event": [wanted], "container": [ident]})))
+        expect(len((text if isinstance(text, str) else json.dumps(text)).splitlines()), count, wanted)
+    call(engine, "DELETE", "/volumes/heardvol")
 
 
 def test_list_filters_in_both_shapes(engine):

@@ -321,7 +321,7 @@ API(api_container_attach)
     }
     if (!c->proc)
         c->proc = process_new(c, NULL);
-    event_container(c, "attach", NULL, NULL);
+    event_container(c, "attach", NULL);
     process_attach(c->proc, call->conn, http_query_bool(q, "stdin", false) && c->spec.open_stdin,
                    http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false), &keys);
 }
@@ -340,6 +340,15 @@ API(api_container_logs)
     log_serve(c, call->conn);
 }
 
+static void resize_event(struct container *c, unsigned rows, unsigned cols)
+{
+    char height[12], width[12];
+
+    snprintf(height, sizeof(height), "%u", rows);
+    snprintf(width, sizeof(width), "%u", cols);
+    event_container(c, "resize", EVENT_MORE("height", height, "width", width));
+}
+
 API(api_container_resize)
 {
     struct container *c = api_container(call);
@@ -352,6 +361,7 @@ API(api_container_resize)
         return;
     }
     process_resize(c->proc, rows, cols);
+    resize_event(c, rows, cols);
     http_reply(call->conn, 200, NULL, "", 0);
 }
 

@@ -10,6 +10,7 @@
 
 #define EXECS_KEPT 64               /* per container; the oldest finished one gives way */
 #define EXEC_NOTE_ARGS 2048         /* bytes of its arguments that a later engine can show */
+#define EXEC_EVENT_ARGS 1024        /* of its arguments that an event has, and at most one more */
 #define EXECS_MAX 1024              /* then one that was never started does */
 #define EXECS_BYTES (8u << 20)      /* of the arguments and variables of both, per container */
 #define EXECS_ALL_BYTES (64u << 20) /* in all, with those that run: the first containers' go */
@@ -247,6 +248,20 @@ struct process *exec_found(const struct keep_message *m)
     return x->proc;
 }
 
+/* Its name has the command in it, as Docker's has. */
+static void exec_event(const struct exec *x, const char *action)
+{
+    struct buf b = {0};
+    char *text;
+
+    buf_fmt(&b, "%s: ", action);
+    for (char **a = x->spec.argv; *a && b.len < EXEC_EVENT_ARGS; a++)
+        buf_fmt(&b, "%.*s%s", EXEC_EVENT_ARGS, *a, a == x->spec.argv || a[1] ? " " : "");
+    text = buf_take(&b);
+    event_container(x->c, text, EVENT_MORE("execID", x->id));
+    free(text);
+}
+
 static struct exec *exec_new(struct container *c, const struct json *body)
 {
     struct exec *x = exec_add(c);
@@ -286,7 +301,7 @@ API(api_exec_create)
     x = exec_new(c, call->body);
     x->keys = keys;
     exec_forget_old(x);
-    event_container(c, "exec_create", "execID", x->id);
+    exec_event(x, "exec_create");
     buf_fmt(&b, "{\"Id\":\"%s\"}\n", x->id);
     api_json(call->conn, 201, &b);
 }
@@ -348,7 +363,7 @@ void exec_started(struct process *p, const char *error)
         return;
     }
     x->running = true;
-    event_container(x->c, "exec_start", "execID", x->id);
+    exec_event(x, "exec_start");
     exec_starter_answer(x, NULL);
 }
 

@@ -519,6 +519,7 @@ static void image_prune(struct answer *a, const struct json *filters)
     jw_array_end(&w);
     jw_int(&w, "SpaceReclaimed", space);
     jw_object_end(&w);
+    event_prune("image", space);
     answer_done(a, NULL);
 }
 

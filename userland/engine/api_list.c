@@ -272,6 +272,7 @@ API(api_container_prune)
     jw_array_end(&w);
     jw_int(&w, "SpaceReclaimed", 0);
     jw_object_end(&w);
+    event_prune("container", 0);
     json_free(filters);
     answer_done(a, NULL);
 }

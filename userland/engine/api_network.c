@@ -221,5 +221,6 @@ API(api_network_prune)
 {
     static const char none[] = "{\"NetworksDeleted\":null}\n";
 
+    event_prune("network", 0);
     http_reply(call->conn, 200, "application/json", none, sizeof(none) - 1);
 }

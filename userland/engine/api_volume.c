@@ -157,7 +157,7 @@ API(api_volume_create)
     if (!why && !v) {
         v = volume_create(name, json_get(call->body, "Labels"), &why);
         if (v)
-            event_plain("volume", v->name, "create", "driver", "local");
+            event_plain("volume", v->name, "create", EVENT_MORE("driver", "local"));
     }
     if (why) {
         api_error(call->conn, 400, "%s", why);
@@ -236,6 +236,7 @@ static void prune_sized(void *arg, const struct usage *u)
     jw_array_end(&w);
     jw_int(&w, "SpaceReclaimed", space);
     jw_object_end(&w);
+    event_prune("volume", space);
     answer_done(p->answer, NULL);
     json_free(p->filters);
     free(p);

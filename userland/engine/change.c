@@ -132,6 +132,14 @@ void change_abandon(struct change *ch)
 
 /* ---- writing down ---------------------------------------------------------------------------- */
 
+static void change_event(const struct change *ch)
+{
+    char *old = str_fmt("/%s", ch->name);
+
+    event_container(ch->c, ch->event, ch->what & CHANGE_NAME ? EVENT_MORE("oldName", old) : NULL);
+    free(old);
+}
+
 /* A write that failed may have left the new object on the disk all the same (its directory could
  * not be synced, the worker ended before it told), and so may another write that was under way:
  * what is taken back is written again. */
@@ -143,7 +151,7 @@ static void change_saved(void *arg, const char *why)
         change_undo(ch);
         container_save(ch->c, NULL, NULL);
     } else {
-        event_container(ch->c, ch->event, NULL, NULL);
+        change_event(ch);
     }
     answer_done(ch->answer, why);
     change_end(ch);

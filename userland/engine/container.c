@@ -431,7 +431,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
     c->name = name && *name ? str_dup(name + (*name == '/')) : container_auto_name(random + ID_LEN);
     c->number = ++container_count;
     container_list_sorted(c);
-    event_container(c, "create", NULL, NULL);
+    event_container(c, "create", NULL);
     return c;
 }
 

@@ -154,8 +154,9 @@ static bool judge_publishes(const struct json *j)
 const char *judge_warning(const struct container *c)
 {
     const struct json *ports = json_get(c->host, "PortBindings");
+    bool publishes = (ports && !json_is_empty(ports)) || json_bool(c->host, "PublishAllPorts");
 
-    return container_host_net(c) && ports && !json_is_empty(ports)
+    return container_host_net(c) && publishes
                ? "Published ports are discarded when using host network mode"
                : NULL;
 }

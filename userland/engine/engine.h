@@ -509,9 +509,13 @@ void log_end(struct container *c);
 
 /* ---- events (events.c) --------------------------------------------------------------------- */
 
-void event_container(struct container *c, const char *action, const char *key, const char *value);
-void event_plain(const char *type, const char *id, const char *action, const char *key,
-                 const char *value);
+/* What an event tells beside what all of its kind do: names and values in turn. */
+#define EVENT_MORE(...) ((const char *const[]){__VA_ARGS__, NULL})
+/* `more` may be NULL. */
+void event_container(struct container *c, const char *action, const char *const *more);
+/* A volume's, a network's, or one of no object in particular. */
+void event_plain(const char *type, const char *id, const char *action, const char *const *more);
+void event_prune(const char *type, int64_t reclaimed);
 void event_image(const char *id, const char *name, const char *action);
 void events_serve(struct http_conn *conn);
 

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,9 +39,14 @@ static bool filter_type(const void *e, const char *v)
     return !strcmp(json_str(e, "Type"), v);
 }
 
+/* Of an exec's events the first word is enough: the rest is its command. */
 static bool filter_event(const void *e, const char *v)
 {
-    return !strcmp(json_str(e, "Action"), v);
+    const char *action = json_str(e, "Action");
+    size_t n = strlen(v);
+
+    return !strcmp(action, v) ||
+           (str_starts(v, "exec_") && str_starts(action, v) && action[n] == ':' && !strchr(v, ':'));
 }
 
 static const struct json *event_attributes(const struct json *e)
@@ -162,86 +168,83 @@ static struct buf *event_line(void)
     return &line;
 }
 
-static void event_times(struct jw *w, const struct timespec *now)
+static void event_actor(struct jw *w, const char *id)
 {
-    jw_str(w, "scope", "local");
-    jw_int(w, "time", now->tv_sec);
-    jw_int(w, "timeNano", now->tv_sec * 1000000000 + now->tv_nsec);
+    jw_object(w, "Actor");
+    jw_str(w, "ID", id);
+    jw_object(w, "Attributes");
 }
 
-/* A volume's or a network's. */
-void event_plain(const char *type, const char *id, const char *action, const char *key,
-                 const char *value)
+/* The attributes end here, and the event. */
+static void event_finish(struct jw *w, const char *const *more)
+{
+    struct timespec now;
+
+    for (; more && *more; more += 2)
+        jw_str(w, more[0], more[1]);
+    jw_object_end(w);
+    jw_object_end(w);
+    engine_now(&now);
+    jw_str(w, "scope", "local");
+    jw_int(w, "time", now.tv_sec);
+    jw_int(w, "timeNano", now.tv_sec * 1000000000 + now.tv_nsec);
+    jw_object_end(w);
+    event_emit(w->out, &now);
+}
+
+void event_plain(const char *type, const char *id, const char *action, const char *const *more)
 {
     struct jw w = {.out = event_line()};
-    struct timespec now;
 
     if (engine.opening)
         return;
-    engine_now(&now);
     jw_object(&w, NULL);
     jw_str(&w, "Type", type);
     jw_str(&w, "Action", action);
-    jw_object(&w, "Actor");
-    jw_str(&w, "ID", id);
-    jw_object(&w, "Attributes");
-    jw_str(&w, key, value);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    event_times(&w, &now);
-    jw_object_end(&w);
-    event_emit(w.out, &now);
+    event_actor(&w, id);
+    event_finish(&w, more);
 }
 
-void event_container(struct container *c, const char *action, const char *key, const char *value)
+void event_prune(const char *type, int64_t reclaimed)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%lld", (long long)reclaimed);
+    event_plain(type, "", "prune", EVENT_MORE("reclaimed", text));
+}
+
+void event_container(struct container *c, const char *action, const char *const *more)
 {
     struct jw w = {.out = event_line()};
-    struct timespec now;
 
     if (engine.opening)
         return;
-    engine_now(&now);
     jw_object(&w, NULL);
     jw_str(&w, "status", action);
     jw_str(&w, "id", c->id);
     jw_str(&w, "from", c->image_name);
     jw_str(&w, "Type", "container");
     jw_str(&w, "Action", action);
-    jw_object(&w, "Actor");
-    jw_str(&w, "ID", c->id);
-    jw_object(&w, "Attributes");
+    event_actor(&w, c->id);
     container_labels(c, &w, EVENT_LABELS_MAX);
     jw_str(&w, "image", c->image_name);
     jw_str(&w, "name", c->name);
-    if (key)
-        jw_str(&w, key, value);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    event_times(&w, &now);
-    jw_object_end(&w);
-    event_emit(w.out, &now);
+    event_finish(&w, more);
 }
 
 void event_image(const char *id, const char *name, const char *action)
 {
     struct jw w = {.out = event_line()};
-    struct timespec now;
+    char *full = str_fmt("sha256:%s", id);
 
-    engine_now(&now);
     jw_object(&w, NULL);
     jw_str(&w, "status", action);
-    jw_fmt(&w, "id", "sha256:%s", id);
+    jw_str(&w, "id", full);
     jw_str(&w, "Type", "image");
     jw_str(&w, "Action", action);
-    jw_object(&w, "Actor");
-    jw_fmt(&w, "ID", "sha256:%s", id);
-    jw_object(&w, "Attributes");
-    jw_str(&w, "name", name);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    event_times(&w, &now);
-    jw_object_end(&w);
-    event_emit(w.out, &now);
+    event_actor(&w, full);
+    event_finish(&w, EVENT_MORE("name", name));
+    free(full);
 }
 
 static void listener_free(struct listener *l)

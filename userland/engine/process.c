@@ -269,9 +269,9 @@ static void attach_detach(struct attach *a)
     struct process *p = a->p;
 
     if (!p->x)
-        event_container(p->c, "detach", NULL, NULL);
+        event_container(p->c, "detach", NULL);
     else
-        event_container(p->c, "exec_detach", "execID", p->x->id);
+        event_container(p->c, "exec_detach", EVENT_MORE("execID", p->x->id));
     attach_remove(a);
     process_input_drop(p);
     http_raw_end(conn);

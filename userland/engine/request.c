@@ -122,7 +122,7 @@ void requests_start_done(struct container *c)
         if (r->kind != REQ_START)
             continue;
         if (r->restarts)
-            event_container(c, "restart", NULL, NULL);
+            event_container(c, "restart", NULL);
         request_ok(r);
     }
 }
@@ -137,14 +137,14 @@ void requests_stopped(struct container *c)
         next = r->next;
         switch (r->kind) {
         case REQ_STOP:
-            event_container(c, "stop", NULL, NULL);
+            event_container(c, "stop", NULL);
             request_ok(r);
             break;
         case REQ_SIGNAL:
             request_not_running(r);
             break;
         case REQ_RESTART:
-            event_container(c, "stop", NULL, NULL);
+            event_container(c, "stop", NULL);
             r->kind = REQ_START;
             r->restarts = true;
             r->signal = 0;

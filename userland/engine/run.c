@@ -40,7 +40,7 @@ static void run_signal_event(struct container *c, int sig)
     char number[16];
 
     snprintf(number, sizeof(number), "%d", sig);
-    event_container(c, "kill", "signal", number);
+    event_container(c, "kill", EVENT_MORE("signal", number));
 }
 
 /* When it has been reaped, its number may be another's. */
@@ -195,7 +195,8 @@ static void run_started(struct container *c, enum container_state was)
     c->restart.again = false;
     c->started = c->proc->born;
     container_save(c, run_started_saved, container_get(c));
-    event_container(c, "start", NULL, NULL);
+    volumes_event(c, "mount");
+    event_container(c, "start", NULL);
     requests_started(c);
 }
 
@@ -311,9 +312,10 @@ static void run_exited(struct container *c, enum container_state was)
     run_process_drop(c);
     cgroup_remove(c);
     if (c->oom_killed)
-        event_container(c, "oom", NULL, NULL);
+        event_container(c, "oom", NULL);
     snprintf(code, sizeof(code), "%d", c->exit_code);
-    event_container(c, "die", "exitCode", code);
+    event_container(c, "die", EVENT_MORE("exitCode", code));
+    volumes_event(c, "unmount");
     requests_start_done(c); /* it did start, though that may not be written down yet */
     requests_exited(c);
     if (c->state == C_STOPPED && !engine.stopping && !c->auto_remove &&
@@ -349,12 +351,12 @@ static void run_found(struct container *c, enum container_state was)
 
 static void run_paused(struct container *c, enum container_state was)
 {
-    event_container(c, "pause", NULL, NULL);
+    event_container(c, "pause", NULL);
 }
 
 static void run_unpaused(struct container *c, enum container_state was)
 {
-    event_container(c, "unpause", NULL, NULL);
+    event_container(c, "unpause", NULL);
 }
 
 static void run_files_gone(void *arg)
@@ -377,7 +379,7 @@ static void run_remove(struct container *c, enum container_state was)
 
 static void run_removed(struct container *c, enum container_state was)
 {
-    event_container(c, "destroy", NULL, NULL);
+    event_container(c, "destroy", NULL);
     volumes_leave(c);
     if (c->auto_remove || c->remove_volumes)
         volumes_remove_anonymous(c);
@@ -431,7 +433,7 @@ static void exec_exited(struct process *p)
     x->pid = 0;
     snprintf(code, sizeof(code), "%d", x->exit_code);
     if (x->c->state != C_GONE)
-        event_container(x->c, "exec_die", "exitCode", code);
+        event_container(x->c, "exec_die", EVENT_MORE("execID", x->id, "exitCode", code));
     process_free(p);
 }
 

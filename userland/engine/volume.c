@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "engine/engine.h"
@@ -173,7 +174,7 @@ void volume_remove(struct volume *v, struct answer *a)
     char *path = str_fmt("%s/volumes/%s", engine.root, v->name);
 
     volume_raise(v, VE_REMOVE);
-    event_plain("volume", v->name, "destroy", "driver", "local");
+    event_plain("volume", v->name, "destroy", EVENT_MORE("driver", "local"));
     volume_unlist(v);
     if (a)
         answer_hold(a);
@@ -306,7 +307,7 @@ char *volumes_make(struct container *c)
         v = volume_create(m->volume, labels, &why);
         json_free(labels);
         if (v) {
-            event_plain("volume", v->name, "create", "driver", "local");
+            event_plain("volume", v->name, "create", EVENT_MORE("driver", "local"));
             volume_save(v, NULL, NULL); /* before the container's own file */
         }
     }
@@ -326,6 +327,24 @@ void volumes_use(struct container *c)
 
         if (v)
             v->refs++;
+    }
+}
+
+void volumes_event(const struct container *c, const char *action)
+{
+    bool mounts = !strcmp(action, "mount");
+
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        const struct mount_spec *m = &c->shared.mounts[i];
+
+        if (m->volume && mounts)
+            event_plain("volume", m->volume, action,
+                        EVENT_MORE("container", c->id, "destination", m->target, "driver", "local",
+                                   "propagation", "", "read/write",
+                                   m->flags & MS_RDONLY ? "false" : "true"));
+        else if (m->volume)
+            event_plain("volume", m->volume, action,
+                        EVENT_MORE("container", c->id, "driver", "local"));
     }
 }
 

@@ -54,6 +54,8 @@ void volumes_open(void);
 char *volumes_make(struct container *c); /* those that are not there; NULL or why not */
 void volumes_use(struct container *c);   /* takes its references */
 void volumes_leave(struct container *c); /* drops them */
+/* "mount", "unmount": an event of each. */
+void volumes_event(const struct container *c, const char *action);
 /* Nothing is known of what containers mount that were set aside or left out: while there are such,
  * no volume goes but one that a client names. */
 bool volumes_may_go(void);

@@ -220,7 +220,7 @@ static const struct {
 } worker_roles[] = {
     {"load", 2, worker_load},         {"pack", 3, worker_pack},   {"remove", 1, worker_remove},
     {"store", 0, worker_store},       {"usage", 1, worker_usage}, {"groups", 1, worker_groups},
-    {"top", 1, worker_top},           {"pull", 1, worker_pull},   {"push", 1, worker_push},
+    {"top", 2, worker_top},           {"pull", 1, worker_pull},   {"push", 1, worker_push},
     {"registry", 1, worker_registry},
 };
 
