@@ -136,9 +136,9 @@ struct netdev_ops {
      * call netdev_wake. Other -errno: p stays the caller's, which drops it. Context: q->lock held,
      * never sleeps. */
     int (*transmit)(struct netdev_queue *q, struct packet *p, bool more);
-    /* The queue, below nr_queues, that p goes to. NULL: that of this CPU. May make p's head linear.
-     * Context: no lock held; never sleeps; several at once. */
-    u32 (*select)(struct netdev *dev, struct packet *p);
+    /* The queue, below nr_queues, that p goes to. NULL: that of this CPU. Context: no lock held;
+     * never sleeps; several at once. */
+    u32 (*select)(struct netdev *dev, const struct packet *p);
     /* In place of transmit, of a device that stands on another: p goes on. Takes p. The same
      * errors as netdev_transmit. Context: no lock held; never sleeps; several at once. */
     int (*pass)(struct netdev *dev, struct packet *p);

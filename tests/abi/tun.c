@@ -414,6 +414,35 @@ TEST(tun_of_several_queues_has_virtio_headers_and_stays)
     }
 }
 
+/* Of 200 bytes, which do not lie beside their headers. */
+TEST(tun_queues_share_datagrams_of_a_socket)
+{
+    int n = namespace_open(), err, fds[2], s = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    char bytes[200] = {0};
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        fds[i] = tun_open("u0", IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE, &err);
+    EXPECT(!err && !link_flags(n, "u0", IFF_UP, IFF_UP));
+    address_set("u0", "10.9.0.1", "255.255.255.0");
+    inet_pton(AF_INET, "10.9.0.2", &to.sin_addr);
+    for (unsigned i = 0; i < 64; i++) {
+        struct pollfd p[2] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
+        char in[300];
+
+        to.sin_port = htons((uint16_t)(4000 + i));
+        EXPECT(sendto(s, bytes, sizeof(bytes), 0, (void *)&to, sizeof(to)) == sizeof(bytes));
+        EXPECT(poll(p, 2, -1) == 1);
+        for (unsigned q = 0; q < 2; q++)
+            if (p[q].revents) {
+                used |= 1U << q;
+                EXPECT(read(fds[q], in, sizeof(in)) == 228);
+            }
+    }
+    EXPECT(used == 3);
+}
+
 static void *closes(void *fd)
 {
     close(*(int *)fd);

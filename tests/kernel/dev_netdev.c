@@ -272,7 +272,7 @@ SELFTEST(netdev_keeps_segments_that_have_no_space_and_says_which_are_lost)
     dull_end(d);
 }
 
-static u32 dull_select(struct netdev *dev, struct packet *p)
+static u32 dull_select(struct netdev *dev, const struct packet *p)
 {
     return p->mark;
 }

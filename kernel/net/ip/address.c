@@ -158,8 +158,8 @@ static void addr_set_times(struct ip_ifaddr *a, const struct ip_addr_view *v, u6
     a->preferred_until = v->preferred == IP_FOREVER || preferred
                              ? 0
                              : MAX(now + v->preferred * NSEC_PER_SEC, (u64)1);
-    WRITE_ONCE(a->flags, (a->flags & ~(u32)(ADDR_PERMANENT | ADDR_DEPRECATED)) |
-                             (forever ? ADDR_PERMANENT : 0));
+    addr_flags_clear(&a->flags, ADDR_DEPRECATED | (forever ? 0 : ADDR_PERMANENT));
+    addr_flags_set(&a->flags, forever ? ADDR_PERMANENT : 0);
 }
 
 /* IPv4: one in the net of another is secondary. */
@@ -472,7 +472,7 @@ static bool addr_time(struct ip_config *c, struct ip_ifaddr *a, u64 now)
     if (a->probe_at && a->probe_at <= now)
         addr_probe_time(c, a, now);
     if (a->preferred_until && a->preferred_until <= now && !(a->flags & ADDR_DEPRECATED)) {
-        WRITE_ONCE(a->flags, a->flags | ADDR_DEPRECATED);
+        addr_flags_set(&a->flags, ADDR_DEPRECATED);
         ip_changed(c->ns);
         addr_tell(c, a, NET_EVENT_ADDRESS, 0);
     }

@@ -38,20 +38,11 @@ void addr_group(struct ip_config *c, struct ip_ifaddr *a, bool join)
 
 void addr_probe_start(struct ip_config *c, struct ip_ifaddr *a, u64 now)
 {
-    WRITE_ONCE(a->flags, (a->flags | ADDR_TENTATIVE) & ~(u32)ADDR_DADFAILED);
+    addr_flags_clear(&a->flags, ADDR_DADFAILED);
+    addr_flags_set(&a->flags, ADDR_TENTATIVE);
     a->probes = (u8)net_conf(a->dev, CONF6_DAD_TRANSMITS);
     a->probe_at = now + random_u64() % DAD_DELAY;
     addr_due(c, a);
-}
-
-/* It is unique as far as one can know: from here on it is this host's. */
-static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
-{
-    WRITE_ONCE(a->flags, a->flags & ~(u32)ADDR_TENTATIVE);
-    a->probe_at = 0;
-    addr_local_route(c, a, route_add_own);
-    ip_changed(c->ns);
-    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
 }
 
 static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
@@ -59,6 +50,20 @@ static void addr_duplicate(struct ip_config *c, struct ip_ifaddr *a)
     a->probe_at = 0;
     net_log_limited(c->ns, LOG_WARN, "net: %s: an address of IPv6 is another's already",
                     a->dev->name);
+    addr_tell(c, a, NET_EVENT_ADDRESS, 0);
+}
+
+/* It is unique as far as one can know: from here on it is this host's. */
+static void addr_probed(struct ip_config *c, struct ip_ifaddr *a)
+{
+    if (addr_flags_clear(&a->flags, ADDR_TENTATIVE) & ADDR_DADFAILED) { /* said in this moment */
+        addr_flags_set(&a->flags, ADDR_TENTATIVE);
+        addr_duplicate(c, a);
+        return;
+    }
+    a->probe_at = 0;
+    addr_local_route(c, a, route_add_own);
+    ip_changed(c->ns);
     addr_tell(c, a, NET_EVENT_ADDRESS, 0);
 }
 

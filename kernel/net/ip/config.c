@@ -107,6 +107,7 @@ struct ip_config *ip_config_make(struct net_ns *ns)
         return NULL;
     c->ns = ns;
     c->routes = c->addrs = c->addrs_due = c->routes_due = RB_ROOT;
+    spinlock_init(&c->timer_lock, RANK_NET, 11, "ip times");
     timer_init(&c->timer, config_fire);
     work_init(&c->work, config_work);
     reassembly_init(&c->reassembly, ip_ns_of(ns)->account);

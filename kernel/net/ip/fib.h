@@ -56,6 +56,16 @@ enum {
     ADDR_NOPREFIXROUTE = 0x200,
 };
 
+/* Of an address that is linked: a receiver adds ADDR_DADFAILED meanwhile. What they were before. */
+static inline u32 addr_flags_set(u32 *flags, u32 on)
+{
+    return __atomic_fetch_or(flags, on, __ATOMIC_RELAXED);
+}
+static inline u32 addr_flags_clear(u32 *flags, u32 off)
+{
+    return __atomic_fetch_and(flags, ~off, __ATOMIC_RELAXED);
+}
+
 struct ip_metrics {
     u32 mtu, advmss, window, initcwnd, initrwnd, rto_min, hoplimit, features, quickack;
 };
@@ -153,7 +163,8 @@ struct ip_config {
     struct rb_root addrs;                 /* c */
     struct rb_root addrs_due, routes_due; /* c  those with a time (due.h) */
     u32 nr_addrs;                         /* c */
-    struct timer timer;                   /* lifetimes, detection of duplicates */
+    struct spinlock timer_lock;           /* of who starts the timer: receivers do, too */
+    struct timer timer;                   /* lifetimes, detection of duplicates, fragments */
     struct work work;
     bool closed; /* a  the timer is started no more */
     struct reassembly reassembly;

@@ -82,7 +82,7 @@ static struct ip_ifaddr *nd_find(const struct netdev *dev, const struct ip_addr 
 /* Another has, or wants, an address that is tentative here: its next probe's time finds that. */
 static void nd_duplicate(struct ip_ifaddr *a)
 {
-    __atomic_fetch_or(&a->flags, ADDR_DADFAILED, __ATOMIC_RELAXED);
+    addr_flags_set(&a->flags, ADDR_DADFAILED);
 }
 
 /* As Linux, a device answers for its own addresses alone. */

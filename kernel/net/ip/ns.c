@@ -51,7 +51,10 @@ struct neighbour_table *ip_neighbours(struct net_ns *ns)
 
 void ip_config_due(struct ip_config *c, u64 at)
 {
-    if (at && !READ_ONCE(c->closed) &&
-        (!timer_is_armed(&c->timer) || at < timer_deadline(&c->timer)))
+    if (!at)
+        return;
+    spin_lock(&c->timer_lock);
+    if (!READ_ONCE(c->closed) && (!timer_is_armed(&c->timer) || at < timer_deadline(&c->timer)))
         timer_start_within(&c->timer, at, CONFIG_SLACK);
+    spin_unlock(&c->timer_lock);
 }

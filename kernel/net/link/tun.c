@@ -21,15 +21,16 @@ static struct tun *tun_of(struct netdev *dev)
 }
 
 /* Of a packet that comes or goes. */
-static u32 tun_flow(const struct tun *t, struct packet *p)
+static u32 tun_flow(const struct tun *t, const struct packet *p)
 {
     u32 n = MIN(p->len, FLOW_HEAD);
-    const u8 *head = packet_need(p, n);
+    u8 head[FLOW_HEAD];
 
-    return flow_hash(&t->flows->key, head, head ? n : 0, t->dev.header);
+    packet_copy(p, 0, n, head);
+    return flow_hash(&t->flows->key, head, n, t->dev.header);
 }
 
-static u32 tun_select(struct netdev *dev, struct packet *p)
+static u32 tun_select(struct netdev *dev, const struct packet *p)
 {
     struct tun *t = tun_of(dev);
     u32 n = READ_ONCE(t->nr_attached);

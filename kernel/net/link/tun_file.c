@@ -74,7 +74,7 @@ static int tun_rejoin(struct tun_file *tf, struct netdev *dev, u32 flags) REQUIR
         return -EINVAL;
     if (!tun_may_join(tf, t))
         return -EPERM;
-    err = t->dies ? -EBUSY : tun_add_file(t, tf);
+    err = t->dies || tun_gone(t) ? -EBUSY : tun_add_file(t, tf);
     if (err)
         return err;
     if (t->nr_files == 1)
