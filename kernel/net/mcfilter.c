@@ -136,7 +136,9 @@ static int mcfilter_show_of(struct net_ns *ns, struct seq *out, bool v4)
     if (!m)
         return -ENOMEM;
     m->v4 = v4;
-    err = mcfilter_gather(m, &udp_ns_of(ns)->list);
+    err = mcfilter_gather(m, &udp_ns_of(ns, false)->list);
+    if (!err)
+        err = mcfilter_gather(m, &udp_ns_of(ns, true)->list);
     if (!err)
         err = mcfilter_gather(m, &raw_ns_of(ns)->list);
     if (!err)
