@@ -495,6 +495,7 @@ SELFTEST(netdev_joins_many_flows_and_nothing_whose_sum_is_wrong)
     u32 right, wrong;
 
     CHECK(from && to);
+    to->dev.ns = net_ns_init; /* though it is not in its list */
     to->dev.type = JOIN_TYPE;
     to->dev.features = NETDEV_JOIN;
     right = dull_flows(from, to, false);
