@@ -443,6 +443,25 @@ TEST(neighbours_of_a_further_namespace_are_asked_for_in_bounds)
     EXPECT(is("ipv4/neigh/lo/mcast_solicit", "10") && is("ipv6/neigh/lo/ucast_solicit", "10"));
 }
 
+/* The host's alone, of tables and not of devices. */
+TEST(neighbours_are_as_many_as_is_said)
+{
+    static const char *const names[] = {"gc_thresh1", "gc_thresh2", "gc_thresh3", "gc_interval"};
+    static const char *const values[] = {"128", "512", "1024", "30"};
+    char path[64];
+
+    for (int i = 0; i < 8; i++) {
+        snprintf(path, sizeof(path), "ipv%c/neigh/default/%s", i < 4 ? '4' : '6', names[i % 4]);
+        EXPECT(is(path, values[i % 4]) && give(path, "x") == EINVAL && !give(path, "300"));
+        EXPECT(is(path, "300") && !give(path, values[i % 4]));
+    }
+    EXPECT(is("ipv6/neigh/lo/gc_stale_time", "60") && !is_there("ipv4/neigh/lo/gc_thresh1"));
+    EXPECT(give("ipv4/neigh/default/gc_thresh3", "-1") == EINVAL);
+    own_net();
+    EXPECT(!is_there("ipv4/neigh/default/gc_thresh1") && !is_there("ipv6/neigh/lo/gc_interval"));
+    EXPECT(!give("ipv4/neigh/lo/gc_stale_time", "5") && is("ipv4/neigh/lo/gc_stale_time", "5"));
+}
+
 /* In the first namespace, where Linux has it too. */
 TEST(neighbours_times_of_a_new_device_are_those_of_default)
 {

@@ -444,6 +444,7 @@ SELFTEST(netdev_joins_segments_and_cuts_them_again_as_they_were)
     CHECK(from && to);
     to->dev.type = JOIN_TYPE;
     to->dev.features = NETDEV_JOIN;
+    to->dev.ns = net_ns_init; /* though it is not in its list */
     p = packet_make(&from->dev, PACKET_GSO_TCP4, 60000);
     CHECK(p);
     packet_data(p)[ETHERNET + 6] = 0x40; /* not to be fragmented */
@@ -495,9 +496,9 @@ SELFTEST(netdev_joins_many_flows_and_nothing_whose_sum_is_wrong)
     u32 right, wrong;
 
     CHECK(from && to);
-    to->dev.ns = net_ns_init; /* though it is not in its list */
     to->dev.type = JOIN_TYPE;
     to->dev.features = NETDEV_JOIN;
+    to->dev.ns = net_ns_init; /* though it is not in its list */
     right = dull_flows(from, to, false);
     wrong = dull_flows(from, to, true);
     dull_end(from);

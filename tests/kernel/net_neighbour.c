@@ -50,7 +50,7 @@ static void neighbour_begin(s64 limit)
     bench.dev.index = NEIGHBOUR_DEVICE;
     bench.dev.flags = NETDEV_UP;
     net_confs_begin(net_ns_init, &bench.dev);
-    neighbour_table_init(&bench.table, &bench.account);
+    neighbour_table_init(&bench.table, &bench.account, false, false);
 }
 
 /* A packet that keeps a page, to neighbour number n. payer: NULL: the table's. */
@@ -294,6 +294,87 @@ SELFTEST(neighbours_that_are_due_leave_the_worker_to_others)
     CHECK(neighbour_asked_again() == 100);
     neighbour_table_fini(&bench.table);
     CHECK(first == 32);
+}
+
+/* Numbers 1 to n are known, but were not confirmed. */
+static bool neighbour_learn(u32 n)
+{
+    static const u8 link[6] = {2, 0, 0, 0, 0, 1};
+    bool all = true;
+
+    for (u32 i = 1; i <= n; i++) {
+        struct ip_addr to = ip_from_v4(0x0a000000 + i);
+
+        all &= !neighbour_set(&bench.table, &bench.dev, &to, link, false, true, false);
+    }
+    return all;
+}
+
+/* The first n of the table's were not used of late, all others are at this moment. */
+static void neighbour_make_old(u32 n)
+{
+    struct neighbour_entry *e;
+
+    spin_lock(&bench.table.lock);
+    list_for_each (e, &bench.table.used, used)
+        e->used_at = n && n-- ? 1 : U64_MAX;
+    bench.table.age_at = 1;
+    spin_unlock(&bench.table.lock);
+}
+
+/* Those that were not used for gc_stale_time go where there are gc_thresh1 or more: some in a turn,
+ * the oldest first. */
+SELFTEST(neighbours_that_are_old_go_where_there_are_many)
+{
+    u32 few = (u32)neighbour_bounds_of(false, false).few, first, last;
+
+    neighbour_begin(S64_MAX);
+    bench.table.closed = true; /* neither timer nor job goes on by itself */
+    bench.dev.conf[CONF4_NEIGH_STALE] = 0;
+    CHECK(few == 128 && neighbour_learn(few - 1) && !bench.table.age_at);
+    neighbour_make_old(few);
+    bench.table.work.run(&bench.table.work);
+    CHECK(bench.table.nr == few - 1 && !bench.table.age_at); /* they are few */
+    CHECK(neighbour_learn(2 * few) && bench.table.age_at);
+    neighbour_make_old(few + 40);
+    bench.table.work.run(&bench.table.work);
+    first = bench.table.nr;
+    for (u32 i = 0; i < 8; i++)
+        bench.table.work.run(&bench.table.work);
+    last = bench.table.nr;
+    CHECK(neighbour_is_there(2 * few) && !neighbour_is_there(1) && !neighbour_is_there(100));
+    neighbour_table_fini(&bench.table);
+    CHECK(first == 2 * few - 32 && last == few - 1);
+}
+
+/* A new one takes the place of one that was not used of late beyond gc_thresh2, of any beyond
+ * gc_thresh3; a table that has too many follows. */
+SELFTEST(neighbours_are_as_many_as_the_host_says)
+{
+    struct neighbour_bounds was = neighbour_bounds[0];
+    struct neighbour_entry idle = {.used_at = NSEC_PER_SEC};
+    bool young, old, room, none;
+    u32 most;
+
+    neighbour_begin(S64_MAX);
+    bench.table.closed = true;
+    WRITE_ONCE(neighbour_bounds[0].many, 40);
+    (void)neighbour_learn(60);
+    young = neighbour_gives_way(&bench.table, &idle, 5 * NSEC_PER_SEC);
+    old = neighbour_gives_way(&bench.table, &idle, 6 * NSEC_PER_SEC);
+    WRITE_ONCE(neighbour_bounds[0].many, 61);
+    room = !neighbour_gives_way(&bench.table, &idle, 6 * NSEC_PER_SEC);
+    WRITE_ONCE(neighbour_bounds[0].most, 50);
+    neighbour_table_bounded(&bench.table);
+    for (u32 i = 0; i < 4; i++)
+        bench.table.work.run(&bench.table.work);
+    (void)neighbour_learn(100);
+    most = bench.table.nr;
+    WRITE_ONCE(neighbour_bounds[0].most, 0);
+    none = neighbour_send(200) == -ENOBUFS;
+    neighbour_bounds[0] = was;
+    neighbour_table_fini(&bench.table);
+    CHECK(!young && old && room && most == 50 && none);
 }
 
 /* Packets to addresses without a host, as a scan of a net sends them, push out none that is known,

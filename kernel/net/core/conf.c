@@ -12,7 +12,8 @@ static const s32 confs_first[NET_CONFS] = {
     [CONF4_NEIGH_DELAY] = 5,         [CONF4_NEIGH_ASK_ALL] = 3,       [CONF4_NEIGH_ASK_ONE] = 3,
     [CONF6_NEIGH_REACHABLE] = 30000, [CONF6_NEIGH_RETRANS] = 1000,    [CONF6_NEIGH_DELAY] = 5,
     [CONF6_NEIGH_ASK_ALL] = 3,       [CONF6_NEIGH_ASK_ONE] = 3,       [CONF6_HOP_LIMIT] = 64,
-    [CONF6_ACCEPT_DAD] = 1,          [CONF6_DAD_TRANSMITS] = 1,
+    [CONF6_ACCEPT_DAD] = 1,          [CONF6_DAD_TRANSMITS] = 1,       [CONF4_NEIGH_STALE] = 60,
+    [CONF6_NEIGH_STALE] = 60,
 };
 
 static u32 confs_offset;

@@ -28,12 +28,13 @@ enum net_conf {
     CONF4_PROXY_ARP,
     CONF4_PROMOTE,
     CONF4_FORCE_IGMP,
-    CONF4_NEIGH_REACHABLE, /* ms; these five lie alike in both families */
+    CONF4_NEIGH_REACHABLE, /* ms; these six lie alike in both families */
     CONF4_NEIGH_RETRANS,   /* ms */
     CONF4_NEIGH_DELAY,     /* s */
     CONF4_NEIGH_ASK_ALL,
     CONF4_NEIGH_ASK_ONE,
-    CONF4_LAST = CONF4_NEIGH_ASK_ONE,
+    CONF4_NEIGH_STALE, /* s */
+    CONF4_LAST = CONF4_NEIGH_STALE,
     CONF6_FORWARDING,
     CONF6_DISABLE,
     CONF6_HOP_LIMIT,
@@ -50,6 +51,7 @@ enum net_conf {
     CONF6_NEIGH_DELAY,
     CONF6_NEIGH_ASK_ALL,
     CONF6_NEIGH_ASK_ONE,
+    CONF6_NEIGH_STALE,
     NET_CONFS
 };
 static_assert(NET_CONFS <= NETDEV_CONF, "dev/netdev.h");

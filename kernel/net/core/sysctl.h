@@ -42,6 +42,7 @@ struct net_sysctl {
     const char *path;
     u8 kind, count;  /* count: numbers in a row; 0: one */
     bool host;       /* seen in the first namespace alone: it is all namespaces' */
+    bool defaulted;  /* behind "+": in `default` alone: it is no device's */
     bool read_only;  /* mode 0444 */
     const u32 *part; /* the offset of the namespace's part; NULL: `offset` is within no part */
     void *at;        /* instead, of a `host` row: the value itself */

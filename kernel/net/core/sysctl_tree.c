@@ -49,7 +49,7 @@ static const char *sysctl_below(const struct net_sysctl *row, const struct sysct
 {
     const char *name = row->path, *end;
 
-    if (row->host && dir->at.ns != net_ns_init)
+    if ((row->host && dir->at.ns != net_ns_init) || (row->defaulted && !dir->at.first))
         return NULL;
     if (dir->len) {
         if (strncmp(row->path, dir->row->path, dir->len) || row->path[dir->len] != '/')

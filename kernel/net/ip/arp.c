@@ -60,7 +60,7 @@ static bool arp_may_answer(struct netdev *dev, const struct ip_addr *to, const s
 static void arp_heard(struct netdev *dev, const struct arp *a, u8 kind)
 {
     struct ip_addr from = ip_from_v4(a->from), to = ip_from_v4(a->to);
-    struct neighbour_table *t = ip_neighbours(dev->ns);
+    struct neighbour_table *t = ip_neighbours(dev->ns, &from);
     bool ours = !ip_is_loopback(&to) && ip_local_device(dev->ns, &to) &&
                 (a->operation != ARP_REQUEST || arp_may_answer(dev, &to, &from));
     bool answers = a->operation == ARP_REPLY && kind == PACKET_HOST;

@@ -11,6 +11,12 @@
 
 #define CONFIG_AGAIN (20 * NSEC_PER_MSEC)
 
+static void config_neighbours_end(struct ip_config *c)
+{
+    for (u32 i = 0; i < 2; i++)
+        neighbour_table_fini(&c->neighbours[i]);
+}
+
 /* The last reference has gone, and all devices but lo have been forgotten. */
 static void config_teardown(struct net_ns *ns, void *part)
 {
@@ -27,7 +33,7 @@ static void config_teardown(struct net_ns *ns, void *part)
         timer_cancel(&c->timer);
         work_flush(ip_worker, &c->work);
     }
-    neighbour_table_fini(&c->neighbours);
+    config_neighbours_end(c);
     reassembly_forget(&c->reassembly, NULL);
     routes_free(c);
     rules_free(c);
@@ -111,10 +117,11 @@ struct ip_config *ip_config_make(struct net_ns *ns)
     timer_init(&c->timer, config_fire);
     work_init(&c->work, config_work);
     reassembly_init(&c->reassembly, ip_ns_of(ns)->account);
-    neighbour_table_init(&c->neighbours, ip_ns_of(ns)->account);
+    for (u32 i = 0; i < 2; i++)
+        neighbour_table_init(&c->neighbours[i], ip_ns_of(ns)->account, i, ns == net_ns_init);
     if (loopback_is_up(ns) && address_lo(c, loopback_of(ns))) {
         address_down(c, loopback_of(ns), true);
-        neighbour_table_fini(&c->neighbours);
+        config_neighbours_end(c);
         routes_free(c);
         kfree(c->local[0]), kfree(c->local[1]), kfree(c->main[0]), kfree(c->main[1]);
         kfree(c);
@@ -174,7 +181,8 @@ static void config_down(struct netdev *dev, bool gone)
         ip_groups_forget(dev->ns, dev->index);
     if (!c)
         return;
-    neighbour_forget(&c->neighbours, dev);
+    for (u32 i = 0; i < 2; i++)
+        neighbour_forget(&c->neighbours[i], dev);
     reassembly_forget(&c->reassembly, dev);
     routes_forget(c, dev, gone);
     address_down(c, dev, gone);

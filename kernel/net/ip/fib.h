@@ -168,7 +168,7 @@ struct ip_config {
     struct work work;
     bool closed; /* a  the timer is started no more */
     struct reassembly reassembly;
-    struct neighbour_table neighbours;
+    struct neighbour_table neighbours[2];
 };
 /* NULL: it has nothing but lo as it was made. */
 static inline struct ip_config *ip_config_of(struct net_ns *ns)

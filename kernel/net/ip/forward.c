@@ -73,7 +73,7 @@ static void forward_send(struct packet *p, const struct forward_way *way, u16 pr
     if (!netdev_has_neighbours(way->dev))
         (void)ip_output_link(p, way->dev, NULL);
     else
-        (void)neighbour_output(ip_neighbours(way->dev->ns), way->dev, &way->next, p);
+        (void)neighbour_output(ip_neighbours(way->dev->ns, &way->next), way->dev, &way->next, p);
 }
 
 /* Bytes that each packet has on the link, IP's header of `header` bytes included. */

@@ -70,8 +70,8 @@ static inline void ip_changed(struct net_ns *ns)
 {
     __atomic_add_fetch(&ip_ns_of(ns)->generation, 1, __ATOMIC_SEQ_CST);
 }
-/* NULL: there was no neighbour yet. */
-struct neighbour_table *ip_neighbours(struct net_ns *ns);
+/* The table of that address's family; NULL: there was no neighbour yet. */
+struct neighbour_table *ip_neighbours(struct net_ns *ns, const struct ip_addr *of);
 
 /* What an address is to a namespace: of the path of a packet there; IP_UNICAST: another host's. */
 enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to);

@@ -105,7 +105,8 @@ static void nd_asked(struct netdev *dev, const struct nd *m, const struct ip_inf
     if (unknown) {
         nd_send(dev, &answer, &m->target, &nd_nodes, NULL);
     } else if (m->has_link) {
-        neighbour_input(ip_neighbours(dev->ns), dev, &h->from, m->link, NEIGHBOUR_ASKS, true);
+        neighbour_input(ip_neighbours(dev->ns, &h->from), dev, &h->from, m->link, NEIGHBOUR_ASKS,
+                        true);
         nd_send(dev, &answer, &m->target, &h->from, m->link);
     }
 }
@@ -126,7 +127,7 @@ static void nd_answered(struct netdev *dev, const struct nd *m)
         word = NEIGHBOUR_DOUBTS;
     else if (m->solicited)
         word = NEIGHBOUR_ANSWERS;
-    neighbour_input(ip_neighbours(dev->ns), dev, &m->target, m->link, word, false);
+    neighbour_input(ip_neighbours(dev->ns, &m->target), dev, &m->target, m->link, word, false);
 }
 
 #define ND_READ 128 /* bytes looked at of a message */
@@ -138,7 +139,7 @@ void nd_receive(struct packet *p, const struct ip_info *h)
     struct nd m;
 
     packet_copy(p, 0, n, at);
-    if (!netdev_has_neighbours(p->dev) || !ip_neighbours(p->dev->ns) ||
+    if (!netdev_has_neighbours(p->dev) || !ip_neighbours(p->dev->ns, &h->from) ||
         nd_parse(at, n, &h->from, &h->to, h->hops, &m)) {
         COUNT(net_nd_bad);
         return;

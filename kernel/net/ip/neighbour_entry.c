@@ -133,27 +133,30 @@ static struct list_node *neighbour_most_asked(struct neighbour_table *t)
     return &most->asked;
 }
 
-/* Whose place a new one takes; NULL: there is room. Not all are fixed. */
-static struct neighbour_entry *neighbour_victim(struct neighbour_table *t, bool to_ask)
+/* Where the one stands that is evicted first, if not all are fixed. */
+static struct list_node *neighbour_least_list(struct neighbour_table *t)
 {
-    struct list_node *list;
-
-    if (to_ask && t->nr_asked >= NEIGHBOURS_ASKED)
-        list = neighbour_most_asked(t);
-    else if (t->nr < NEIGHBOURS_MOST)
-        return NULL;
-    else if (!list_empty(&t->failed))
-        list = &t->failed;
-    else if (!list_empty(&t->heard))
-        list = &t->heard;
-    else
-        list = t->nr_asked ? neighbour_most_asked(t) : &t->used;
-    return list_first(list, struct neighbour_entry, used);
+    if (!list_empty(&t->failed))
+        return &t->failed;
+    if (!list_empty(&t->heard))
+        return &t->heard;
+    return t->nr_asked ? neighbour_most_asked(t) : &t->used;
 }
 
-static void neighbour_evict(struct neighbour_table *t, bool to_ask, struct list_node *drop)
+/* Whose place a new one takes; NULL: no one's. */
+static struct neighbour_entry *neighbour_victim(struct neighbour_table *t, bool to_ask, u64 now)
 {
-    struct neighbour_entry *e = neighbour_victim(t, to_ask);
+    struct neighbour_entry *e;
+
+    if (to_ask && t->nr_asked >= NEIGHBOURS_ASKED)
+        return list_first(neighbour_most_asked(t), struct neighbour_entry, used);
+    e = list_first(neighbour_least_list(t), struct neighbour_entry, used);
+    return e && neighbour_gives_way(t, e, now) ? e : NULL;
+}
+
+static void neighbour_evict(struct neighbour_table *t, bool to_ask, u64 now, struct list_node *drop)
+{
+    struct neighbour_entry *e = neighbour_victim(t, to_ask, now);
 
     if (!e)
         return;
@@ -170,15 +173,16 @@ struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *
     if (e) {
         if (asker && e->list == &t->failed && now >= e->n.deadline &&
             t->nr_asked >= NEIGHBOURS_ASKED)
-            neighbour_evict(t, true, drop); /* another one: e is to be asked for again */
+            neighbour_evict(t, true, now, drop); /* another one: e is to be asked for again */
         return e;
     }
     if (!(READ_ONCE(dev->flags) & NETDEV_UP)) /* it may be going, and forgotten already */
         return NULL;
-    neighbour_evict(t, asker, drop);
-    e = kzalloc(sizeof(*e));
+    neighbour_evict(t, asker, now, drop);
+    e = t->nr < neighbour_most(t) ? kzalloc(sizeof(*e)) : NULL;
     if (!e)
         return NULL;
+    e->used_at = now;
     e->dev = dev;
     e->addr = *addr;
     list_init(&e->pending);
@@ -186,6 +190,7 @@ struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *
     e->list = &t->heard;
     list_add_tail(e->list, &e->used);
     t->nr++;
+    neighbour_age_plan(t, now);
     return e;
 }
 
@@ -234,7 +239,7 @@ bool neighbour_next(struct neighbour_table *t, struct neighbour_view *at)
         }
     }
     if (found)
-        *at = (struct neighbour_view){found->addr, found->dev->index, found->n};
+        *at = (struct neighbour_view){found->addr, found->dev->index, found->n, found->used_at};
     spin_unlock(&t->lock);
     return found;
 }

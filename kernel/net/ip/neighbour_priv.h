@@ -18,6 +18,7 @@ struct neighbour_entry {
     struct list_node pending; /* packets */
     u32 nr_pending;
     bool sent_to;      /* a packet went there, or an administrator has set it */
+    u64 used_at;       /* when a packet went there last, to a second, or it was made */
     struct ip_due due; /* in the table's tree, if sent_to, by its deadline */
 };
 
@@ -32,8 +33,8 @@ static inline struct neighbour_hot *neighbour_hot_place(struct neighbour_table *
 /* neighbour_entry.c */
 struct neighbour_entry *neighbour_find(struct neighbour_table *t, u32 device,
                                        const struct ip_addr *addr);
-/* Found or made; NULL: no memory, or the device is down. What waited for the entry that is evicted
- * for it goes to drop. asker: there is a packet for it, of that share; or NULL. */
+/* Found or made; NULL: no memory or no place, or the device is down. What waited for the entry that
+ * is evicted for it goes to drop. asker: there is a packet for it, of that share; or NULL. */
 struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *dev,
                                       const struct ip_addr *addr, struct neighbour_share *asker,
                                       u64 now, struct list_node *drop);
@@ -49,6 +50,19 @@ u32 neighbour_forget_some(struct neighbour_table *t, const struct netdev *dev,
                           struct list_node *drop);
 /* It is not sent to without the lock any more. */
 void neighbour_hot_forget(struct neighbour_table *t, const struct neighbour_entry *e);
+
+/* neighbour_age.c */
+/* Some that are old go, and some of those that are too many. True: there may be more. */
+bool neighbour_age_some(struct neighbour_table *t, u64 now, struct list_node *drop);
+/* The table has more, or other bounds: the old are to be looked for in time. */
+void neighbour_age_plan(struct neighbour_table *t, u64 now);
+/* So many there may be. */
+u32 neighbour_most(const struct neighbour_table *t);
+/* One that has not been used for a while gives way to a new one. */
+bool neighbour_gives_way(const struct neighbour_table *t, const struct neighbour_entry *e, u64 now);
+
+/* neighbour_table.c: the timer runs for the first deadline there is, at latest for this one. */
+void neighbour_start_timer(struct neighbour_table *t, u64 deadline);
 
 /* neighbour_wait.c */
 struct neighbour_share *neighbour_share_of(struct neighbour_table *t, const struct packet *p);

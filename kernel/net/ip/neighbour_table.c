@@ -77,8 +77,7 @@ static void hot_remember(struct neighbour_table *t, const struct neighbour_entry
     seqcount_write_end(&h->seq);
 }
 
-/* The timer runs for the first deadline there is, at latest for this one. */
-static void neighbour_start_timer(struct neighbour_table *t, u64 deadline)
+void neighbour_start_timer(struct neighbour_table *t, u64 deadline)
 {
     if (!deadline || t->closed)
         return;
@@ -188,6 +187,7 @@ static __noinline int neighbour_output_slow(struct neighbour_table *t, struct ne
     e = neighbour_get(t, dev, to, share, now, &todo.drop);
     if (e) {
         e->sent_to = true;
+        e->used_at = now;
         actions = neighbour_use(&e->n, &times, now);
         neighbour_file(t, e, share);
         placed = neighbour_place(t, e, p, actions, &todo);
@@ -261,6 +261,26 @@ static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
     return true;
 }
 
+/* The old go, if it is time. True: there may be more of them. */
+static bool neighbour_age(struct neighbour_table *t, u64 now)
+{
+    struct list_node drop;
+    bool more = false;
+
+    list_init(&drop);
+    spin_lock(&t->lock);
+    if (t->age_at && t->age_at <= now) {
+        more = neighbour_age_some(t, now, &drop);
+        if (!more)
+            t->age_at = 0;
+    }
+    if (!more)
+        neighbour_age_plan(t, now);
+    spin_unlock(&t->lock);
+    todo_drop(&drop);
+    return more;
+}
+
 static void neighbour_work(struct work *w)
 {
     struct neighbour_table *t = container_of(w, struct neighbour_table, work);
@@ -279,6 +299,7 @@ static void neighbour_work(struct work *w)
         (void)todo_do(&todo);
         cond_yield();
     }
+    more |= neighbour_age(t, now);
     if (more && !closed) /* all namespaces share this worker: others' turn */
         work_queue(ip_worker, w);
 }
@@ -290,11 +311,13 @@ static void neighbour_fire(struct timer *timer)
     work_queue(ip_worker, &t->work);
 }
 
-void neighbour_table_init(struct neighbour_table *t, struct account *account)
+void neighbour_table_init(struct neighbour_table *t, struct account *account, bool v6, bool host)
 {
     spinlock_init(&t->lock, RANK_NET, 7, "neighbours");
     t->entries = t->due = RB_ROOT;
     t->account = account;
+    t->v6 = v6;
+    t->host = host;
     list_init(&t->failed);
     list_init(&t->heard);
     for (u32 i = 0; i < NEIGHBOUR_SHARES; i++)
@@ -303,6 +326,21 @@ void neighbour_table_init(struct neighbour_table *t, struct account *account)
     list_init(&t->fixed);
     timer_init(&t->timer, neighbour_fire);
     work_init(&t->work, neighbour_work);
+}
+
+void neighbour_table_bounded(struct neighbour_table *t)
+{
+    u64 now = time_ns();
+    bool closed;
+
+    spin_lock(&t->lock);
+    neighbour_age_plan(t, now);
+    if (t->nr > neighbour_most(t))
+        t->age_at = now;
+    closed = t->closed;
+    spin_unlock(&t->lock);
+    if (!closed)
+        work_queue(ip_worker, &t->work);
 }
 
 void neighbour_forget(struct neighbour_table *t, const struct netdev *dev)
@@ -328,11 +366,11 @@ static int neighbour_set_locked(struct neighbour_table *t, struct netdev *dev,
     u64 now = time_ns();
 
     ASSERT_HELD(&t->lock);
-    if (fixed && t->nr_fixed >= NEIGHBOURS_MOST / 2)
+    if (fixed && t->nr_fixed >= neighbour_most(t) / 2)
         return -ENOBUFS;
     e = neighbour_get(t, dev, addr, NULL, now, &todo->drop);
     if (!e)
-        return -ENOMEM;
+        return t->nr < neighbour_most(t) ? -ENOMEM : -ENOBUFS;
     t->nr_fixed += (u32)fixed - (u32)e->n.fixed;
     e->sent_to = true;
     neighbour_act(t, e, neighbour_fix(&e->n, link, fixed, now), todo);

@@ -28,17 +28,23 @@ static u16 neighbours_state(const struct neighbour *n)
 
 bool ip_neighbour_next(struct net_ns *ns, struct ip_neighbour_view *at)
 {
-    struct neighbour_table *t = ip_neighbours(ns);
+    struct ip_config *c = ip_config_of(ns);
     struct neighbour_view v = {.addr = at->addr, .device = at->device};
+    u32 table = at->family == FAMILY_V6; /* behind all of IPv4's, which a walk begins with */
 
-    if (!t || !neighbour_next(t, &v))
+    if (!c)
         return false;
+    if (!neighbour_next(&c->neighbours[table], &v)) {
+        v = (struct neighbour_view){.device = 0};
+        if (table || !neighbour_next(&c->neighbours[1], &v))
+            return false;
+    }
     *at = (struct ip_neighbour_view){.family = ip_family(&v.addr),
                                      .state = neighbours_state(&v.n),
                                      .device = v.device,
                                      .addr = v.addr,
                                      .has_link = neighbour_known(&v.n),
-                                     .used = v.n.updated,
+                                     .used = v.used_at,
                                      .confirmed = v.n.updated,
                                      .updated = v.n.updated,
                                      .probes = v.n.asked};
@@ -56,7 +62,7 @@ static int neighbours_add(struct ip_config *c, struct netdev *dev,
         return -ENETDOWN;
     if (!netdev_has_neighbours(dev) || !n->has_link)
         return -EINVAL;
-    err = neighbour_set(&c->neighbours, dev, &n->addr, n->link, fixed,
+    err = neighbour_set(&c->neighbours[!ip_is_v4(&n->addr)], dev, &n->addr, n->link, fixed,
                         !change || (change & IP_CREATE), change & IP_EXCL);
     if (!err)
         net_event(c->ns, NET_EVENT_NEIGHBOUR, n, change);
@@ -85,7 +91,7 @@ int ip_neighbour_add(struct net_ns *ns, const struct ip_neighbour_view *n, u32 c
 int ip_neighbour_remove(struct net_ns *ns, const struct ip_neighbour_view *n)
 {
     struct netdev *dev = net_device_by_index(ns, n->device);
-    struct neighbour_table *t = ip_neighbours(ns);
+    struct neighbour_table *t = ip_neighbours(ns, &n->addr);
     int err = -ENODEV;
 
     if (!dev)

@@ -42,11 +42,11 @@ struct ip_ns *ip_ns_of(struct net_ns *ns)
     return net_part(ns, ip_ns_offset);
 }
 
-struct neighbour_table *ip_neighbours(struct net_ns *ns)
+struct neighbour_table *ip_neighbours(struct net_ns *ns, const struct ip_addr *of)
 {
     struct ip_config *c = ip_config_of(ns);
 
-    return c ? &c->neighbours : NULL;
+    return c ? &c->neighbours[!ip_is_v4(of)] : NULL;
 }
 
 void ip_config_due(struct ip_config *c, u64 at)

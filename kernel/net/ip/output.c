@@ -65,7 +65,7 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
     default:
         if (!netdev_has_neighbours(path->dev))
             return ip_output_link(p, path->dev, NULL);
-        return neighbour_output(ip_neighbours(ns), path->dev, &path->next, p);
+        return neighbour_output(ip_neighbours(ns, &path->next), path->dev, &path->next, p);
     }
 }
 
@@ -245,5 +245,5 @@ int ip_answer(struct net_ns *ns, struct packet *p, const struct ip_info *h, u32 
 void ip_path_confirm(struct net_ns *ns, const struct ip_path *path)
 {
     if (path->kind == IP_UNICAST && netdev_has_neighbours(path->dev))
-        neighbour_confirm(ip_neighbours(ns), path->dev, &path->next);
+        neighbour_confirm(ip_neighbours(ns, &path->next), path->dev, &path->next);
 }

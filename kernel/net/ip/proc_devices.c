@@ -154,8 +154,8 @@ static int proc_ipv6_route(struct net_ns *ns, struct seq *out)
 
 static int proc_arp(struct net_ns *ns, struct seq *out)
 {
-    struct neighbour_table *t = ip_neighbours(ns);
-    struct neighbour_view v = {0};
+    struct neighbour_view v = {.addr = ip_from_v4(0)};
+    struct neighbour_table *t = ip_neighbours(ns, &v.addr);
 
     seq_printf(out, "IP address       HW type     Flags       HW address            Mask     "
                     "Device\n");
@@ -164,11 +164,6 @@ static int proc_arp(struct net_ns *ns, struct seq *out)
         const u8 *b = &v.addr.b[12], *l = v.n.link;
         char ip[16];
 
-        if (!ip_is_v4(&v.addr)) {
-            if (dev)
-                netdev_put(dev);
-            continue;
-        }
         snprintf(ip, sizeof(ip), "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
         seq_printf(out, "%-16s 0x%-10x0x%-10x%02x:%02x:%02x:%02x:%02x:%02x     *        %s\n", ip,
                    1, neighbour_known(&v.n) ? 2 : 0, l[0], l[1], l[2], l[3], l[4], l[5],

@@ -191,6 +191,27 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
         .path = "ipv6/conf/*/" name, .kind = SYSCTL_CONF, .offset = (number), .min = (least), \
         .max = (most), .changed = (fn)                                                        \
     }
+/* The tables that are there follow now, other namespaces' with their next neighbour. */
+static void ip_bounds_changed(const struct net_sysctl *row, const struct net_sysctl_at *at)
+{
+    struct ip_config *c = ip_config_of(at->ns);
+
+    for (u32 i = 0; c && i < 2; i++)
+        neighbour_table_bounded(&c->neighbours[i]);
+}
+
+#define NEIGH_BOUND(family, v6, name, field, least, greatest)                 \
+    {                                                                         \
+        .path = family "/neigh/+/" name, .host = true, .defaulted = true,     \
+        .at = &neighbour_bounds[v6].field, .min = (least), .max = (greatest), \
+        .changed = ip_bounds_changed                                          \
+    }
+#define NEIGH_BOUNDS(family, v6)                                      \
+    NEIGH_BOUND(family, v6, "gc_thresh1", few, 0, NEIGH_THRESH),      \
+        NEIGH_BOUND(family, v6, "gc_thresh2", many, 0, NEIGH_THRESH), \
+        NEIGH_BOUND(family, v6, "gc_thresh3", most, 0, NEIGH_THRESH), \
+        NEIGH_BOUND(family, v6, "gc_interval", interval, 1, 2147483)
+#define NEIGH_THRESH (1 << 17) /* 30 MB of them */
 /* Questions are sent by a worker that all namespaces share, and charged to no account: how often
  * is bounded in all but the first. */
 #define NEIGH(family, name, number, least, most, further_least, further_most)                     \
@@ -204,7 +225,8 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
         NEIGH(family, "retrans_time_ms", (first) + 1, 10, NEIGH_MOST, 100, NEIGH_MOST), \
         NEIGH(family, "delay_first_probe_time", (first) + 2, 0, 2147483, 1, 2147483),   \
         NEIGH(family, "mcast_solicit", (first) + 3, 1, 255, 1, 10),                     \
-        NEIGH(family, "ucast_solicit", (first) + 4, 1, 255, 1, 10)
+        NEIGH(family, "ucast_solicit", (first) + 4, 1, 255, 1, 10),                     \
+        NEIGH(family, "gc_stale_time", (first) + 5, 0, 2147483, 1, 2147483)
 #define FIXED(name, value)                                                   \
     {                                                                        \
         .path = (name), .kind = SYSCTL_FIXED, .min = (value), .max = (value) \
@@ -243,6 +265,7 @@ static const struct net_sysctl ip_rows[] = {
     FIXED("ipv4/conf/*/accept_redirects", 0),
     CONF4("arp_ignore", CONF4_ARP_IGNORE, 2),
     NEIGHS("ipv4", CONF4_NEIGH_REACHABLE),
+    NEIGH_BOUNDS("ipv4", 0),
 
     {.path = "ipv6/bindv6only", .kind = SYSCTL_BOOL, IP_VALUE(v6only), .max = 1},
     {.path = "ipv6/ip_nonlocal_bind", .kind = SYSCTL_BOOL, IP_VALUE(nonlocal[1]), .max = 1},
@@ -262,6 +285,7 @@ static const struct net_sysctl ip_rows[] = {
     CONF6("dad_transmits", CONF6_DAD_TRANSMITS, 0, 16, NULL),
     CONF6("addr_gen_mode", CONF6_ADDR_GEN_MODE, 0, 1, NULL),
     NEIGHS("ipv6", CONF6_NEIGH_REACHABLE),
+    NEIGH_BOUNDS("ipv6", 1),
     FIXED("ipv6/conf/*/accept_ra", 0),
     FIXED("ipv6/conf/*/accept_redirects", 0),
     FIXED("ipv6/conf/*/autoconf", 0),

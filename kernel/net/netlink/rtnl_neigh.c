@@ -167,17 +167,25 @@ static int neigh_dump(struct nl_request *r)
 }
 RTNL_HANDLER(getneigh) = {RTM_GETNEIGH, neigh_get, neigh_dump};
 
-/* ---- tables: one of each family, with one bound; their numbers, and those of devices ---- */
+/* ---- tables: one of each family; their bounds and numbers, and those of devices ---- */
 
 struct ndtmsg {
     u8 family, pad1;
     u16 pad2;
 };
-enum { NDTA_NAME = 1, NDTA_THRESH1 = 2, NDTA_THRESH3 = 4, NDTA_PARMS = 6 };
+enum {
+    NDTA_NAME = 1,
+    NDTA_THRESH1,
+    NDTA_THRESH2,
+    NDTA_THRESH3,
+    NDTA_PARMS = 6,
+    NDTA_GC_INTERVAL = 8
+};
 enum {
     NDTPA_IFINDEX = 1,
     NDTPA_BASE_REACHABLE_TIME = 4,
     NDTPA_RETRANS_TIME = 5,
+    NDTPA_GC_STALETIME = 6,
     NDTPA_DELAY_PROBE_TIME = 7,
     NDTPA_UCAST_PROBES = 10,
     NDTPA_MCAST_PROBES = 11,
@@ -203,6 +211,17 @@ static void table_put_time(struct nl_builder *b, u16 type, s32 v, u64 unit)
     nl_put(b, type, &ms, sizeof(ms));
 }
 
+static void table_put_bounds(struct nl_dump *d, struct nl_builder *b, const struct table_row *row)
+{
+    struct neighbour_bounds v =
+        neighbour_bounds_of(row->family == RTNL_AF_INET6, d->ns == net_ns_init);
+
+    nl_put_u32(b, NDTA_THRESH1, (u32)v.few);
+    nl_put_u32(b, NDTA_THRESH2, (u32)v.many);
+    nl_put_u32(b, NDTA_THRESH3, (u32)v.most);
+    table_put_time(b, NDTA_GC_INTERVAL, v.interval, 1000);
+}
+
 /* dev: NULL: `default`. */
 static bool table_fill(struct nl_dump *d, struct nl_builder *b, const struct table_row *row,
                        const struct netdev *dev)
@@ -214,8 +233,8 @@ static bool table_fill(struct nl_dump *d, struct nl_builder *b, const struct tab
     if (m)
         m->family = row->family;
     nl_put_text(b, NDTA_NAME, row->name);
-    for (u16 i = NDTA_THRESH1; !dev && i <= NDTA_THRESH3; i++)
-        nl_put_u32(b, i, NEIGHBOURS_MOST);
+    if (!dev)
+        table_put_bounds(d, b, row);
     nest = nl_nest(b, NDTA_PARMS);
     if (dev)
         nl_put_u32(b, NDTPA_IFINDEX, dev->index);
@@ -224,6 +243,7 @@ static bool table_fill(struct nl_dump *d, struct nl_builder *b, const struct tab
     table_put_time(b, NDTPA_DELAY_PROBE_TIME, READ_ONCE(at[2]), 1000);
     nl_put_u32(b, NDTPA_MCAST_PROBES, (u32)READ_ONCE(at[3]));
     nl_put_u32(b, NDTPA_UCAST_PROBES, (u32)READ_ONCE(at[4]));
+    table_put_time(b, NDTPA_GC_STALETIME, READ_ONCE(at[5]), 1000);
     nl_nest_end(b, nest);
     return nl_end(b);
 }
