@@ -124,6 +124,23 @@ TEST(tcp_cubic_comes_back_to_its_window_when_rfc9438_says)
     EXPECT(g.window > 1040000 && g.window < 1075000);
 }
 
+TEST(tcp_cubic_counts_no_time_in_which_the_window_was_not_used)
+{
+    struct tcp_congestion g;
+    u64 now = 1000 * MS;
+    u32 before;
+
+    tcp_congestion_init(&g, &tcp_cubic, 1000);
+    g.window = 1000000;
+    g.ssthresh = g.window = g.ops->reduced(&g, 1000000, now);
+    tcp_grow(&g, &now, 100 * MS, now + 1000 * MS);
+    before = g.window;
+    now += 100000 * MS;
+    g.ops->rested(&g, now);
+    tcp_grow(&g, &now, 100 * MS, now + 100 * MS);
+    EXPECT(g.window > before && g.window < before + 20000);
+}
+
 TEST(tcp_cubic_is_no_slower_than_reno_on_short_ways)
 {
     struct tcp_congestion g;

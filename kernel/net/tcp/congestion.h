@@ -7,7 +7,7 @@
 
 #include "lib/types.h"
 
-#define TCP_CONGESTION_WORDS 8
+#define TCP_CONGESTION_WORDS 9
 #define TCP_WINDOW_MOST (1U << 30) /* a congestion window never exceeds it */
 
 struct tcp_congestion {
@@ -25,6 +25,9 @@ struct tcp_congestion_ops {
     /* n bytes were acknowledged while the window was what held the sender back, outside of
      * recovery. rtt: the last sample; 0: none yet. */
     void (*acked)(struct tcp_congestion *g, u32 n, u64 rtt, u64 now);
+    /* Since the last call of this or of acked the program, not the window, has held the sender
+     * back. NULL: that is nothing to it. */
+    void (*rested)(struct tcp_congestion *g, u64 now);
     /* A loss, or a mark of ECN, with `flight` bytes outstanding: what ssthresh is to be. */
     u32 (*reduced)(struct tcp_congestion *g, u32 flight, u64 now);
     /* The loss was none: window and ssthresh have been restored. */

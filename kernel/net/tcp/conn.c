@@ -4,6 +4,9 @@
  */
 #include "lib/errno.h"
 #include "net/tcp/conn_priv.h"
+
+#define RTO_AFTER_LOSS (3 * TCP_SECOND) /* after a SYN that was sent again */
+#define FIRST_ECHO_MOST 60000U          /* ms: an older timestamp is none of this handshake's */
 #include "net/tcp/listen.h"
 
 /* RFC 7323 4.1: a millisecond. */
@@ -84,19 +87,37 @@ void tcp_conn_accept(struct tcp_conn *c, const struct tcp_open *o, const struct 
     c->snd_wnd = c->snd_wnd_most = q->window;
     c->snd_wl1 = q->irs;
     c->snd_wl2 = q->iss;
-    c->snd_last = q->sent == 1 ? q->began : 0;
-    c->retried = q->sent != 1;
+    c->snd_last = q->sent == 1 ? q->began : 0; /* 0: sent again, or a cookie */
+    c->retried = q->sent > 1;
+    c->backoff = (u8)MIN(q->sent - c->retried, 255U);
     c->stalled = now;
     tcp_set_mss(c);
     tcp_timer_set(c, TCP_TIMER_RETRANSMIT, now + c->rto);
 }
 
-/* The handshake is done: what was agreed on holds. */
-void tcp_established(struct tcp_conn *c, u64 now, struct tcp_result *r)
+/* What the handshake says of a round trip; of a SYN that was sent again timestamps alone know.
+ * Without them data is given 3 s (RFC 6298 5.7). */
+static void conn_first_sample(struct tcp_conn *c, const struct tcp_segment *seg, u64 now)
 {
-    c->state = c->fin_wanted ? TCP_FIN_WAIT1 : TCP_ESTABLISHED;
+    u32 echoed = tcp_clock(c, now) - seg->echo;
+
     if (!c->retried && c->snd_last)
         tcp_rtt_sample(c, MAX(now - c->snd_last, (u64)1), now);
+    else if (c->retried && c->times_ok && (seg->has & TCP_HAS_TIME) && seg->echo &&
+             echoed < FIRST_ECHO_MOST)
+        tcp_rtt_sample(c, MAX(echoed, 1U) * TCP_MS, now);
+    else if (c->retried)
+        c->rto = MAX(c->rto, RTO_AFTER_LOSS);
+}
+
+/* The handshake is done: what was agreed on holds. */
+void tcp_established(struct tcp_conn *c, const struct tcp_segment *seg, u64 now,
+                     struct tcp_result *r)
+{
+    u32 timeouts = c->backoff;
+
+    c->state = c->fin_wanted ? TCP_FIN_WAIT1 : TCP_ESTABLISHED;
+    conn_first_sample(c, seg, now);
     c->rcv_rtt_seq = c->rcv_edge;
     c->rcv_rtt_time = c->tune_time = now;
     c->tune_seq = c->rcv_nxt;
@@ -109,6 +130,8 @@ void tcp_established(struct tcp_conn *c, u64 now, struct tcp_result *r)
     tcp_set_mss(c);
     c->congestion.window = 0;
     tcp_recovery_init(c);
+    if (timeouts > 1) /* RFC 6928 2: the first may have been a path that takes a second */
+        c->congestion.window = c->mss;
     tcp_timer_keep(c, now);
     r->events |= TCP_EVENT_CONNECTED | TCP_EVENT_WRITABLE;
 }

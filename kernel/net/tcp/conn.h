@@ -144,8 +144,8 @@ struct tcp_out {
 };
 
 enum tcp_timer {
+    TCP_TIMER_PROBE,      /* TLP; first, as it takes the next one's place */
     TCP_TIMER_RETRANSMIT, /* RTO, and the handshake's */
-    TCP_TIMER_PROBE,      /* TLP */
     TCP_TIMER_REORDER,    /* RACK's */
     TCP_TIMER_PERSIST,
     TCP_TIMER_ACK, /* delayed */
@@ -255,7 +255,8 @@ struct tcp_conn {
     u8 phase; /* enum tcp_phase */
     u8 frto;  /* enum tcp_frto: was the time-out none? */
     u8 dup_acks;
-    u32 recover; /* recovery ends there */
+    u32 recover;   /* recovery ends there */
+    u32 frto_high; /* what was in flight up to there had been sent once before the time-out */
     u32 prr_delivered, prr_out, prr_flight;
     u32 undo_window, undo_ssthresh, undo_count;
     bool undo_valid, undo_timed;

@@ -101,7 +101,8 @@ static void ack_bytes(struct tcp_conn *c, u32 before, struct tcp_result *r)
         c->urg_sending = false;
 }
 
-/* RFC 6298 5.2 and 5.3; a sample for each ACK at the most. */
+/* RFC 6298 5.2 and 5.3; a sample for each ACK at the most. What only acknowledges what was sent
+ * again leaves the time doubled (5, at its end). */
 static void ack_times(struct tcp_conn *c, const struct tcp_segment *seg, struct tcp_ack *a)
 {
     u32 echoed = tcp_clock(c, a->now) - seg->echo;
@@ -126,7 +127,6 @@ static void ack_timers(struct tcp_conn *c, const struct tcp_ack *a)
         tcp_timer_set(c, TCP_TIMER_RETRANSMIT, 0);
         tcp_timer_set(c, TCP_TIMER_PROBE, 0);
         tcp_timer_set(c, TCP_TIMER_REORDER, 0);
-        c->backoff = 0;
     } else if (a->advanced) {
         tcp_timer_retransmit(c, a->now);
         tcp_timer_probe(c, a->now);

@@ -56,7 +56,7 @@ static void input_syn_acked(struct tcp_conn *c, const struct tcp_segment *seg,
 {
     c->ecn_ok = c->config->ecn_ask && (seg->flags & TCP_ECE) && !(seg->flags & TCP_CWR);
     c->snd_una = seg->ack;
-    tcp_established(c, now, r);
+    tcp_established(c, seg, now, r);
     if (!tcp_conn_unsent(c) && !c->fin_wanted)
         c->ack_now = true;
     else
@@ -97,6 +97,12 @@ static void input_syn_sent(struct tcp_conn *c, const struct tcp_segment *seg,
 
 enum input_time { INPUT_TIME_GOOD, INPUT_TIME_OLD, INPUT_TIME_MISSING };
 
+/* RFC 7323 5.5: what is remembered is too old to tell anything. */
+static bool input_time_outdated(const struct tcp_conn *c, u64 now)
+{
+    return now - c->time_recent_at >= TIME_RECENT_MOST;
+}
+
 /* RFC 7323 3.2 and 5.3 R1. */
 static enum input_time input_time(struct tcp_conn *c, const struct tcp_segment *seg, u64 now)
 {
@@ -104,7 +110,7 @@ static enum input_time input_time(struct tcp_conn *c, const struct tcp_segment *
         return INPUT_TIME_GOOD;
     if (!(seg->has & TCP_HAS_TIME))
         return INPUT_TIME_MISSING;
-    if (tcp_before(seg->time, c->time_recent) && now - c->time_recent_at < TIME_RECENT_MOST)
+    if (tcp_before(seg->time, c->time_recent) && !input_time_outdated(c, now))
         return INPUT_TIME_OLD;
     return INPUT_TIME_GOOD;
 }
@@ -112,7 +118,8 @@ static enum input_time input_time(struct tcp_conn *c, const struct tcp_segment *
 /* RFC 7323 4.3: the timestamp to echo is that of the segment at the left edge. */
 static void input_remember_time(struct tcp_conn *c, const struct tcp_segment *seg, u64 now)
 {
-    if (!c->times_ok || tcp_after(seg->seq, c->ack_last) || tcp_before(seg->time, c->time_recent))
+    if (!c->times_ok || tcp_after(seg->seq, c->ack_last) ||
+        (tcp_before(seg->time, c->time_recent) && !input_time_outdated(c, now)))
         return;
     c->time_recent = seg->time;
     c->time_recent_at = now;
@@ -167,24 +174,23 @@ static bool input_syn_recv(struct tcp_conn *c, const struct tcp_segment *seg, u6
     }
     c->snd_una = c->iss + 1;
     tcp_window_learn(c, seg);
-    tcp_established(c, now, r);
+    tcp_established(c, seg, now, r);
     return true;
 }
 
 /* RFC 5961 5.2. */
 static bool input_ack_sane(const struct tcp_conn *c, const struct tcp_segment *seg)
 {
-    return !tcp_after(seg->ack, c->snd_nxt) &&
-           !tcp_before(seg->ack, c->snd_una - MAX(c->snd_wnd_most, 65535U));
+    return !tcp_after(seg->ack, c->snd_nxt) && !tcp_before(seg->ack, c->snd_una - c->snd_wnd_most);
 }
 
-/* RFC 9293 3.8.5, with the pointer as RFC 6093 leaves it: just after the urgent byte. */
+/* RFC 9293 3.8.5, with the pointer as RFC 6093 leaves it: just after the urgent byte, which may be
+ * beyond the window, a closed one too. */
 static void input_urgent(struct tcp_conn *c, const struct tcp_segment *seg, struct tcp_result *r)
 {
     u32 at = seg->seq + seg->urgent - 1;
 
     if (!(seg->flags & TCP_URG) || !seg->urgent || tcp_before(at, c->rcv_nxt) ||
-        tcp_after(at, c->rcv_edge) ||
         (c->urg_valid && !tcp_before(c->urg_seq, c->rcv_nxt) && !tcp_after(at, c->urg_seq)))
         return;
     c->urg_seq = at;

@@ -23,7 +23,8 @@ enum tcp_record_flags { RECORD_AGAIN = 1 }; /* it was sent more than once */
 
 enum tcp_phase { TCP_PHASE_OPEN, TCP_PHASE_CWR, TCP_PHASE_RECOVERY, TCP_PHASE_LOSS };
 
-/* F-RTO (RFC 5682 2): what is awaited. SECOND: two new segments went, nothing that is lost goes. */
+/* F-RTO (RFC 5682 2 and 3): what is awaited. SECOND: new segments went, nothing that is lost goes.
+ */
 enum tcp_frto { TCP_FRTO_NONE, TCP_FRTO_FIRST, TCP_FRTO_SECOND };
 
 /* What one ACK said. */
@@ -36,8 +37,8 @@ struct tcp_ack {
     u32 pipe;        /* in flight before it */
     u32 newly_lost;  /* bytes */
     u32 dsack_bytes; /* arrived twice */
-    bool timed, advanced, dsack, window_moved, data,
-        again; /* again: acknowledges what was resent */
+    bool timed, advanced, dsack, window_moved, data, again, /* acknowledges what was resent */
+        original;                                           /* tells of bytes below frto_high */
 };
 
 /* conn.c */
@@ -48,7 +49,9 @@ void tcp_end(struct tcp_conn *c, int error, struct tcp_result *r);
 void tcp_end_reset(struct tcp_conn *c, int error, struct tcp_result *r);
 void tcp_enter_time_wait(struct tcp_conn *c, u64 now, struct tcp_result *r);
 void tcp_enter_fin_wait2(struct tcp_conn *c, u64 now, struct tcp_result *r);
-void tcp_established(struct tcp_conn *c, u64 now, struct tcp_result *r);
+/* seg: the segment that ends the handshake. */
+void tcp_established(struct tcp_conn *c, const struct tcp_segment *seg, u64 now,
+                     struct tcp_result *r);
 static inline bool tcp_fin_acked(const struct tcp_conn *c)
 {
     return c->fin_sent && c->snd_una == c->snd_end + 1;

@@ -280,7 +280,8 @@ static void receive_queue(struct tcp_conn *c, struct tcp_piece *p, struct tcp_re
     }
     rb_insert(&c->pieces, &p->node, piece_less);
     c->nr_pieces++;
-    sack_add(c, from, to);
+    if (from != c->rcv_nxt) /* else it takes no block's place: it is in order at once */
+        sack_add(c, from, to);
     while ((p = piece_of(rb_first(&c->pieces))) && p->seq == c->rcv_nxt) {
         rb_erase(&c->pieces, &p->node);
         c->nr_pieces--;

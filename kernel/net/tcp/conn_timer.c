@@ -42,17 +42,17 @@ void tcp_timer_bound(struct tcp_conn *c, u64 now)
         tcp_timer_set(c, TCP_TIMER_RETRANSMIT, timer_bounded(c, now, at));
 }
 
-/* RFC 8985 7.2. Only while all is well, and before the retransmission's time. */
+/* RFC 8985 7.2. Only while all is well; where the retransmission would come first, in its place. */
 void tcp_timer_probe(struct tcp_conn *c, u64 now)
 {
-    u64 wait = c->srtt ? 2 * c->srtt : TCP_SECOND;
+    u64 at = now + (c->srtt ? 2 * c->srtt : TCP_SECOND);
 
     if (c->pipe <= c->mss)
-        wait += TAIL_ACK_DELAY;
-    if (!c->sack_ok || c->phase != TCP_PHASE_OPEN || c->sacked_bytes || c->tail_sent || !c->pipe ||
-        now + wait >= c->timers[TCP_TIMER_RETRANSMIT])
-        wait = 0;
-    tcp_timer_set(c, TCP_TIMER_PROBE, wait ? now + wait : 0);
+        at += TAIL_ACK_DELAY;
+    at = MIN(at, c->timers[TCP_TIMER_RETRANSMIT]); /* none, if that is stopped */
+    if (!c->sack_ok || c->phase != TCP_PHASE_OPEN || c->sacked_bytes || c->tail_sent || !c->pipe)
+        at = 0;
+    tcp_timer_set(c, TCP_TIMER_PROBE, at);
 }
 
 void tcp_timer_persist(struct tcp_conn *c, u64 now)
@@ -178,6 +178,8 @@ static void timer_ack(struct tcp_conn *c, u64 now, struct tcp_result *r)
 static void timer_probe(struct tcp_conn *c, u64 now, struct tcp_result *r)
 {
     c->due_tail = c->phase == TCP_PHASE_OPEN && c->pipe;
+    if (c->due_tail)
+        tcp_timer_retransmit(c, now); /* it may be due now, too */
 }
 
 static void timer_reorder(struct tcp_conn *c, u64 now, struct tcp_result *r)

@@ -18,6 +18,7 @@ enum cubic_own {
     CUBIC_COUNT,     /* bytes acknowledged that have not yet become growth */
     CUBIC_BEFORE,    /* W_max before the last reduction: undone restores it */
     CUBIC_FRIEND_AT, /* bytes acknowledged that have not yet become W_est's growth */
+    CUBIC_SEEN,      /* when the window last grew, or was not used */
 };
 
 /* The whole cube root. */
@@ -106,10 +107,20 @@ static void cubic_acked(struct tcp_congestion *g, u32 n, u64 rtt, u64 now)
         return;
     if (!g->own[CUBIC_BEGAN])
         cubic_begin(g, now);
+    g->own[CUBIC_SEEN] = now;
     friendly = cubic_friendly(g, n);
     cubic_grow(g, cubic_window(g, (now - g->own[CUBIC_BEGAN] + rtt) / TICK_NS), n);
     if (friendly > g->window)
         g->window = (u32)friendly;
+}
+
+/* RFC 9438 4.2 and 5.8: such time is none of the epoch. */
+static void cubic_rested(struct tcp_congestion *g, u64 now)
+{
+    if (!g->own[CUBIC_BEGAN])
+        return;
+    g->own[CUBIC_BEGAN] += now - g->own[CUBIC_SEEN];
+    g->own[CUBIC_SEEN] = now;
 }
 
 /* RFC 9438 4.6 and 4.7: fast convergence. */
@@ -133,6 +144,7 @@ const struct tcp_congestion_ops tcp_cubic = {
     .name = "cubic",
     .init = cubic_init,
     .acked = cubic_acked,
+    .rested = cubic_rested,
     .reduced = cubic_reduced,
     .undone = cubic_undone,
 };

@@ -43,6 +43,7 @@ void tcp_recovery_delivered(struct tcp_conn *c, const struct tcp_record *r, u32 
     u64 rtt = a->now - r->sent;
     bool again = r->flags & RECORD_AGAIN;
 
+    a->original |= tcp_before(r->seq, c->frto_high);
     if (!again && tcp_before(end, c->rack_high))
         c->rack_reordered = true;
     c->rack_high = tcp_seq_max(c->rack_high, end);
@@ -181,30 +182,46 @@ void tcp_recovery_resent(struct tcp_conn *c, u32 bytes, u64 now)
         c->prr_out += bytes;
 }
 
-/* Two segments that were never sent may go. */
+/* A segment that was never sent may go. */
 static bool frto_may_send(const struct tcp_conn *c)
 {
     u32 edge = c->snd_una + c->snd_wnd;
 
-    return tcp_conn_unsent(c) >= 2 * c->mss && !tcp_before(edge, c->snd_nxt + 2 * c->mss);
+    return tcp_conn_unsent(c) >= c->mss && !tcp_before(edge, c->snd_nxt + c->mss);
 }
 
-/* RFC 5682 2.1: an ACK after a time-out without timestamps, which tell more. One that advances,
- * twice, is of what had been sent before: the first lets two new segments go instead of what seems
- * lost, the second says that nothing was. */
+/* RFC 5682 2.1 and 3.1, step 2: what was sent again has arrived, and not all of the rest with it:
+ * new segments go instead of what seems lost. With SACK duplicates before that only report. */
+static void frto_first(struct tcp_conn *c, const struct tcp_ack *a)
+{
+    if (c->sack_ok && !a->advanced)
+        return;
+    c->frto = a->advanced && frto_may_send(c) ? TCP_FRTO_SECOND : TCP_FRTO_NONE;
+}
+
+/* Step 3: was it something that had been sent before the time-out, and nothing new? Then nothing
+ * was lost. */
+static void frto_second(struct tcp_conn *c, const struct tcp_ack *a)
+{
+    bool above = c->sack_ok && tcp_after(c->rack_high, c->recover);
+
+    if (!above && (c->sack_ok ? a->original : a->advanced)) {
+        recovery_undo(c);
+        return;
+    }
+    c->congestion.window = MIN(c->congestion.window, 3 * c->mss);
+    c->frto = TCP_FRTO_NONE;
+}
+
+/* An ACK after a time-out without timestamps, which tell more. */
 static void recovery_frto(struct tcp_conn *c, const struct tcp_ack *a)
 {
-    if (!c->frto || (!a->advanced && (a->data || a->window_moved)))
+    if (!c->frto || (!a->advanced && !a->delivered && (a->data || a->window_moved)))
         return;
-    if (c->frto == TCP_FRTO_SECOND && a->advanced) {
-        recovery_undo(c);
-    } else if (c->frto == TCP_FRTO_FIRST && a->advanced && frto_may_send(c)) {
-        c->frto = TCP_FRTO_SECOND;
-    } else {
-        if (c->frto == TCP_FRTO_SECOND) /* step 3a */
-            c->congestion.window = MIN(c->congestion.window, 3 * c->mss);
-        c->frto = TCP_FRTO_NONE;
-    }
+    if (c->frto == TCP_FRTO_FIRST)
+        frto_first(c, a);
+    else
+        frto_second(c, a);
 }
 
 void tcp_recovery_timeout(struct tcp_conn *c, u64 now)
@@ -213,6 +230,8 @@ void tcp_recovery_timeout(struct tcp_conn *c, u64 now)
     if (c->phase != TCP_PHASE_LOSS)
         recovery_enter(c, TCP_PHASE_LOSS, recovery_flight(c), now);
     c->recover = c->snd_nxt;
+    c->frto_high =
+        c->tail_sent && c->tail_again ? c->snd_nxt - MIN(c->mss, recovery_flight(c)) : c->snd_nxt;
     tcp_records_lose_all(c);
     c->dup_acks = 0;
     c->congestion.window = c->mss;
@@ -292,11 +311,14 @@ static void recovery_grow(struct tcp_conn *c, const struct tcp_ack *a)
     used = g->window < g->ssthresh ? 2 * used : used + 3 * (u64)c->mss;
     if (a->acked && used >= g->window)
         g->ops->acked(g, tcp_hystart_growth(c, a->acked), c->rtt_last, a->now);
+    else if (a->acked && g->ops->rested)
+        g->ops->rested(g, a->now);
 }
 
 void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
 {
     bool reduced = c->phase == TCP_PHASE_RECOVERY || c->phase == TCP_PHASE_CWR;
+    bool all = c->frto == TCP_FRTO_FIRST && !tcp_before(c->snd_una, c->recover);
 
     if (a->dsack) {
         c->undo_count -= MIN(c->undo_count, a->dsack_bytes);
@@ -317,6 +339,8 @@ void tcp_recovery_ack(struct tcp_conn *c, struct tcp_ack *a)
         recovery_grow(c, a);
     if (c->frto == TCP_FRTO_SECOND)
         c->congestion.window = 2 * c->mss;
+    else if (all) /* RFC 5682 3.1, step 2a */
+        c->congestion.window = MIN(c->congestion.window, 2 * c->mss);
 }
 
 void tcp_recovery_reorder_timer(struct tcp_conn *c, u64 now)
@@ -338,6 +362,8 @@ void tcp_recovery_idle(struct tcp_conn *c, u64 now)
 {
     struct tcp_congestion *g = &c->congestion;
 
+    if (c->snd_una == c->snd_nxt && g->ops->rested)
+        g->ops->rested(g, now);
     if (c->snd_una != c->snd_nxt || !c->snd_last || now - c->snd_last <= c->rto)
         return;
     g->ssthresh = MAX(g->ssthresh, g->window / 4 * 3);
