@@ -724,13 +724,15 @@ def test_a_time_server_s_name_is_looked_up_and_once_more_when_nobody_answers():
 
 def test_what_is_wrong_in_the_configuration_is_seen_in_bothy_net_too():
     with Net() as n:
-        n.netd("eth0 10.7.0.5/24 nora\n\neth1 gw=10.0.0.300 mtu=x # why\n", "ip=10.0.0.1::x:24::eth0:off bothy.net=eth2,vlan=5000")
+        n.netd("eth0 10.7.0.5/24 nora mtu=70000\n\neth1 gw=10.0.0.300 mtu=x # why\n", "ip=10.0.0.1::x:24::eth0:off bothy.net=eth2,vlan=5000")
         n.await_(lambda: n.state(), "it runs")
         out = n.box.run(os.path.join(USER, "cli"), "net", "--dir", n.path("run"))
         for line in ("not understood: ip=10.0.0.1::x:24::eth0:off", "not understood: vlan=5000", "line 3 of the file: not understood: gw=10.0.0.300",
-                     "line 3 of the file: not understood: mtu=x"):
+                     "line 3 of the file: not understood: mtu=x", "line 1 of the file: not understood: mtu=70000"):
             expect_in(f"configuration: {line}\n", out)
             expect_in(f"netd: configuration: {line}\n", n.text("log"))
+        for device in ("eth1", "eth2"):
+            expect_in(f"configuration: no device for the rule of {device}\n", out)
         netd = n.netd("", "ip=off bothy.net=hostname=a_b")
         expect(netd.wait(120), 0)
         expect_in('"wrong":["not understood: hostname=a_b"]', n.text("run/state.json"))

@@ -70,6 +70,55 @@ TEST(a_rule_for_the_whole_machine_alone_leaves_dhcp_to_all)
     EXPECT(c.rules == 2 && config_for(&c, "eth0", config_mac)->dhcp);
 }
 
+TEST(a_rule_that_leaves_the_device_out_is_for_cards_when_its_words_are)
+{
+    static const struct {
+        const char *word;
+        bool dhcp, off, single;
+    } rules[] = {{"bothy.net=dhcp", true, false, false},
+                 {"bothy.net=off", false, true, false},
+                 {"bothy.net=10.0.0.2/24,gw=10.0.0.1", false, false, true},
+                 {"bothy.net=fd00::2/64", false, false, true},
+                 {"bothy.net=mtu=1400,hostname=box", true, false, false},
+                 {"bothy.net=hostname=box,dhcp,nora", true, false, false}};
+    struct config c;
+
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        const struct config_rule *r;
+
+        config_of(&c, rules[i].word, "");
+        r = config_for(&c, "eth3", config_mac);
+        EXPECT(!c.wrong && c.rules == 1 && r && !strcmp(r->device, "*"));
+        EXPECT((r->dhcp && !r->off) == rules[i].dhcp && r->off == rules[i].off);
+        EXPECT(r->single == rules[i].single);
+    }
+}
+
+TEST(time_servers_are_addresses_or_names)
+{
+    struct config c;
+
+    config_of(&c, "bothy.net=ntp=10.0.0.9,ntp=2.debian.pool.ntp.org,ntp=[fd00::9],ntp=clock", "");
+    EXPECT(!c.wrong && c.rule[0].ntp.n == 2);
+    EXPECT(!strcmp(c.rule[0].ntp_names, "2.debian.pool.ntp.org clock"));
+}
+
+TEST(each_thing_that_is_wrong_is_told_with_its_line)
+{
+    struct config c;
+
+    config_of(&c, "",
+              "\xef\xbb\xbf"
+              "eth0 off\n");
+    EXPECT(c.wrong == 1 && !strcmp(c.why[0], "line 1 of the file: no device: ???eth0"));
+    EXPECT(config_for(&c, "eth0", config_mac)->dhcp);
+    config_of(&c, "bothy.net=eth0,a=1,b=2", "# fine\neth0 \xc3\xa4\neth1 dhcp c\n");
+    EXPECT(c.wrong == 4 && !strcmp(c.why[0], "not understood: a=1"));
+    EXPECT(!strcmp(c.why[1], "not understood: b=2"));
+    EXPECT(!strcmp(c.why[2], "line 2 of the file: not understood: ??"));
+    EXPECT(!strcmp(c.why[3], "line 3 of the file: not understood: c"));
+}
+
 TEST(a_device_without_a_rule_is_left_alone_when_others_have_one)
 {
     struct config c;
@@ -120,6 +169,8 @@ TEST(every_form_of_linux_s_ip_word_is_taken_or_told)
         {"ip=::::::dhcp", true, false, "*", NULL},
         {"ip=:::::eth1:any", true, false, "eth1", NULL},
         {"ip=:::::eth1:off", false, true, "eth1", NULL},
+        {"ip=eth1:off", false, true, "eth1", NULL},
+        {"ip=::::box:eth1", true, false, "eth1", NULL},
         {"ip=10.1.2.3:10.0.0.9:::::off", false, false, "*", "10.1.2.3/8"},
         {"ip=172.16.2.3:::::eth0:none", false, false, "eth0", "172.16.2.3/16"},
         {"ip=192.168.2.3::192.168.2.1:255.255.255.128:box:eth0:off", false, false, "eth0",
@@ -156,7 +207,12 @@ TEST(what_is_not_understood_is_told_and_the_rest_holds)
         "bothy.net=eth0,10.0.0.1/33",      "bothy.net=eth0,nonsense",
         "bothy.net=eth0,hostname=a_b",     "bothy.net=vlan=5",
         "ip=10.0.0.1:::255.0.255.0::eth0", "ip=1:2:3",
-        "bothy.net=eth0,gw=[fd00::1",      "bothy.net=eth0,search=a..b"};
+        "bothy.net=eth0,gw=[fd00::1",      "bothy.net=eth0,search=a..b",
+        "bothy.net=eth0,10.0.0.1/0",       "bothy.net=eth0,dns=10.0.0.1,10.0.0.2",
+        "bothy.net=eth0,224.0.0.1/24",     "bothy.net=eth0,::1/64",
+        "bothy.net=eth0,ff02::5/64",       "bothy.net=eth0,::ffff:10.0.0.1/96",
+        "ip=10.0.0.5:::0.0.0.0::eth0",     "ip=127.0.0.1:::::eth0:off",
+        "bothy.net=eth0,ntp=10.0.0.300",   "bothy.net=eth0,ntp=a_b"};
     struct config c;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -286,6 +286,8 @@ static void net_show_wrong(void)
 {
     int64_t more = json_int(net.state, "more_wrong", 0);
 
+    for (const struct json *j = json_list(net.state, "absent"); j; j = j->next)
+        printf("configuration: no device for the rule of %s\n", j->str);
     for (const struct json *j = json_list(net.state, "wrong"); j; j = j->next)
         printf("configuration: %s\n", j->str);
     if (more)

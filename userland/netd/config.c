@@ -55,11 +55,33 @@ bool address_list_add(struct address_list *l, const struct address *a)
 
 /* ---- the words of a rule ---- */
 
-static bool word_address(const char *value, bool with_prefix, struct address_list *l)
+static bool word_address(const char *value, struct address_list *l)
 {
     struct address a;
 
-    return address_parse(value, strlen(value), with_prefix, &a) && address_list_add(l, &a);
+    return address_parse(value, strlen(value), false, &a) && address_list_add(l, &a);
+}
+
+/* An interface's own: one that a host may have, in a network of some length. */
+static bool address_is_hosts(const struct address *a)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, 0xff}, none[15];
+
+    if (!a->prefix)
+        return false;
+    if (a->family == AF_INET)
+        return address_v4_usable(address_u32(a));
+    return a->bytes[0] != 0xff && memcmp(a->bytes, mapped, 12) &&
+           (memcmp(a->bytes, none, 15) || a->bytes[15] > 1);
+}
+
+/* Its prefix is never left out: what stands behind dns=A, would become one of ours. */
+static bool word_own_address(const char *value, struct address_list *l)
+{
+    struct address a;
+
+    return strchr(value, '/') && address_parse(value, strlen(value), true, &a) &&
+           address_is_hosts(&a) && address_list_add(l, &a);
 }
 
 static bool word_number(const char *value, uint64_t least, uint64_t most, uint32_t *out)
@@ -82,12 +104,12 @@ static bool word_name(const char *value, char *out)
 
 static bool word_gw(struct config_rule *r, const char *v)
 {
-    return word_address(v, false, &r->gateways);
+    return word_address(v, &r->gateways);
 }
 
 static bool word_dns(struct config_rule *r, const char *v)
 {
-    return word_address(v, false, &r->dns);
+    return word_address(v, &r->dns);
 }
 
 static bool word_domain(const char *v, char list[CONFIG_DOMAIN])
@@ -106,8 +128,8 @@ static bool word_ntp(struct config_rule *r, const char *v)
     const char *dot = strrchr(v, '.'), *last = dot ? dot + 1 : v;
 
     if (last[strspn(last, "0123456789")])
-        return word_address(v, false, &r->ntp) || word_domain(v, r->ntp_names);
-    return word_address(v, false, &r->ntp);
+        return word_address(v, &r->ntp) || word_domain(v, r->ntp_names);
+    return word_address(v, &r->ntp);
 }
 
 static bool word_search(struct config_rule *r, const char *v)
@@ -183,8 +205,33 @@ static bool config_word(struct config_rule *r, struct rule_words *words, const c
     else if (!strcmp(word, "off"))
         r->off = true;
     else
-        return word_address(word, true, &r->addresses);
+        return word_own_address(word, &r->addresses);
     return true;
+}
+
+/* Whether the first word of a rule names a device; else the device is left out. */
+static bool word_is_device(const char *word)
+{
+    struct config_rule r = {0};
+    struct rule_words words;
+
+    return !strchr(word, '=') && !config_word(&r, &words, word);
+}
+
+/* A pattern of what can be seen: a file may begin with a mark of its encoding. */
+static bool word_device(const char *word, char *out)
+{
+    for (const char *s = word; *s; s++)
+        if ((unsigned char)*s < 0x21 || (unsigned char)*s > 0x7e)
+            return false;
+    return word_name(word, out);
+}
+
+/* Whether something in it makes no sense for a machine as a whole. */
+static bool rule_is_of_devices(const struct config_rule *r, const struct rule_words *w)
+{
+    return w->dhcp || w->ra || w->nora || r->off || r->addresses.n || r->gateways.n || r->mtu ||
+           r->metric || r->stable[0];
 }
 
 /* The next word of [*at, end), up to a comma (or a blank, in a file): false at the end. A word that
@@ -222,9 +269,11 @@ static void config_rule_text(struct config *c, const char *at, const char *end)
     bool whole, first = true;
 
     for (; config_next_word(&at, end, word, &whole); first = false) {
-        if (first && !strchr(word, '=')) {
-            if (!word_name(word, r.device))
+        if (first && word_is_device(word)) {
+            if (!word_device(word, r.device)) {
                 config_why(c, "no device: %s", word);
+                return;
+            }
         } else if (!whole || !config_word(&r, &words, word)) {
             config_why(c, "not understood: %s", word);
         }
@@ -233,6 +282,10 @@ static void config_rule_text(struct config *c, const char *at, const char *end)
         return;
     if (r.vlan && !r.device[0])
         config_why(c, "vlan=%u without a device", r.vlan);
+    if (!r.device[0] && rule_is_of_devices(&r, &words)) {
+        strcpy(r.device, "*");
+        r.single = r.addresses.n;
+    }
     r.dhcp = words.dhcp || !r.addresses.n;
     r.ra = !words.nora && (words.ra || r.dhcp);
     config_add(c, &r);
@@ -307,7 +360,8 @@ static bool ip_addresses(struct config_rule *r, char f[][CONFIG_WORD])
     struct address client;
 
     if (f[0][0]) {
-        if (!address_parse(f[0], strlen(f[0]), false, &client) || !ip_mask(f[3], &client))
+        if (!address_parse(f[0], strlen(f[0]), false, &client) || !ip_mask(f[3], &client) ||
+            !address_is_hosts(&client))
             return false;
         address_list_add(&r->addresses, &client);
     }
@@ -325,8 +379,9 @@ static bool ip_rule(struct config_rule *r, char f[][CONFIG_WORD], unsigned n)
         r->dhcp = r->ra = !r->off;
         return true;
     }
-    if (n == 2 && ip_is_dhcp(f[1])) {
-        r->dhcp = r->ra = true;
+    if (n == 2 && (ip_is_dhcp(f[1]) || ip_is_off(f[1]))) {
+        r->off = ip_is_off(f[1]);
+        r->dhcp = r->ra = !r->off;
         return word_name(f[0], r->device);
     }
     if (!word_name(f[5][0] ? f[5] : "*", r->device) || !ip_addresses(r, f))

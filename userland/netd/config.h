@@ -6,7 +6,8 @@
 // comments. A rule is words between commas (in a file also blanks):
 //
 //   DEVICE          first, a name or MAC address, * and ? as in a shell: eth0, eth*, 52:54:00:*
-//                   left out, the rule is for the whole machine: hostname=, dns=, search=, ntp=
+//                   left out, with hostname=, dns=, search=, ntp= alone: for the whole machine;
+//                   with other words: for all cards, with an address: for the first card
 //   dhcp            DHCPv4, router advertisements and stateless DHCPv6; so it is without any
 //   ADDRESS/PREFIX  a static address, IPv4 or IPv6; several. Then there is no DHCPv4, unless
 //                   `dhcp` stands there as well, and no router advertisements, unless `ra` does
@@ -21,7 +22,8 @@
 //
 // `ip=` is Linux's: dhcp|on|any, off|none, or
 // CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:AUTOCONF:DNS0:DNS1:NTP0, IPv6 in brackets, NETMASK
-// also as a number of bits; DEVICE:dhcp too. An address without a DEVICE is the first card's.
+// also as a number of bits; DEVICE:dhcp, DEVICE:off too. An address without a DEVICE is the first
+// card's. Several count each: the last one does not take the place of the others.
 //
 // The first rule that fits a device counts; without any rule there is one for all: dhcp.
 #pragma once
@@ -46,7 +48,7 @@ struct address_list {
 struct config_rule {
     char device[CONFIG_NAME]; /* "" for the whole machine */
     bool off, dhcp, ra;
-    bool single;     /* for the first device that it fits alone */
+    bool single;     /* for the first card that it fits alone */
     uint16_t vlan;   /* 0 none */
     uint32_t mtu;    /* 0: the device's */
     uint32_t metric; /* of its default routes; 0: by the order of devices */

@@ -104,6 +104,17 @@ static const struct config_rule *rule_of(const struct link *l)
     return r;
 }
 
+const struct config_rule *rule_absent(unsigned *at)
+{
+    while (*at < netd.config.rules) {
+        const struct config_rule *r = &netd.config.rule[(*at)++];
+
+        if (r->device[0] && r->device[0] != '*' && !r->off && !rule_taken(r))
+            return r;
+    }
+    return NULL;
+}
+
 const struct config_rule *rule_of_machine(unsigned *at)
 {
     while (*at < netd.config.rules) {
@@ -156,7 +167,7 @@ static struct device *device_new(const struct link *l, const struct config_rule 
 
     d->index = l->index;
     d->rule = r;
-    d->mtu = d->mtu_now = r->mtu ? r->mtu : l->mtu;
+    d->mtu = d->mtu_now = l->mtu;
     memcpy(d->name, l->name, sizeof(d->name));
     memcpy(d->mac, l->mac, 6);
     d->metric = r->metric ? r->metric : METRIC_FIRST + METRIC_STEP * devices_seen;
@@ -182,6 +193,7 @@ static void device_add(const struct link *l)
     d = device_new(l, r);
     if (r->mtu && r->mtu != l->mtu)
         kernel_mtu(d, r->mtu);
+    d->mtu = d->mtu_now;
     lease_init(d);
     v6_init(d);
     if (!(l->flags & IFF_UP))

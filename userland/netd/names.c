@@ -212,11 +212,17 @@ static void names_resolver(const struct names *s)
     names_write("resolv.conf", &text, &names_resolv);
 }
 
-/* What of the configuration was not understood. */
+/* What of the configuration has no device, and what was not understood. */
 static void names_wrong(struct jw *w)
 {
     const struct config *c = &netd.config;
+    const struct config_rule *r;
+    unsigned at = 0;
 
+    jw_array(w, "absent");
+    while ((r = rule_absent(&at)))
+        jw_str(w, NULL, r->device);
+    jw_array_end(w);
     if (!c->wrong)
         return;
     jw_array(w, "wrong");

@@ -95,6 +95,8 @@ bool device_is_led(const struct device *d);
 void devices_look_again(void);
 const struct config_rule *
 rule_of_machine(unsigned *at); /* the next one without a device, or NULL */
+/* The next one that names devices of which none is there, or NULL. */
+const struct config_rule *rule_absent(unsigned *at);
 
 /* ---- kernel.c: requests to rtnetlink; what fails is logged ---- */
 void kernel_link_up(const struct device *d);
