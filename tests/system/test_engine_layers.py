@@ -113,7 +113,7 @@ def test_who_unpacks_cannot_leave(engine):
         p.stdin.write(sha(BASE).encode() + b"\n\n" + docker_archive("jail:1", [BASE, layer], conf))
         p.stdin.close()
         written = os.path.join(place, "images", sha(conf) + ".json")
-        until(lambda: p.poll() is not None or os.path.exists(written) and os.path.getsize(written) == len(conf), "all is unpacked", 20)
+        until(lambda: p.poll() is not None or os.path.exists(written) and os.path.getsize(written) == len(conf), "all is unpacked")
         expect(p.poll(), None, "end")
         with open(f"/proc/{p.pid}/mountinfo") as f:
             mounts = {words[4]: set(words[5].split(",")) for words in map(str.split, f)}
