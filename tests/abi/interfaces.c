@@ -378,6 +378,44 @@ TEST(netconf_changes_are_told)
     EXPECT(!attr_find(&got.h, sizeof(struct netconfmsg), NETCONFA_RP_FILTER));
 }
 
+/* ---- what there is none of ---- */
+
+/* Messages of a dump of that family. */
+static int family_dumped(int s, int type, int family, size_t body)
+{
+    static struct message got;
+    struct message m;
+    int n = 0;
+
+    message_begin(&m, type, NLM_F_DUMP, body);
+    *(unsigned char *)message_body(&m) = (unsigned char)family;
+    netlink_send(s, &m);
+    for (;;) {
+        int left = (int)recv(s, &got, sizeof(got), 0);
+
+        EXPECT(left > 0);
+        for (struct nlmsghdr *h = &got.h; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
+            if (h->nlmsg_type == NLMSG_DONE)
+                return n;
+            EXPECT(h->nlmsg_type != NLMSG_ERROR);
+            n++;
+        }
+    }
+}
+
+TEST(a_namespace_without_bridges_has_no_ports_of_them_nor_routes_of_groups)
+{
+    int s;
+
+    dummy_net();
+    s = netlink_open(NETLINK_ROUTE);
+    EXPECT(family_dumped(s, RTM_GETLINK, AF_UNSPEC, sizeof(struct ifinfomsg)) == 2);
+    EXPECT(family_dumped(s, RTM_GETLINK, AF_BRIDGE, sizeof(struct ifinfomsg)) == 0);
+    EXPECT(family_dumped(s, RTM_GETROUTE, AF_INET6, sizeof(struct rtmsg)) > 0);
+    EXPECT(family_dumped(s, RTM_GETROUTE, RTNL_FAMILY_IPMR, sizeof(struct rtmsg)) == 0);
+    EXPECT(family_dumped(s, RTM_GETROUTE, RTNL_FAMILY_IP6MR, sizeof(struct rtmsg)) == 0);
+}
+
 /* ---- listeners ---- */
 
 static int listener(void)

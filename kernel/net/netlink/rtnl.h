@@ -97,7 +97,11 @@ int rtnl_refuse(struct nl_request *r, const struct nl_attr *a, const char *text,
 
 /* Addresses between a message and a value. */
 #define RTNL_AF_INET 2
+#define RTNL_AF_BRIDGE 7
 #define RTNL_AF_INET6 10
+/* Routes of groups: there are none. */
+#define RTNL_AF_GROUPS4 128
+#define RTNL_AF_GROUPS6 129
 static inline u32 rtnl_addr_size(u16 family)
 {
     return family == RTNL_AF_INET6 ? 16 : 4;

@@ -261,7 +261,7 @@ static int link_dump(struct nl_request *r)
         return err;
     if (nl_has(&a[IFLA_LINKINFO]) && nl_has(&info[IFLA_INFO_KIND]))
         nl_text(&info[IFLA_INFO_KIND], s.kind, sizeof(s.kind));
-    if (nl_has(&a[IFLA_MASTER])) /* no device has one */
+    if (nl_has(&a[IFLA_MASTER]) || i.family == RTNL_AF_BRIDGE) /* no device is in a bridge */
         s.last = U32_MAX;
     return nl_dump_begin(r, NL_LINKS, link_dump_step, &s, sizeof(s),
                          s.kind[0] || nl_has(&a[IFLA_MASTER]));

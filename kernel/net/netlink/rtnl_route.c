@@ -232,16 +232,17 @@ static int route_dump(struct nl_request *r)
 {
     struct nl_attr a[RTA_RULES];
     struct route_dump s = {0};
-    bool strict = READ_ONCE(r->s->strict), cloned;
+    bool strict = READ_ONCE(r->s->strict), none;
     int err = rtnl_body(r, &s.want, sizeof(s.want));
 
     if (!err)
         err = rtnl_attrs(r, sizeof(s.want), ask_rules, RTA_RULES, a);
     if (err)
         return err;
+    none = s.want.family == RTNL_AF_GROUPS4 || s.want.family == RTNL_AF_GROUPS6 ||
+           (s.want.flags & RTM_F_CLONED); /* learnt ones: none is kept as a route */
     if (s.want.family != RTNL_AF_INET && s.want.family != RTNL_AF_INET6)
         s.want.family = 0;
-    cloned = s.want.flags & RTM_F_CLONED; /* learnt ones: none is kept as a route */
     if (!strict)
         s.want = (struct rtmsg){.family = s.want.family};
     if (strict) {
@@ -250,7 +251,7 @@ static int route_dump(struct nl_request *r)
         if (s.device && !net_device_exists(r->ns, s.device))
             return -ENODEV;
     }
-    if (cloned)
+    if (none)
         s.device = U32_MAX;
     return nl_dump_begin(r, NL_ROUTES, route_dump_step, &s, sizeof(s),
                          s.table || s.device || s.want.protocol || s.want.type);

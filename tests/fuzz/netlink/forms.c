@@ -111,6 +111,14 @@ static const struct attr_form nsid[] = {
 static const struct attr_form netconf[] = {{1, V_INDEX, 6, NULL}, END};
 static const struct attr_form label[] = {{1, V_ADDR, 7, NULL}, {2, V_U32, 6, NULL}, END};
 static const struct attr_form filter[] = {{1, V_FILTER, 5, NULL}, {3, V_U32, 1, NULL}, END};
+/* ethtool's family, which has this number on Bothy. */
+#define ETHTOOL_FAMILY 20
+static const struct attr_form ethtool_header[] = {
+    {1, V_INDEX, 5, NULL}, {2, V_NAME, 5, NULL}, {3, V_U8, 3, NULL}, {3, V_U32, 3, NULL}, END};
+static const struct attr_form ethtool_set[] = {{1, V_U32, 8, NULL}, END};
+static const struct attr_form ethtool_sets[] = {{1, V_NEST, 8, ethtool_set}, END};
+static const struct attr_form ethtool[] = {
+    {1, V_NEST, 8, ethtool_header}, {2, V_NEST, 3, ethtool_sets}, {3, V_BYTES, 1, NULL}, END};
 static const struct attr_form family[] = {{2, V_TEXT, 6, NULL}, {1, V_U16, 2, NULL}, END};
 static const struct attr_form queue[] = {
     {1, V_TEXT, 7, NULL}, {2, V_BYTES, 2, NULL}, {2, V_NEST, 1, metrics}, END};
@@ -160,5 +168,7 @@ const struct form forms[] = {
     {NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, "K000wwC", none},
     {NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, "NP00wwC", none},
     {NETLINK_GENERIC, GENL_ID_CTRL, "bb00", family},
+    {NETLINK_GENERIC, ETHTOOL_FAMILY, "bb00", ethtool},
+    {NETLINK_GENERIC, ETHTOOL_FAMILY, "bb00", ethtool},
 };
 const unsigned form_count = sizeof(forms) / sizeof(forms[0]);
