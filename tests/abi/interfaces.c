@@ -380,6 +380,21 @@ TEST(netconf_changes_are_told)
 
 /* ---- what there is none of ---- */
 
+TEST(a_device_without_a_chip_for_its_link_shows_no_registers_of_one)
+{
+    struct ifreq r = {.ifr_name = "d0"}, none = {.ifr_name = "none"};
+    int s;
+
+    dummy_net();
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    for (unsigned cmd = SIOCGMIIPHY; cmd <= SIOCSMIIREG; cmd++) {
+        EXPECT(ioctl(s, cmd, &r) == -1 && errno == EOPNOTSUPP);
+        EXPECT(ioctl(s, cmd, &none) == -1 && errno == ENODEV);
+    }
+    EXPECT(!setresuid(1000, 1000, 1000));
+    EXPECT(ioctl(s, SIOCGMIIPHY, &r) == -1 && errno == EPERM);
+}
+
 /* Messages of a dump of that family. */
 static int family_dumped(int s, int type, int family, size_t body)
 {

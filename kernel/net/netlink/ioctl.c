@@ -8,7 +8,13 @@
 #include "net/core/device.h"
 #include "net/core/sock.h"
 
-enum { SIOCSIFNAME = 0x8923, SIOCSIFTXQLEN = 0x8943 };
+enum { SIOCSIFNAME = 0x8923, SIOCSIFTXQLEN = 0x8943, SIOCGMIIPHY = 0x8947, SIOCSMIIREG = 0x8949 };
+
+/* mii-tool's: registers of a link's chip, which no device shows here. */
+static bool ioctl_is_mii(unsigned cmd)
+{
+    return cmd >= SIOCGMIIPHY && cmd <= SIOCSMIIREG;
+}
 
 struct ifreq_change {
     char name[NETDEV_NAME];
@@ -24,6 +30,8 @@ static s64 ioctl_change_do(struct netdev *dev, unsigned cmd, struct ifreq_change
         r->to[NETDEV_NAME - 1] = 0;
         return net_device_rename(dev, r->to);
     }
+    if (ioctl_is_mii(cmd))
+        return -EOPNOTSUPP;
     if (r->number < 0)
         return -EINVAL;
     WRITE_ONCE(dev->tx_queue_len, MIN((u32)r->number, NETDEV_BACKLOG_MOST));
@@ -36,7 +44,7 @@ static s64 ioctl_change(struct socket *s, unsigned cmd, u64 arg)
     struct netdev *dev;
     s64 err;
 
-    if (cmd != SIOCSIFNAME && cmd != SIOCSIFTXQLEN)
+    if (cmd != SIOCSIFNAME && cmd != SIOCSIFTXQLEN && !ioctl_is_mii(cmd))
         return -ENOTTY;
     if (copy_in(&r, (const void __user *)arg, sizeof(r)))
         return -EFAULT;
