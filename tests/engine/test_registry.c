@@ -61,6 +61,16 @@ TEST(a_name_means_one_repository)
     EXPECT(name_is("@sha256:" HEX, NULL, NULL, NULL, NULL, NULL));
 }
 
+TEST(a_tag_alone_is_no_other_part_of_a_name)
+{
+    EXPECT(image_ref_tag("latest"));
+    EXPECT(image_ref_tag("_1.2-RC"));
+    EXPECT(!image_ref_tag(""));
+    EXPECT(!image_ref_tag(".1"));
+    EXPECT(!image_ref_tag("a@sha256:" HEX));
+    EXPECT(!image_ref_tag("5000/a:latest"));
+}
+
 /* The scheme by which an order has a host reached. */
 static bool goes_plain(const char *host)
 {

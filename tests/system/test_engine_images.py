@@ -176,6 +176,17 @@ def test_refuse_bad_tag(engine):
     refused(engine, docker_archive("Bad Tag!", [GOOD]), "bad tag")
 
 
+def test_digest_is_no_name_that_an_archive_or_a_client_gives(engine):
+    name = "pinned@sha256:" + "0" * 64
+    refused(engine, docker_archive(name, [GOOD]), "bad tag")
+    p = engine.load(oci_layout(name, [GOOD]))
+    expect((p.returncode, p.stderr), (0, ""))
+    expect(engine.run("image", "inspect", name).returncode == 0, False, "a name that is not the manifest's digest")
+    status, answer = request(engine.socket, "POST", f"/images/{p.stdout.split()[-1]}/tag?repo={name}")
+    expect((status, answer["message"]), (400, "refusing to create a tag with a digest reference"))
+    expect(engine.run("rmi", p.stdout.split()[-1].removeprefix("sha256:")).returncode, 0)
+
+
 def test_refuse_an_id_for_a_name(engine):
     other = engine.run("images", "-q", "--no-trunc").stdout.split()[0][7:]
     refused(engine, docker_archive(other, [GOOD]), "bad tag")

@@ -521,6 +521,28 @@ def test_a_registry_sends_nobody_to_this_machine(engine):
         beyond.delete()
 
 
+def test_a_list_of_tags_names_no_digest_and_no_other_repository(engine):
+    store, layer = Store(), tar([("f", tarfile.REGTYPE, "x")])
+    pinned = "sha256:" + "0" * 64
+    tags = ["a@" + pinned, "5000/a:latest", "good"]
+    for tag in tags:
+        store.image(tag, [layer], config([layer]))
+
+    def handle(r):
+        if "/tags/list" in r.path:
+            r.reply(200, json.dumps({"name": "all", "tags": tags}).encode())
+        else:
+            store.serve(r)
+    rogue = Rogue(handle)
+    status, text = request(engine.socket, "POST", f"/images/create?fromImage={rogue.host}/all")
+    expect((status, '"error"' in str(text)), (200, False), text)
+    status = request(engine.socket, "GET", f"/images/{rogue.host}/all@{pinned}/json")[0]
+    expect(status, 404, "a digest that is no one's")
+    expect([path for path in rogue.paths("/manifests/") if "5000" in path or "@" in path], [], "tags that are none")
+    remove(engine, rogue.host + "/all:good")
+    rogue.close()
+
+
 def test_a_mirror_that_lies_is_passed_over(engine):
     """A manifest by its digest, a list without us, a configuration, a layer that is another or longer: the next one is asked."""
     good, layer = Store(), layer_of("true", 3000)

@@ -549,9 +549,11 @@ API(api_image_tag)
         return;
     full = str_fmt("%s%s%s", repo ? repo : "", tag && *tag ? ":" : "", tag ? tag : "");
     ref = image_ref_normalize(full);
-    if (ref)
+    if (ref && !image_ref_is_digest(ref))
         why = image_store_space(0, 1, 0);
-    if (why) {
+    if (ref && image_ref_is_digest(ref)) {
+        api_error(call->conn, 400, "refusing to create a tag with a digest reference");
+    } else if (why) {
         api_error(call->conn, 507, "%s", why);
         free(why);
     } else if (ref) {

@@ -19,8 +19,15 @@ static char *pull_there(const struct json *j, struct image **out)
     const char *id = json_str(j, "Id");
     struct image *img = id ? image_of_id(id) : NULL;
 
+    char *why;
+
     if (!img || !image_listed(img))
         return str_dup("the image was removed meanwhile");
+    if (!image_tags_ok(j))
+        return str_dup("the worker's report is bad");
+    why = image_store_space(0, json_count(json_get(j, "Tags")), 0);
+    if (why)
+        return why;
     *out = img;
     image_adopt_tags(img, j, NULL);
     return NULL;

@@ -175,6 +175,7 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
  * reference. The second, of the manifest that a registry has, stands among the tags. */
 char *image_ref_normalize(const char *ref);
 bool image_ref_is_digest(const char *ref);
+bool image_ref_tag(const char *tag); /* a tag alone: what stands behind the name's ':' */
 void image_tag(struct image *img, const char *ref);   /* in its full form */
 void image_untag(struct image *img, const char *ref); /* that it has */
 bool image_has_tag(const struct image *img, const char *ref);

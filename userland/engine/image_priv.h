@@ -23,5 +23,7 @@ const char *layer_entry_id(const struct json *l);
 /* An image whose parts are in place, from its entry in a report or in images.json. NULL with *why.
  */
 struct image *image_adopt(const struct json *j, const char **why);
+/* All tags of an entry in a report are names in their normal form. */
+bool image_tags_ok(const struct json *image);
 /* Its tags, from the same. With `out`, progress lines for the client that loads it. */
 void image_adopt_tags(struct image *img, const struct json *j, struct buf *out);

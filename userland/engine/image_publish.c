@@ -57,6 +57,19 @@ static char *publish_layer(const char *dir, const char *id)
     return why;
 }
 
+bool image_tags_ok(const struct json *image)
+{
+    for (const struct json *t = json_list(image, "Tags"); t; t = t->next) {
+        char *ref = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
+        bool same = ref && !strcmp(ref, t->str);
+
+        free(ref);
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
 /* A worker that read hostile bytes wrote it: what it names are digests and tags, and there is space
  * for them. NULL or a sentence. */
 static char *publish_judge(const struct json *result)
@@ -65,19 +78,12 @@ static char *publish_judge(const struct json *result)
 
     for (struct json *j = json_list(result, "Images"); j; j = j->next) {
         images++;
-        if (!image_id_ok(json_str(j, "Id")))
+        if (!image_id_ok(json_str(j, "Id")) || !image_tags_ok(j))
             return str_dup("the worker's report is bad");
         for (struct json *l = json_list(j, "Layers"); l; l = l->next, layers++)
             if (!image_id_ok(json_str(l, "DiffId")) || !image_id_ok(layer_entry_id(l)))
                 return str_dup("the worker's report is bad");
-        for (struct json *t = json_list(j, "Tags"); t; t = t->next, tags++) {
-            char *ref = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
-            bool same = ref && !strcmp(ref, t->str);
-
-            free(ref);
-            if (!same)
-                return str_dup("the worker's report is bad");
-        }
+        tags += json_count(json_get(j, "Tags"));
     }
     return image_store_space(images, tags, layers);
 }

@@ -76,7 +76,7 @@ static bool image_ref_name(const char *ref, size_t n)
     }
 }
 
-static bool image_ref_tag(const char *tag)
+bool image_ref_tag(const char *tag)
 {
     if (!isalnum((unsigned char)*tag) && *tag != '_')
         return false;

@@ -31,7 +31,9 @@ static void load_docker_image(const struct json *j, load_image_fn *image)
     for (struct json *t = json_list(j, "RepoTags"); t; t = t->next) {
         if (ntags == LOAD_TAGS_MAX)
             load_fail("manifest.json: more than %d tags of one image", LOAD_TAGS_MAX);
-        tags[ntags] = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
+        tags[ntags] = t->type == JSON_STRING && !image_ref_is_digest(t->str)
+                          ? image_ref_normalize(t->str)
+                          : NULL;
         if (!tags[ntags++])
             load_fail("manifest.json: bad tag");
     }
@@ -83,12 +85,16 @@ static bool oci_platform_ok(const struct json *descriptor)
     return (!os || !strcmp(os, "linux")) && (!arch || !strcmp(arch, "amd64"));
 }
 
+/* NULL where it has none, or a digest that is not what the descriptor leads to. */
 static const char *oci_name(const struct json *descriptor)
 {
     const struct json *a = json_get(descriptor, "annotations");
     const char *name = json_str(a, "io.containerd.image.name");
+    const char *digest = json_str(descriptor, "digest"), *at;
 
-    return name ? name : json_str(a, "org.opencontainers.image.ref.name");
+    name = name ? name : json_str(a, "org.opencontainers.image.ref.name");
+    at = name ? strchr(name, '@') : NULL;
+    return at && (!digest || strcmp(at + 1, digest)) ? NULL : name;
 }
 
 static void oci_manifest(const struct json *manifest, const char *name, load_image_fn *image)

@@ -222,13 +222,8 @@ char *pull_next_page(struct pull_from *from)
 static void pull_add_tags(const struct json *list, char ***tags, size_t *n)
 {
     for (const struct json *t = list; t; t = t->next) {
-        char *ref = t->type == JSON_STRING ? str_fmt("x:%s", t->str) : NULL;
-        char *ok = ref ? image_ref_normalize(ref) : NULL;
-
-        free(ref);
-        if (!ok)
+        if (t->type != JSON_STRING || !image_ref_tag(t->str))
             continue; /* no tag that a client could name */
-        free(ok);
         if (*n == PULL_TAGS_MAX)
             registry_fail(500, "the repository has more than %d tags", PULL_TAGS_MAX);
         *tags = mem_resize(*tags, (*n + 2) * sizeof(char *));
