@@ -486,6 +486,10 @@ static bool serve_one(int listener, int port)
         o->serve(control, port, n);
         bench_need(write(control, "done\n", 5) == 5, "write");
     }
+    if (!o) { /* until the other has it: this machine may be gone in a moment */
+        bench_need(!shutdown(control, SHUT_WR), "shutdown");
+        bench_need(read(control, line, 1) == 0, "the other's end");
+    }
     close(control);
     return o;
 }
