@@ -347,20 +347,20 @@ static void netdev_wake_one_locked(struct netdev_queue *q, struct packet *p, boo
     }
 }
 
-/* As many as one hold of the lock may take. True: there are more, and space; until they have gone
+/* At most so many in one hold of the lock. True: there are more, and space; until they have gone
  * others wait behind them. */
-static bool netdev_wake_some(struct netdev_queue *q)
+static bool netdev_wake_some(struct netdev_queue *q, u32 most)
 {
     struct packet *p;
     bool more;
 
     spin_lock(&q->lock);
     q->stopped = false;
-    for (u32 n = 0; n < NETDEV_BUDGET && !q->stopped; n++) {
+    for (u32 n = 0; n < most && !q->stopped; n++) {
         p = list_first(&q->backlog, struct packet, node);
         if (!p)
             break;
-        netdev_wake_one_locked(q, p, n == NETDEV_BUDGET - 1);
+        netdev_wake_one_locked(q, p, n == most - 1);
     }
     more = !q->stopped && !list_empty(&q->backlog);
     q->stopped |= more;
@@ -368,8 +368,16 @@ static bool netdev_wake_some(struct netdev_queue *q)
     return more;
 }
 
+/* In small steps as many as waited when it was called; what others have added meanwhile goes in one
+ * hold, in which they cannot add more: so it ends, however fast they are. */
 void netdev_wake(struct netdev_queue *q)
 {
-    while (netdev_wake_some(q))
+    u32 most = READ_ONCE(q->nr_backlog);
+
+    for (u32 n = 0; n < most; n += NETDEV_BUDGET) {
+        if (!netdev_wake_some(q, NETDEV_BUDGET))
+            return;
         cond_yield();
+    }
+    (void)netdev_wake_some(q, U32_MAX);
 }

@@ -299,7 +299,8 @@ static inline void netdev_rx_error(struct netdev_queue *q)
     ASSERT_QUEUE_THREAD(q);
     q->rx_errors++;
 }
-/* The ring has space again. Context: a thread, without a spinlock. */
+/* The ring has space again: what waits goes to the driver, while others send as well. Context: a
+ * thread, without a spinlock. */
 void netdev_wake(struct netdev_queue *q);
 /* What waits in a queue that nothing takes any more goes to the end of a list, and counts as
  * dropped. For packets_free, without locks. */

@@ -14,6 +14,8 @@
 #include "net/udp/udp.h"
 #include "vfs/pseudo.h"
 
+#define MCFILTER_LINES 100000U /* of a file; one that has more is not shown: -EFBIG */
+
 struct mcfilter_line {
     struct rb_node node;
     struct inet_source key; /* include: of the first socket */
@@ -21,6 +23,7 @@ struct mcfilter_line {
 };
 struct mcfilter {
     struct rb_root lines; /* by device, group, source */
+    u32 nr_lines;
     bool v4;
     struct inet_source some[INET_SOURCES_MOST];
 };
@@ -59,11 +62,14 @@ static int mcfilter_add(struct mcfilter *m, const struct inet_source *key)
     struct mcfilter_line *l = mcfilter_find(m, key);
 
     if (!l) {
+        if (m->nr_lines == MCFILTER_LINES)
+            return -EFBIG;
         l = kzalloc(sizeof(*l));
         if (!l)
             return -ENOMEM;
         l->key = *key;
         rb_insert(&m->lines, &l->node, mcfilter_before);
+        m->nr_lines++;
     }
     l->includes += key->include;
     l->excludes += !key->include;

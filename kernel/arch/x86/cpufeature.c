@@ -70,10 +70,11 @@ void cpu_features_enable(void)
     write_cr4(cr4);
 }
 
-/* Word * 32 + bit: FMA, XSAVE, OSXSAVE, AVX, F16C; AVX2 and AVX-512 in leaf 7's EBX, then in its
- * ECX. */
+/* Word * 32 + bit, of leaf 1's ECX, leaf 7's EBX, ECX and EDX, and 0x80000001's ECX: FMA, XSAVE,
+ * OSXSAVE, AVX, F16C, AVX2, AVX-512, the vector forms of AES and PCLMULQDQ, AMX, XOP, FMA4. */
 static const u8 cpu_wants_xsave[] = {
-    12, 26, 27, 28, 29, 69, 80, 81, 85, 92, 94, 95, 97, 102, 105, 106, 107, 108, 110,
+    12,  26,  27,  28,  29,  69,  80,  81,  85,  90,  91,  92,  94,  95,  97,
+    102, 105, 106, 107, 108, 110, 130, 131, 136, 150, 151, 152, 153, 171, 176,
 };
 
 void cpu_features_drop_xsave(void)

@@ -61,31 +61,29 @@ static u32 fpu_read_mxcsr_mask(void)
     return area.words[MXCSR_MASK_OFFSET / 4] ?: MXCSR_MASK_DEFAULT;
 }
 
-/* What holds for all is set by the boot CPU: the others find it read-only. */
-/* Whether XCR0 is still what it was set to after an exit, which CPUID is under every hypervisor:
- * one that has not been told of our XSETBV (QEMU's SVM, up to 7.2 at least, does not intercept it)
- * loads another when it comes back, and XSAVE would leave registers out. */
-static bool fpu_xcr0_holds(void)
+/* A hypervisor that has not been told of our XSETBV (QEMU's SVM, up to 7.2 at least, does not
+ * intercept it) loads another XCR0 when it comes back: XSAVE would leave registers out. */
+static void fpu_drop_xsave(void)
 {
-    fpu_area_size = cpuid_count(0xd, 0).ebx; /* for what XCR0 has on now; and the exit */
-    return xgetbv(0) == fpu_components;
+    log_warn("fpu: XCR0 does not hold %#lx under this hypervisor: no XSAVE, no AVX",
+             fpu_components);
+    fpu_components = 0;
+    fpu_area_size = FXSAVE_SIZE;
+    cpu_features_drop_xsave();
 }
 
 static void fpu_init_xsave(void)
 {
     fpu_components = cpuid_count(0xd, 0).eax & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
     xsetbv(0, fpu_components);
-    if (!fpu_xcr0_holds()) {
-        log_warn("fpu: XCR0 does not hold %#lx under this hypervisor: no XSAVE, no AVX",
-                 fpu_components);
-        fpu_components = 0;
-        fpu_area_size = FXSAVE_SIZE;
-        cpu_features_drop_xsave();
-    }
+    fpu_area_size = cpuid_count(0xd, 0).ebx; /* for what XCR0 has on now; every hypervisor exits */
+    if (xgetbv(0) != fpu_components)
+        fpu_drop_xsave();
     if (fpu_area_size > sizeof(fpu_initial))
         panic("FPU state of %u bytes", fpu_area_size);
 }
 
+/* What holds for all is set by the boot CPU: the others find it read-only. */
 void fpu_init_cpu(void)
 {
     bool first = cpu_id() == 0;

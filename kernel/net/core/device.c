@@ -346,13 +346,13 @@ static void devices_forget(struct netdev *dev)
 
     net_config_lock(dev->ns);
     (void)devices_tell(dev, NET_DEVICE_GONE);
-    net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
-    net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
     spin_lock(&d->lock);
     rb_erase(&d->devs, &dev->node);
     rb_insert(&d->going, &dev->node, devices_before);
     d->nr--;
     spin_unlock(&d->lock);
+    net_event(dev->ns, NET_EVENT_UNLINK, dev, 0);
+    net_event(dev->ns, NET_EVENT_REMOVED, dev, 0);
     net_config_unlock(dev->ns);
 }
 

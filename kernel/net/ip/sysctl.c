@@ -191,6 +191,7 @@ static int ip_mtu6_store(const struct net_sysctl *row, const struct net_sysctl_a
         .path = "ipv6/conf/*/" name, .kind = SYSCTL_CONF, .offset = (number), .min = (least), \
         .max = (most), .changed = (fn)                                                        \
     }
+
 /* The tables that are there follow now, other namespaces' with their next neighbour. */
 static void ip_bounds_changed(const struct net_sysctl *row, const struct net_sysctl_at *at)
 {

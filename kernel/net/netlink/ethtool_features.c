@@ -106,7 +106,6 @@ s64 ethtool_get_features(struct netdev *dev, u32 cmd, u64 at)
     u32 head[2], space;
 
     ethtool_features_of(dev, &w);
-
     if (copy_in(head, (const void __user *)at, sizeof(head)))
         return -EFAULT;
     space = head[1];

@@ -87,8 +87,7 @@ bool nl_capable(const struct nl_request *r, int cap);
 bool nl_capable_in(const struct nl_request *r, const struct net_ns *ns, int cap);
 
 /* An answer: nl_answer_begin makes a buffer of NL_PIECE bytes (-ENOMEM), nl_answer_begin_large one
- * of NL_PIECE_MAX, nl_answer_end queues what
- * was built and frees it. 0 or -errno. */
+ * of NL_PIECE_MAX, nl_answer_end queues what was built and frees it. 0 or -errno. */
 int nl_answer_begin(struct nl_builder *b) __must_check;
 int nl_answer_begin_large(struct nl_builder *b) __must_check;
 int nl_answer_end(struct nl_request *r, struct nl_builder *b);

@@ -4,10 +4,10 @@
  */
 #include "lib/errno.h"
 #include "net/tcp/conn_priv.h"
+#include "net/tcp/listen.h"
 
 #define RTO_AFTER_LOSS (3 * TCP_SECOND) /* after a SYN that was sent again */
 #define FIRST_ECHO_MOST 60000U          /* ms: an older timestamp is none of this handshake's */
-#include "net/tcp/listen.h"
 
 /* RFC 7323 4.1: a millisecond. */
 u32 tcp_clock(const struct tcp_conn *c, u64 now)
@@ -89,7 +89,7 @@ void tcp_conn_accept(struct tcp_conn *c, const struct tcp_open *o, const struct 
     c->snd_wl2 = q->iss;
     c->snd_last = q->sent == 1 ? q->began : 0; /* 0: sent again, or a cookie */
     c->retried = q->sent > 1;
-    c->backoff = (u8)MIN(q->sent - c->retried, 255U);
+    c->backoff = (u8)MIN(q->sent ? q->sent - 1U : 0U, 255U);
     c->stalled = now;
     tcp_set_mss(c);
     tcp_timer_set(c, TCP_TIMER_RETRANSMIT, now + c->rto);

@@ -114,12 +114,12 @@ static __noinline int udp_deliver_packets(struct udp_sock *u, struct iov_iter *d
 }
 
 /* r wants more of a datagram of n bytes covered than u has: it is lost. */
-static bool udp_lite_refused(const struct udp_sock *u, struct inet_sock *r, u32 n)
+static bool udp_lite_refused(const struct udp_sock *u, struct inet_sock *r, u32 n, bool v6)
 {
     bool refused = !udp_lite_takes(udp_of(&r->sock), udp_lite_covered(u, n), n);
 
     if (refused)
-        udp_count(r->sock.ns, MIB_UDP_ERRORS, r->sock.family == AF_INET6, true);
+        udp_count(r->sock.ns, MIB_UDP_ERRORS, v6, true);
     return refused;
 }
 
@@ -134,7 +134,8 @@ static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct u
         udp_unheard(u, data, w);
         return 0;
     }
-    if (unlikely(u->lite) && udp_lite_refused(u, r, UDP_HEADER + (u32)data->count))
+    if (unlikely(u->lite) &&
+        udp_lite_refused(u, r, UDP_HEADER + (u32)data->count, !ip_is_v4(&w->to.addr)))
         err = 0;
     else if (unlikely(READ_ONCE(r->sock.filter))) /* it looks at packets */
         err = udp_deliver_packets(u, data, w);
