@@ -116,8 +116,8 @@ const struct net_link *net_link_of(const struct netdev *dev);
 struct net_protocol {
     u16 type;
     void (*receive)(struct packet *p);
-    const char
-        *shown; /* never NULL: what /proc/net/ptype calls it, in words that its readers look for */
+    /* What /proc/net/ptype calls it, in words that its readers look for; never NULL. */
+    const char *shown;
 };
 #define NET_PROTOCOL(id) TABLE_ENTRY(struct net_protocol, net_protocols, #id)
 /* For link layers: p->protocol says to which. Frees p when there is none. */
