@@ -95,6 +95,16 @@ def test_bytes_that_are_no_http(engine):
     expect(raw(engine.socket, b"GET / HTT", shut=True), b"")
 
 
+def test_requests_as_proxies_and_old_libraries_make_them(engine):
+    for text, answer in (("GET http://localhost:2375/_ping HTTP/1.1\r\nConnection: TE, close\r\nTE: trailers", b"OK"),
+                         ("GET //_ping HTTP/1.1\r\nConnection: Close", b"OK"), ("GET /v1.41//_ping HTTP/1.2\r\nConnection: close", b"OK"),
+                         ("GET /_ping HTTP/1.0\r\nConnection: keep-alive", b"OK"), ("GET /containers//json HTTP/1.0", b"[]"),
+                         ("GET /_ping HTTP/1.1\r\nConnection: close\r\n" + "\r\n".join(f"X-{i}: y" for i in range(100)), b"OK")):
+        out = raw(engine.socket, f"{text}\r\n\r\n".encode())
+        expect((out.split(b"\r\n")[0], out.split(b"\r\n\r\n")[1]), (b"HTTP/1.1 200 OK", answer), text)
+        expect(b"\r\nConnection: close\r\n" in out, "1.0" not in text, text)
+
+
 def test_pipelined_and_dribbled_requests(engine):
     one = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"
     out = raw(engine.socket, one + one.replace(b"Host: x", b"Connection: close"))
@@ -232,6 +242,41 @@ def test_events_have_what_docker_s_have(engine):
                        quote(json.dumps({"event": [wanted], "container": [ident]})))
         expect(len((text if isinstance(text, str) else json.dumps(text)).splitlines()), count, wanted)
     call(engine, "DELETE", "/volumes/heardvol")
+
+
+def test_attach_begins_with_the_log_where_that_is_asked_for(engine):
+    ident = create(engine, Cmd=["sh", "-c", "echo one; echo two >&2; printf thr; read x; echo ee $x"], OpenStdin=True)
+    call(engine, "POST", f"/containers/{ident}/start")
+    s = upgrade(engine, "POST", f"/containers/{ident}/attach?stream=1&stdout=1&logs=1")
+    until(lambda: b"two" in raw(engine.socket, f"GET /containers/{ident}/logs?stderr=1 HTTP/1.0\r\n\r\n".encode()), "it is logged")
+    # the log alone, raw, at both heads
+    for ask in (upgrade(engine, "POST", f"/containers/{ident}/attach?stdout=1&stderr=1&logs=1"),):
+        expect(sorted(frames(ask)), [(1, b"one\n"), (2, b"two\n")])
+    out = raw(engine.socket, f"POST /containers/{ident}/attach?stderr=1&logs=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    expect((out[:15], out.split(b"\r\n\r\n", 1)[1]), (b"HTTP/1.1 200 OK", b"\x02\0\0\0\0\0\0\x04two\n"))
+    # neither the log nor what comes: there is nothing
+    expect(frames(upgrade(engine, "POST", f"/containers/{ident}/attach?stdout=1")), [])
+    # the log, what is no line yet, and then what comes; input that was sent at once waits for that
+    t = upgrade(engine, "POST", f"/containers/{ident}/attach?stream=1&stdin=1&stdout=1&logs=1", b"")
+    t.sendall(b"times\n")
+    for one in (s, t):
+        expect(b"".join(text for _, text in frames(one)), b"one\nthree times\n")
+    # it has ended: the log is what there is
+    expect(sorted(frames(upgrade(engine, "POST", f"/containers/{ident}/attach?stdout=1&stderr=1&logs=1"))),
+           [(1, b"one\n"), (1, b"three times\n"), (2, b"two\n")])
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
+def test_list_shows_mounts_and_refuses_what_is_no_filter(engine):
+    ident = create(engine, Cmd=["true"], HostConfig={"Binds": ["/tmp:/t:ro"]})
+    _, listed = call(engine, "GET", "/containers/json?all=1&filters=" + quote('{"health":["none"],"status":["created"]}'))
+    expect([(c["Id"], c["Mounts"][0]["Source"], c["Mounts"][0]["RW"]) for c in listed], [(ident, "/tmp", False)])
+    for url, what in (("filters=" + quote('{"status":["bogus"]}'), "invalid filter 'status=bogus'"),
+                      ("filters=" + quote('{"exited":["x"]}'), "invalid filter 'exited=x'"),
+                      ("filters=" + quote('{"health":["x"]}'), "invalid filter 'health=x'"), ("limit=x", "invalid limit: x")):
+        expect(call(engine, "GET", "/containers/json?" + url), (400, {"message": what}))
+    expect(call(engine, "GET", f"/containers/{ident}/stats?stream=1&one-shot=1")[0], 400)
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
 
 
 def test_list_filters_in_both_shapes(engine):

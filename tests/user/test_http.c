@@ -226,6 +226,59 @@ static int framing_of(const char *headers)
     return n;
 }
 
+/* The path of a request with that first line and those headers, or "!". */
+static const char *path_of(const char *line, const char *headers)
+{
+    static char path[64];
+    char *text = str_fmt("%s\r\n%s\r\n", line, headers);
+    struct buf in = {0};
+    struct http_head h = {0};
+    size_t scanned = 0;
+
+    buf_str(&in, text);
+    snprintf(path, sizeof(path), "%s",
+             http_head_parse(&h, &in, &scanned, false) > 0 ? h.path : "!");
+    http_head_free(&h);
+    buf_free(&in);
+    free(text);
+    return path;
+}
+
+TEST(a_request_s_target_may_be_what_a_proxy_is_told)
+{
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.1", ""), "/a"));
+    EXPECT(!strcmp(path_of("GET http://host:1/a/b?c HTTP/1.1", ""), "/a/b"));
+    EXPECT(!strcmp(path_of("GET HTTP://host/ HTTP/1.7", ""), "/"));
+    EXPECT(!strcmp(path_of("GET http://host HTTP/1.1", ""), "!"));
+    EXPECT(!strcmp(path_of("GET http://host?/a HTTP/1.1", ""), "!"));
+    EXPECT(!strcmp(path_of("GET https://host/a HTTP/1.1", ""), "!"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/2.0", ""), "!"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.10", ""), "!"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.", ""), "!"));
+}
+
+TEST(a_header_s_name_is_a_token)
+{
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.1", "Content-Length: 0\r\n_x!: y\r\n"), "/a"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.1", "Content-Length : 5\r\n"), "!"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.1", " Content-Length: 5\r\n"), "!"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.1", "A: b\r\n folded: c\r\n"), "!"));
+    EXPECT(!strcmp(path_of("GET /a HTTP/1.1", "A(b): c\r\n"), "!"));
+}
+
+TEST(a_list_of_headers_has_its_words)
+{
+    struct http_head h = {.headers = {{(char *)"Connection", (char *)"TE,close-not"},
+                                      {(char *)"connection", (char *)"a ,\tClose , b"}},
+                          .nheaders = 2};
+
+    EXPECT(http_header_has(&h, "Connection", "close") && http_header_has(&h, "Connection", "te") &&
+           http_header_has(&h, "Connection", "b"));
+    EXPECT(!http_header_has(&h, "Connection", "keep-alive") && !http_header_has(&h, "TE", "te"));
+    h.nheaders = 1;
+    EXPECT(!http_header_has(&h, "Connection", "close"));
+}
+
 TEST(framing_that_is_said_twice_is_said_alike)
 {
     EXPECT(framing_of("Content-Length: 5\r\ncontent-length: 5\r\n") == 0);

@@ -101,18 +101,28 @@ static const struct {
 
 #define ROUTES_LATER (sizeof(routes_later) / sizeof(routes_later[0]))
 
-/* The path after "/v1.N". */
+/* The path after "/v1.N". Slashes that stand together are one: clients join addresses that end with
+ * one and paths that begin so. */
 static char *api_path(const struct http_head *req)
 {
     const char *p = req->path;
+    char *path, *to;
     size_t digits;
+
+    while (p[0] == '/' && p[1] == '/')
+        p++;
 
     if (str_starts(p, "/v") && isdigit((unsigned char)p[2])) {
         digits = strspn(p + 2, "0123456789.");
         if (p[2 + digits] == '/')
             p += 2 + digits;
     }
-    return str_dup(p);
+    path = to = str_dup(p);
+    for (; *p; p++)
+        if (p[0] != '/' || p[1] != '/')
+            *to++ = *p;
+    *to = 0;
+    return path;
 }
 
 /* Does `path` match? Cuts {name} out of it. */

@@ -287,43 +287,59 @@ API(api_container_wait)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+/* False, and an error to the client, when it cannot be attached to. */
+static bool attach_judge(struct http_conn *conn, const struct container *c)
+{
+    const char *text = http_query(&conn->req, "detachKeys");
+    struct detach_keys keys;
+
+    if (!detach_keys_parse(&keys, text))
+        api_error(conn, 400, "Invalid detach keys (%.100s) provided", text);
+    else if (c->state == C_PAUSED)
+        api_error(conn, 409, "container %s is paused, unpause the container before attach",
+                  c->name);
+    else if (c->state == C_RESTARTING)
+        api_error(conn, 409, "container %s is restarting, wait until the container is running",
+                  c->name);
+    else if (c->state == C_REMOVING)
+        api_error(conn, 409, "container %s is marked for removal", c->name);
+    else
+        return true;
+    return false;
+}
+
+/* The connection is hijacked, and its client has been judged. */
+static void attach_live(struct container *c, struct http_conn *conn)
+{
+    const struct http_head *q = &conn->req;
+    struct detach_keys keys;
+
+    detach_keys_parse(&keys, http_query(q, "detachKeys"));
+    http_hold_input(conn, false);
+    if (!c->proc)
+        c->proc = process_new(c, NULL);
+    process_attach(c->proc, conn, http_query_bool(q, "stdin", false) && c->spec.open_stdin,
+                   http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false), &keys);
+}
+
 API(api_container_attach)
 {
     struct container *c = api_container(call);
-    const struct http_head *q = call->req;
-    bool stream = http_query_bool(q, "stream", false);
-    struct detach_keys keys;
+    bool logs = http_query_bool(call->req, "logs", false);
+    bool stream = http_query_bool(call->req, "stream", false);
 
-    if (!c)
+    if (!c || !attach_judge(call->conn, c))
         return;
-    if (!detach_keys_parse(&keys, http_query(q, "detachKeys"))) {
-        api_error(call->conn, 400, "Invalid detach keys (%.100s) provided",
-                  http_query(q, "detachKeys"));
-        return;
-    }
-    if (http_query_bool(q, "logs", false) && !stream) {
-        log_serve(c, call->conn);
-        return;
-    }
-    if (c->state == C_PAUSED) {
-        api_error(call->conn, 409, "container %s is paused, unpause the container before attach",
-                  c->name);
-        return;
-    }
-    if (c->state == C_RESTARTING) {
-        api_error(call->conn, 409,
-                  "container %s is restarting, wait until the container is running", c->name);
-        return;
-    }
-    if (c->state == C_REMOVING) {
-        api_error(call->conn, 409, "container %s is marked for removal", c->name);
-        return;
-    }
-    if (!c->proc)
-        c->proc = process_new(c, NULL);
+    process_hijack(call->conn, c->spec.tty);
     event_container(c, "attach", NULL);
-    process_attach(c->proc, call->conn, http_query_bool(q, "stdin", false) && c->spec.open_stdin,
-                   http_query_bool(q, "stdout", false), http_query_bool(q, "stderr", false), &keys);
+    if (logs) {
+        http_hold_input(call->conn, true); /* nobody reads it yet */
+        log_replay(c, call->conn, stream ? attach_live : NULL);
+    } else if (stream) {
+        attach_live(c, call->conn);
+    } else {
+        http_raw_end(call->conn);
+    }
 }
 
 API(api_container_logs)

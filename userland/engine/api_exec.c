@@ -404,6 +404,7 @@ API(api_exec_start)
         call->conn->owner = exec_get(x);
         call->conn->on_close = exec_starter_gone;
     } else {
+        process_hijack(call->conn, x->spec.tty);
         process_attach(x->proc, call->conn, x->attach_in, x->attach_out, x->attach_err, &x->keys);
     }
     why = exec_start(x);

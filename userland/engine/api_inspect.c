@@ -67,10 +67,12 @@ static void inspect_host(struct jw *w, const struct container *c)
     jw_object_end(w);
 }
 
-static void inspect_mounts(struct jw *w, const struct container *c)
+void container_mounts(struct jw *w, const struct container *c, size_t max)
 {
+    size_t begun = w->out->len;
+
     jw_array(w, "Mounts");
-    for (int i = 0; i < c->shared.nmounts; i++) {
+    for (int i = 0; i < c->shared.nmounts && w->out->len - begun < max; i++) {
         const struct mount_spec *m = &c->shared.mounts[i];
 
         jw_object(w, NULL);
@@ -150,7 +152,7 @@ API(api_container_inspect)
         jw_str(&w, NULL, x->id);
     jw_array_end(&w);
     inspect_host(&w, c);
-    inspect_mounts(&w, c);
+    container_mounts(&w, c, SIZE_MAX);
     inspect_config(&w, c);
     inspect_network(&w, c);
     jw_object_end(&w);

@@ -13,6 +13,7 @@
  * would have them once more. inspect shows all. */
 #define LIST_COMMAND_MAX 4096
 #define LIST_LABELS_MAX 65536
+#define LIST_MOUNTS_MAX 65536
 
 static void command_text(const struct container *c, struct buf *b)
 {
@@ -42,6 +43,40 @@ static bool filter_status(const void *o, const char *v)
     const struct container *c = o;
 
     return !strcmp(container_state_name(c), v);
+}
+
+static char *status_judge(const char *text)
+{
+    static const char *const known[] = {"created", "restarting", "running", "removing",
+                                        "paused",  "exited",     "dead"};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (!strcmp(text, known[i]))
+            return NULL;
+    return str_fmt("invalid filter 'status=%.100s'", text);
+}
+
+static char *exited_judge(const char *text)
+{
+    int64_t code;
+
+    return str_i64(text, &code) ? NULL : str_fmt("invalid filter 'exited=%.100s'", text);
+}
+
+/* There are no health checks yet. */
+static bool filter_health(const void *o, const char *v)
+{
+    return !strcmp(v, "none");
+}
+
+static char *health_judge(const char *text)
+{
+    static const char *const known[] = {"none", "starting", "healthy", "unhealthy"};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (!strcmp(text, known[i]))
+            return NULL;
+    return str_fmt("invalid filter 'health=%.100s'", text);
 }
 
 static bool filter_label(const void *o, const char *v)
@@ -134,7 +169,7 @@ static const struct filter list_filters[] = {
     {"label!", filter_no_label, true},  {"ancestor", filter_ancestor, false},
     {"exited", filter_exited, false},   {"before", filter_before, true},
     {"since", filter_since, true},      {"volume", filter_volume, false},
-    {"network", filter_network, false},
+    {"network", filter_network, false}, {"health", filter_health, false},
 };
 
 static const struct filter prune_filters[] = {
@@ -152,6 +187,21 @@ static char *filters_names(struct json *filters)
 
     missing = missing ? missing : filters_resolve(filters, "since", meant_container);
     return missing ? missing : filters_resolve(filters, "ancestor", meant_image);
+}
+
+/* NULL, or what is wrong with the request. */
+static char *list_judge(const struct http_head *req, const struct json *filters, int64_t *limit)
+{
+    const char *text = http_query(req, "limit");
+    char *why = filters_check(filters, "name", filter_pattern_judge);
+
+    why = why ? why : filters_check(filters, "status", status_judge);
+    why = why ? why : filters_check(filters, "exited", exited_judge);
+    why = why ? why : filters_check(filters, "health", health_judge);
+    *limit = 0;
+    if (!why && text && *text && !str_i64(text, limit))
+        why = str_fmt("invalid limit: %.100s", text);
+    return why;
 }
 
 static void list_entry(struct jw *w, const struct container *c)
@@ -183,25 +233,23 @@ static void list_entry(struct jw *w, const struct container *c)
     jw_object(w, "NetworkSettings");
     network_write_endpoint(w, c);
     jw_object_end(w);
-    jw_array(w, "Mounts");
-    jw_array_end(w);
+    container_mounts(w, c, LIST_MOUNTS_MAX);
     jw_object_end(w);
     buf_free(&command);
 }
 
 API(api_container_list)
 {
-    const char *limit = http_query(call->req, "limit");
     char *why, *missing;
     struct json *filters = filters_read(call->req, list_filters, COUNT(list_filters), &why);
     bool all = http_query_bool(call->req, "all", false);
     const char *failed;
     int status;
-    int64_t left = 0;
+    int64_t left;
     struct buf b = {0};
     struct jw w = {.out = &b};
 
-    why = why ? why : filters_check(filters, "name", filter_pattern_judge);
+    why = why ? why : list_judge(call->req, filters, &left);
     missing = why ? NULL : filters_names(filters);
     if (why || missing) {
         api_error(call->conn, why ? 400 : 404, "%s%s",
@@ -211,7 +259,7 @@ API(api_container_list)
         free(missing);
         return;
     }
-    if (limit && (!str_i64(limit, &left) || left < 0))
+    if (left < 0)
         left = 0;
     all = all || left > 0 || json_get(filters, "status") || json_get(filters, "exited");
     if (!left)

@@ -123,6 +123,10 @@ API(api_container_stats)
 
     if (!c)
         return;
+    if (one_shot && http_query_bool(call->req, "stream", true)) {
+        api_error(call->conn, 400, "cannot have stream=true and one-shot=true");
+        return;
+    }
     s = mem_alloc(sizeof(*s));
     request_init(&s->request, c, call->conn, REQ_WATCH);
     s->request.gone = stats_gone;

@@ -359,6 +359,8 @@ void container_name_settle(struct container *c);
 /* Its labels, its image's among them: one; or all as members of an object, until `max` bytes. */
 const char *container_label(const struct container *c, const char *key);
 void container_labels(const struct container *c, struct jw *w, size_t max);
+/* "Mounts": as inspect shows them; no more after `max` bytes. */
+void container_mounts(struct jw *w, const struct container *c, size_t max);
 /* Its object goes to the disk (container_store.c); `done`, which may be NULL, is notified of it. */
 void container_save(struct container *c, store_fn done, void *arg);
 void containers_open(void); /* those that are there are read, before the keeper is asked */
@@ -505,6 +507,10 @@ void log_check_open(const struct container *c, int err);
 void log_flush(struct container *c);
 /* Answers a logs request; with `follow`, until the container ends. */
 void log_serve(struct container *c, struct http_conn *conn);
+/* On a hijacked connection: all of the log that its request asked for, and then, with what is
+ * logged meanwhile, `then`, or the connection's end. */
+typedef void (*log_then_fn)(struct container *c, struct http_conn *conn);
+void log_replay(struct container *c, struct http_conn *conn, log_then_fn then);
 /* The main process is gone: followers finish with what there is. */
 void log_end(struct container *c);
 

@@ -444,6 +444,11 @@ void log_recover(void)
     free(data);
 }
 
+const struct buf *log_rest(struct container *c, int stream)
+{
+    return &log_partial(c, stream)->text;
+}
+
 void log_flush(struct container *c)
 {
     char when[48];

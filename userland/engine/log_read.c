@@ -34,6 +34,8 @@ struct log_follower {
     int files[LOG_FILES];  /* to be read, the oldest first */
     int nfiles;
     uint64_t left; /* bytes of the last file that are wanted */
+    bool raw;      /* the connection is hijacked: an attach's */
+    log_then_fn then;
     struct buf in;
     struct buf send; /* to the client */
     bool out, err, timestamps, tty;
@@ -69,14 +71,15 @@ void log_followers_file(struct container *c)
 
 static void follower_run(struct log_follower *f);
 
-/* A follower that is run may end, no other. One that has more to do already has its turn coming. */
+/* A follower that is run may end, no other. One that has more to do already has its turn coming,
+ * and so has one for which something comes after the log: these lines are in it. */
 void log_wake(struct container *c)
 {
     struct log_follower *next;
 
     for (struct log_follower *f = c->followers; f; f = next) {
         next = f->next;
-        if (!f->again.at)
+        if (!f->again.at && !f->then)
             follower_run(f);
     }
 }
@@ -238,34 +241,42 @@ static size_t tail_step(struct log_follower *f)
 
 /* ---- what is read ---------------------------------------------------------------------------- */
 
+static void follower_text(struct log_follower *f, bool err, const char *when,
+                          const struct buf *text)
+{
+    size_t n = text->len + (*when ? strlen(when) + 1 : 0);
+
+    if (!f->tty) {
+        uint8_t head[8] = {
+            err ? 2 : 1,       0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+            (uint8_t)(n >> 8), (uint8_t)n};
+
+        buf_add(&f->send, head, sizeof(head));
+    }
+    if (*when)
+        buf_fmt(&f->send, "%s ", when);
+    buf_add(&f->send, text->data, text->len);
+}
+
 /* One line of the file, for the client if it asked for such. */
 static void follower_line(struct log_follower *f, const char *line, size_t len)
 {
     struct log_entry e = {0};
-    size_t n;
 
     if (!log_parse(line, len, &e) || (e.err ? !f->err : !f->out))
         goto done;
     if (time_before(&e.ts, &f->since) || (f->until.tv_sec && time_before(&f->until, &e.ts)))
         goto done;
-    n = e.text.len + (f->timestamps ? strlen(e.when) + 1 : 0);
-    if (!f->tty) {
-        uint8_t head[8] = {
-            e.err ? 2 : 1,     0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
-            (uint8_t)(n >> 8), (uint8_t)n};
-
-        buf_add(&f->send, head, sizeof(head));
-    }
-    if (f->timestamps)
-        buf_fmt(&f->send, "%s ", e.when);
-    buf_add(&f->send, e.text.data, e.text.len);
+    follower_text(f, e.err, f->timestamps ? e.when : "", &e.text);
 done:
     buf_free(&e.text);
 }
 
 static void follower_send(struct log_follower *f)
 {
-    if (f->send.len)
+    if (f->send.len && f->raw)
+        http_raw_frame(f->conn, NULL, 0, f->send.data, f->send.len);
+    else if (f->send.len)
         http_stream_data(f->conn, f->send.data, f->send.len);
     buf_clear(&f->send);
 }
@@ -306,6 +317,33 @@ static size_t follower_next(struct log_follower *f)
     return n + 1;
 }
 
+/* It has read all that there is, and the text that is no line yet. */
+static void follower_then(struct log_follower *f)
+{
+    struct container *c = f->c;
+    struct http_conn *conn = f->conn;
+    log_then_fn then = f->then;
+
+    for (int i = 1; i <= 2; i++)
+        if (log_rest(c, i)->len && (i == 1 ? f->out : f->err))
+            follower_text(f, i == 2, "", log_rest(c, i));
+    follower_send(f);
+    follower_free(f);
+    then(c, conn);
+}
+
+static void follower_end(struct log_follower *f)
+{
+    struct http_conn *conn = f->conn;
+    bool raw = f->raw;
+
+    follower_free(f);
+    if (raw)
+        http_raw_end(conn);
+    else
+        http_stream_end(conn);
+}
+
 /* Passes on what there is while the client keeps up. May free f. */
 static void follower_run(struct log_follower *f)
 {
@@ -325,10 +363,10 @@ static void follower_run(struct log_follower *f)
         }
         follower_send(f);
         buf_free(&f->in);
-        if (f->c)
-            return;
-        follower_free(f);
-        http_stream_end(conn);
+        if (!f->c)
+            follower_end(f);
+        else if (f->then)
+            follower_then(f);
         return;
     }
     follower_send(f);
@@ -372,9 +410,8 @@ static bool log_time(struct http_conn *conn, const char *key, struct timespec *t
 }
 
 /* It reads what there is now, and with `follow` what comes. */
-static void follower_begin(struct log_follower *f, bool follow)
+static void follower_begin(struct log_follower *f, bool follow, const char *tail)
 {
-    const char *tail = http_query(&f->conn->req, "tail");
     struct stat st;
 
     follower_file(f, "log.1");
@@ -383,6 +420,41 @@ static void follower_begin(struct log_follower *f, bool follow)
     if (f->nfiles && !follow && fstat(f->files[f->nfiles - 1], &st) == 0)
         f->left = (uint64_t)st.st_size;
     f->tailing = f->nfiles && tail && str_u64(tail, &f->tail_lines) && tail_enter(f, f->nfiles - 1);
+}
+
+static struct log_follower *follower_new(struct container *c, struct http_conn *conn)
+{
+    struct log_follower *f = mem_alloc(sizeof(*f));
+
+    f->c = c;
+    f->conn = conn;
+    f->again.fn = follower_again;
+    f->out = http_query_bool(&conn->req, "stdout", false);
+    f->err = http_query_bool(&conn->req, "stderr", false);
+    f->tty = c->spec.tty;
+    return f;
+}
+
+static void follower_list(struct log_follower *f)
+{
+    f->next = f->c->followers;
+    f->c->followers = f;
+    f->conn->owner = f;
+    f->conn->on_close = follower_close;
+    f->conn->on_drain = follower_drain;
+}
+
+void log_replay(struct container *c, struct http_conn *conn, log_then_fn then)
+{
+    struct log_follower *f = follower_new(c, conn);
+
+    f->raw = true;
+    f->then = then;
+    follower_begin(f, then != NULL, NULL);
+    follower_list(f);
+    if (!then)
+        follower_leave(f);
+    follower_run(f);
 }
 
 void log_serve(struct container *c, struct http_conn *conn)
@@ -394,22 +466,12 @@ void log_serve(struct container *c, struct http_conn *conn)
 
     if (!log_time(conn, "since", &since) || !log_time(conn, "until", &until))
         return;
-    f = mem_alloc(sizeof(*f));
-    f->c = c;
-    f->conn = conn;
-    f->again.fn = follower_again;
-    f->out = http_query_bool(q, "stdout", false);
-    f->err = http_query_bool(q, "stderr", false);
+    f = follower_new(c, conn);
     f->timestamps = http_query_bool(q, "timestamps", false);
-    f->tty = c->spec.tty;
     f->since = since;
     f->until = until;
-    follower_begin(f, follow);
-    f->next = c->followers;
-    c->followers = f;
-    conn->owner = f;
-    conn->on_close = follower_close;
-    conn->on_drain = follower_drain;
+    follower_begin(f, follow, http_query(q, "tail"));
+    follower_list(f);
     http_stream(conn, 200,
                 f->tty ? "application/vnd.docker.raw-stream"
                        : "application/vnd.docker.multiplexed-stream");

@@ -349,6 +349,12 @@ static void process_claim_input(struct process *p)
         keeper_close_in(p);
 }
 
+void process_hijack(struct http_conn *conn, bool tty)
+{
+    http_hijack(conn, tty ? "application/vnd.docker.raw-stream"
+                          : "application/vnd.docker.multiplexed-stream");
+}
+
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err,
                     const struct detach_keys *keys)
 {
@@ -364,8 +370,6 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
     conn->on_raw = attach_raw;
     conn->on_drain = attach_drain;
     conn->on_close = attach_close;
-    http_hijack(conn, p->tty ? "application/vnd.docker.raw-stream"
-                             : "application/vnd.docker.multiplexed-stream");
 }
 
 /* Some of what the program left in a pipe; what others still write there is not waited for. */

@@ -60,7 +60,8 @@ const char *process_id(const struct process *p); /* its container's, or its exec
 void process_watch(struct process *p);           /* its descriptors have been set */
 void process_resume(struct process *p);          /* reads it as fast as its clients allow */
 void process_resize(struct process *p, unsigned rows, unsigned cols);
-/* `keys` are a terminal's. */
+void process_hijack(struct http_conn *conn, bool tty); /* with the head of such a stream */
+/* Of a hijacked connection. `keys` are a terminal's. */
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err,
                     const struct detach_keys *keys);
 void process_finish(struct process *p); /* it has run and has been reaped */

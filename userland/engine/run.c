@@ -372,6 +372,7 @@ static void run_remove(struct container *c, enum container_state was)
     char *path = container_path(c, "");
 
     run_process_drop(c); /* attached to before any start */
+    log_end(c);
     tree_discard(path, run_files_gone, container_get(c));
     keeper_forget(c->id, c->ended_run);
     free(path);

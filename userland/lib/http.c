@@ -2,9 +2,11 @@
 // HTTP/1.1 message parsing (RFC 9112); see http.h.
 #include "lib/http.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/str.h"
 
@@ -21,6 +23,22 @@ static char *http_line(char **at)
     return line;
 }
 
+/* The version's last digit; -1: it is no HTTP/1. */
+static int http_minor(const char *version)
+{
+    return str_starts(version, "HTTP/1.") && isdigit((unsigned char)version[7]) && !version[8]
+               ? version[7] - '0'
+               : -1;
+}
+
+/* As clients write it to a proxy (RFC 9112 3.2.2): from its path on. */
+static char *http_target(char *target)
+{
+    if (!strncasecmp(target, "http://", 7))
+        target += 7 + strcspn(target + 7, "/?");
+    return target;
+}
+
 static int http_request_line(struct http_head *h, char *line)
 {
     char *target = strchr(line, ' '), *version, *query, *next;
@@ -32,11 +50,11 @@ static int http_request_line(struct http_head *h, char *line)
     if (!version)
         return -EINVAL;
     *version++ = 0;
-    if (strcmp(version, "HTTP/1.1") && strcmp(version, "HTTP/1.0"))
+    if (http_minor(version) < 0)
         return -EINVAL;
-    h->http10 = version[7] == '0';
+    h->http10 = http_minor(version) == 0;
     h->method = line;
-    h->path = target;
+    h->path = target = http_target(target);
     query = strchr(target, '?');
     if (query)
         *query++ = 0;
@@ -76,7 +94,17 @@ static int http_status_line(struct http_head *h, char *line)
     return h->status >= 100 && h->status < 600 ? 0 : -EINVAL;
 }
 
-static int http_header_line(struct http_head *h, char *line)
+/* With a space before the colon it is one header to one reader and another to the next (RFC 9112
+ * 5.1). */
+static bool http_is_token(const char *name)
+{
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("!#$%&'*+-.^_`|~", *p))
+            return false;
+    return *name;
+}
+
+static int http_header_line(struct http_head *h, char *line, bool response)
 {
     struct http_pair *p = &h->headers[h->nheaders];
     char *colon = strchr(line, ':'), *end;
@@ -84,6 +112,8 @@ static int http_header_line(struct http_head *h, char *line)
     if (!colon || colon == line || h->nheaders == HTTP_HEADERS_MAX)
         return -EINVAL;
     *colon = 0;
+    if (!response && !http_is_token(line))
+        return -EINVAL;
     p->name = line;
     p->value = colon + 1 + strspn(colon + 1, " \t");
     end = p->value + strlen(p->value);
@@ -127,7 +157,7 @@ int http_head_parse(struct http_head *h, const struct buf *in, size_t *scanned, 
     line = http_line(&at);
     err = response ? http_status_line(h, line) : http_request_line(h, line);
     while (!err && (line = http_line(&at)) && *line)
-        err = http_header_line(h, line);
+        err = http_header_line(h, line, response);
     if (err)
         http_head_free(h);
     return err ? err : (int)len;
@@ -147,6 +177,28 @@ const char *http_header(const struct http_head *h, const char *name)
         if (str_case_eq(h->headers[i].name, name))
             return h->headers[i].value;
     return NULL;
+}
+
+static bool http_list_has(const char *list, const char *word)
+{
+    size_t n = strlen(word), len;
+
+    for (;; list += len + 1) {
+        list += strspn(list, " \t");
+        len = strcspn(list, ",");
+        if (!strncasecmp(list, word, n) && strspn(list + n, " \t") + n == len)
+            return true;
+        if (!list[len])
+            return false;
+    }
+}
+
+bool http_header_has(const struct http_head *h, const char *name, const char *word)
+{
+    for (int i = 0; i < h->nheaders; i++)
+        if (str_case_eq(h->headers[i].name, name) && http_list_has(h->headers[i].value, word))
+            return true;
+    return false;
 }
 
 const char *http_query(const struct http_head *h, const char *name)

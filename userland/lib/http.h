@@ -34,7 +34,7 @@
 #define HTTP_HEAD_MAX (256 * 1024)
 #define HTTP_TRAILER_MAX (64 * 1024)
 #define HTTP_BODY_MAX (4 * 1024 * 1024)
-#define HTTP_HEADERS_MAX 64
+#define HTTP_HEADERS_MAX 128
 #define HTTP_QUERY_MAX 256
 #define HTTP_LINGER_MAX (64u * 1024 * 1024)
 #define HTTP_BACKLOG (256 * 1024)
@@ -69,6 +69,8 @@ struct http_head {
 int http_head_parse(struct http_head *h, const struct buf *in, size_t *scanned, bool response);
 void http_head_free(struct http_head *h);
 const char *http_header(const struct http_head *h, const char *name);
+/* Is `word` in the list, "a, b", that the headers of that name make together? */
+bool http_header_has(const struct http_head *h, const char *name, const char *word);
 const char *http_query(const struct http_head *h, const char *name);
 /* Docker's notion: absent, "", 0, no, false and none are false. */
 bool http_query_bool(const struct http_head *h, const char *name, bool otherwise);

@@ -194,6 +194,8 @@ static const char *http_reason(int status)
 static void conn_head(struct http_conn *c, int status, const char *type)
 {
     buf_fmt(&c->out, "HTTP/1.1 %d %s\r\n%s", status, http_reason(status), http_server_headers);
+    if (c->close && status != 101)
+        buf_str(&c->out, "Connection: close\r\n");
     if (type)
         buf_fmt(&c->out, "Content-Type: %s\r\n", type);
 }
@@ -212,8 +214,6 @@ void http_reply(struct http_conn *c, int status, const char *type, const void *d
     if (c->state == HTTP_READ_BODY && !c->framing.done)
         c->close = c->linger = true; /* answered before the body was read: see conn_discard() */
     conn_head(c, status, type);
-    if (c->close)
-        conn_send(c, "Connection: close\r\n", 19);
     if (status != 204 && status != 304)
         buf_fmt(&c->out, "Content-Length: %zu\r\n", len);
     conn_send(c, "\r\n", 2);
@@ -334,7 +334,6 @@ static void conn_continue(struct http_conn *c)
 static bool conn_read_head(struct http_conn *c)
 {
     int n = http_head_parse(&c->req, &c->in, &c->scanned, false);
-    const char *connection;
 
     if (n == 0)
         return false;
@@ -350,8 +349,7 @@ static bool conn_read_head(struct http_conn *c)
         conn_bad(c, 400, "bad Content-Length or Transfer-Encoding");
         return false;
     }
-    connection = http_header(&c->req, "Connection");
-    c->close = connection && str_case_eq(connection, "close");
+    c->close = http_header_has(&c->req, "Connection", "close");
     c->state = HTTP_READ_BODY;
     remote_begin(c);
     c->ops->request(c);
@@ -450,7 +448,8 @@ static void conn_advance(struct http_conn *c)
             more = conn_read_body(c);
             break;
         case HTTP_RAW:
-            conn_raw_input(c);
+            if (!c->hold_input)
+                conn_raw_input(c);
             more = false;
             break;
         default:
@@ -531,7 +530,7 @@ void http_hold_input(struct http_conn *c, bool hold)
     if (c->dead || c->hold_input == hold)
         return;
     c->hold_input = hold;
-    if (!hold && c->in.len) { /* what has been read already */
+    if (!hold && (c->in.len || (c->eof && c->state == HTTP_RAW))) { /* read already */
         c->resume.fn = conn_resume;
         ev_timer_set(&c->resume, 0);
     }
