@@ -50,9 +50,15 @@ static char *push_line(struct transfer *t, const struct json *j)
     char *name = image_ref_normalize(ref);
     struct image *img = id ? image_of_id(id) : NULL;
 
+    char *why = image_store_space(0, 1, 0);
+
     free(ref);
-    if (!name || !tag)
-        return str_dup("the worker's report is bad");
+    if (!why && (!name || !tag))
+        why = str_dup("the worker's report is bad");
+    if (why) {
+        free(name);
+        return why;
+    }
     push_tell_aux(t, tag, digest, json_int(p, "Size", 0));
     if (img && image_listed(img)) {
         image_tag(img, name);

@@ -445,21 +445,28 @@ static char *cgroup_job_path(unsigned n, const char *file)
                    file ? file : "");
 }
 
+/* What unpacks is in nobody's way: a container has 100. */
+#define CGROUP_JOB_WEIGHT "20"
+
 int cgroup_job_create(unsigned n, int64_t memory)
 {
     char *path = cgroup_job_path(n, NULL), *file = cgroup_job_path(n, "memory.max"), text[32];
+    char *weight = cgroup_job_path(n, "cpu.weight");
     int fd = -1;
 
     if (!cgroup_off && (mkdir(path, 0755) == 0 || errno == EEXIST)) {
         snprintf(text, sizeof(text), "%lld", (long long)memory);
         if (memory && cgroup_has[CG_MEMORY])
             file_put(file, text);
+        if (cgroup_has[CG_CPU])
+            file_put(weight, CGROUP_JOB_WEIGHT);
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
             rmdir(path);
     }
     free(path);
     free(file);
+    free(weight);
     return fd;
 }
 

@@ -2,23 +2,52 @@
 // What a load or a pull has made becomes part of the store: judged, moved into place by rename, and
 // listed.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/image_priv.h"
 #include "lib/str.h"
 
-static char *publish_file(const char *dir, const char *from, const char *to, const char *name)
+/* Moves what a worker has made into the store. The worker has read hostile bytes, and may still
+ * run: what it made is reached through no link, and what has come is judged where it cannot change
+ * it any more. 0 or -errno; -ENOENT: it has made none. */
+static int publish_move(const char *dir, const char *what, const char *name, const char *new,
+                        bool is_dir)
 {
-    char *old = str_fmt("%s/%s/%s", dir, from, name);
-    char *new = str_fmt("%s/%s/%s", engine.root, to, name), *why = NULL;
+    char *from = str_fmt("%s/%s", dir, what);
+    int fd = open(from, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), err = 0;
+    struct stat st;
 
-    if (rename(old, new) < 0 &&
-        !(errno == ENOENT && access(new, F_OK) == 0)) /* two images of one archive share it */
-        why = str_fmt("cannot store %s: %s", new, strerror(errno));
-    free(old);
+    free(from);
+    if (fd < 0)
+        return -errno;
+    if (renameat(fd, name, AT_FDCWD, new) < 0)
+        err = -errno;
+    close(fd);
+    if (err)
+        return err;
+    if (lstat(new, &st) < 0)
+        return -errno;
+    if (is_dir ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode) && st.st_nlink == 1)
+        return 0;
+    if (S_ISDIR(st.st_mode))
+        tree_discard(new, NULL, NULL);
+    else
+        unlink(new);
+    return -EBADMSG;
+}
+
+static char *publish_file(const char *dir, const char *what, const char *name, bool is_dir)
+{
+    char *new = str_fmt("%s/%s/%s", engine.root, what, name), *why = NULL;
+    int err = publish_move(dir, what, name, new, is_dir);
+
+    if (err && !(err == -ENOENT && access(new, F_OK) == 0)) /* two images of one archive share it */
+        why = str_fmt("cannot store %s: %s", new, str_error(-err));
     free(new);
     return why;
 }
@@ -26,12 +55,11 @@ static char *publish_file(const char *dir, const char *from, const char *to, con
 /* What the store can do without: in place of an older one, which would be another's. */
 static void publish_part(const char *dir, const char *what, const char *name)
 {
-    char *old = str_fmt("%s/%s/%s", dir, what, name);
     char *new = str_fmt("%s/%s/%s", engine.root, what, name);
+    int err = publish_move(dir, what, name, new, false);
 
-    if (rename(old, new) < 0 && (errno != ENOENT || (unlink(new) < 0 && errno != ENOENT)))
-        engine_log("cannot store %s: %s", new, strerror(errno));
-    free(old);
+    if (err && (err != -ENOENT || (unlink(new) < 0 && errno != ENOENT)))
+        engine_log("cannot store %s: %s", new, str_error(-err));
     free(new);
 }
 
@@ -50,7 +78,7 @@ static char *publish_layer(const char *dir, const char *id)
         tree_discard(orphan, NULL, NULL);
     if (!why)
         publish_part(dir, "tars", name);
-    why = why ? why : publish_file(dir, "layers", "layers", name);
+    why = why ? why : publish_file(dir, "layers", name, true);
     free(orphan);
     free(made);
     free(name);
@@ -101,7 +129,7 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
             if (!layer_find(layer_entry_id(l)))
                 why = publish_layer(dir, layer_entry_id(l));
         }
-        why = why ? why : publish_file(dir, "images", "images", file);
+        why = why ? why : publish_file(dir, "images", file, false);
         free(file);
         file = str_fmt("%s.manifest", json_str(j, "Id"));
         if (!why)

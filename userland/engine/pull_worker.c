@@ -39,6 +39,7 @@ struct pull_layer {
     size_t same; /* the first with this blob: itself, or the one that is fetched for both */
     int fd;
     struct member m;
+    char diff_id[SHA256_HEX], chain[SHA256_HEX];
 };
 
 /* A process of ours, and what it says. */
@@ -402,8 +403,34 @@ static void pull_keep_manifest(const char *id)
     free(path);
 }
 
+/* A layer is named by what the configuration says of it, and by nothing else. */
+static bool pull_layer_is(const struct json *l, const struct pull_layer *want)
+{
+    const char *diff_id = json_str(l, "DiffId"), *id = json_str(l, "Id");
+
+    return diff_id && !strcmp(diff_id, want->diff_id) &&
+           (!id || !strcmp(id, want->diff_id) || !strcmp(id, want->chain));
+}
+
+/* The unpacker has read hostile bytes: its report is of this image, its layers and its names. */
+static bool pull_report_ok(const struct json *j, char **tags, size_t ntags)
+{
+    const struct json *l = json_list(j, "Layers"), *t = json_list(j, "Tags");
+    const char *id = json_str(j, "Id");
+
+    if (!id || strcmp(id, pull.manifest.m.config.digest))
+        return false;
+    for (size_t i = 0; i < pull.nlayers; i++, l = l->next)
+        if (!l || !pull_layer_is(l, &pull.layers[i]))
+            return false;
+    for (size_t i = 0; i < ntags; i++, t = t->next)
+        if (!t || t->type != JSON_STRING || strcmp(t->str, tags[i]))
+            return false;
+    return !l && !t;
+}
+
 /* What the unpacker says at last: what it made is there for the next image. */
-static void pull_report(void)
+static void pull_report(char **tags, size_t ntags)
 {
     struct json *j = pull.report.len ? json_parse(pull.report.data, pull.report.len, NULL) : NULL;
 
@@ -411,6 +438,8 @@ static void pull_report(void)
         registry_fail(500, "the process that unpacks has died: it may have needed more memory");
     if (json_str(j, "error"))
         registry_fail(500, "failed to register layer: %s", json_str(j, "error"));
+    if (!pull_report_ok(j, tags, ntags))
+        registry_fail(500, "the process that unpacks tells of another image");
     for (const struct json *l = json_list(j, "Layers"); l; l = l->next)
         layer_note(json_str(l, "Id") ? json_str(l, "Id") : json_str(l, "DiffId"));
     map_put(&pull.images, str_dup(json_str(j, "Id")), &pull);
@@ -479,6 +508,8 @@ static void pull_plan_layer(size_t i, const char *diff_id, char *chain)
 
     load_chain(chain, diff_id);
     *l = (struct pull_layer){.b = &pull.manifest.m.layers[i], .fd = -1, .state = PULL_WAITS};
+    snprintf(l->diff_id, sizeof(l->diff_id), "%s", diff_id);
+    snprintf(l->chain, sizeof(l->chain), "%s", chain);
     l->same = pull_first_of(i);
     if (layer_find(diff_id) || layer_find(chain))
         l->state = PULL_THERE;
@@ -575,7 +606,7 @@ static void pull_image(const char *reference)
         pull_give();
         pull_fetch_more();
         pull_run();
-        pull_report();
+        pull_report(tags, ntags);
         pull_forget(j);
         close(config.fd);
         free(config.name);
