@@ -102,6 +102,23 @@ TEST(flow_goes_to_the_queue_that_it_came_by_last)
     }
 }
 
+/* As many as have space beside each other; one more takes the place of one. */
+TEST(flows_of_one_place_keep_their_queues)
+{
+    static struct flow_table t;
+    u32 kept = 0;
+
+    for (u32 i = 0; i < FLOW_WAYS; i++)
+        flow_learn(&t, 7 + i * 2 * FLOW_SLOTS, 10 + i);
+    for (u32 i = 0; i < FLOW_WAYS; i++)
+        EXPECT(flow_queue(&t, 7 + i * 2 * FLOW_SLOTS, FLOW_QUEUES) == 10 + i);
+    flow_learn(&t, 7 + FLOW_WAYS * 2 * FLOW_SLOTS, 99);
+    EXPECT(flow_queue(&t, 7 + FLOW_WAYS * 2 * FLOW_SLOTS, FLOW_QUEUES) == 99);
+    for (u32 i = 0; i < FLOW_WAYS; i++)
+        kept += flow_queue(&t, 7 + i * 2 * FLOW_SLOTS, FLOW_QUEUES) == 10 + i;
+    EXPECT(kept == FLOW_WAYS - 1);
+}
+
 TEST(flow_of_any_bytes_is_some)
 {
     u64 seed = 7;

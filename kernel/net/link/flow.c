@@ -124,20 +124,44 @@ static u32 flow_mark(u32 hash)
     return hash & ~(2 * FLOW_QUEUES - 1);
 }
 
+static u32 flow_place(u32 hash)
+{
+    return hash % (FLOW_SLOTS / FLOW_WAYS) * FLOW_WAYS;
+}
+
 void flow_learn(struct flow_table *t, u32 hash, u32 queue)
 {
-    u32 *slot = &t->slots[hash % FLOW_SLOTS], word = flow_mark(hash) | (queue + 1);
+    u32 *slots = &t->slots[flow_place(hash)], word = flow_mark(hash) | (queue + 1);
+    u32 *at = &slots[(hash >> 30) % FLOW_WAYS]; /* when all are others' */
+    bool none = false;
 
-    if (READ_ONCE(*slot) != word)
-        WRITE_ONCE(*slot, word);
+    for (u32 i = 0; i < FLOW_WAYS; i++) {
+        u32 have = READ_ONCE(slots[i]);
+
+        if (have == word)
+            return;
+        if (have && flow_mark(have) == flow_mark(hash)) {
+            at = &slots[i];
+            break;
+        }
+        if (!have && !none) {
+            none = true;
+            at = &slots[i];
+        }
+    }
+    WRITE_ONCE(*at, word);
 }
 
 u32 flow_queue(const struct flow_table *t, u32 hash, u32 n)
 {
-    u32 word = READ_ONCE(t->slots[hash % FLOW_SLOTS]), queue = word - flow_mark(hash);
+    const u32 *slots = &t->slots[flow_place(hash)];
 
-    if (queue - 1 < n)
-        return queue - 1;
+    for (u32 i = 0; i < FLOW_WAYS; i++) {
+        u32 queue = READ_ONCE(slots[i]) - flow_mark(hash);
+
+        if (queue - 1 < n)
+            return queue - 1;
+    }
     return (u32)((u64)hash * n >> 32);
 }
 

@@ -5,9 +5,10 @@
  * addresses, what is not of IP one of its ethertype. The hash is keyed by a secret, so that no
  * sender can choose it.
  *
- * The table has a slot for each of FLOW_SLOTS hashes: the queue that the flow came by last. A flow
- * whose slot another has taken since is spread by its hash, as one that never came. Slots are read
- * and written by several at once, and each is one word.
+ * The table says by which queue a flow came last. Its hash has FLOW_WAYS slots, which it shares
+ * with others; a flow whose slot another has taken since is spread by its hash, as one that never
+ * came. Slots are read and written by several at once, and each is one word: who learns a flow
+ * twice in one moment may leave it two slots, of which the first counts.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 
 #define FLOW_HEAD 128U /* bytes of a packet that are looked at */
 #define FLOW_SLOTS 4096U
+#define FLOW_WAYS 4U
 #define FLOW_QUEUES 256U
 
 struct flow_table {
