@@ -29,6 +29,7 @@ struct log_record {
     u64 seq; /* its number, from 0 */
     u64 ns;
     enum log_level level;
+    bool shown; /* on the console */
     char text[LOG_LINE_MAX];
 };
 /* Copies record *seq, or the oldest that still exists after it, and sets *seq to the next number.

@@ -23,7 +23,9 @@ struct log_slot {
     u64 ns;
     u8 level;
     u8 len;
-    char text[LOG_LINE_MAX + 14];
+    bool
+        shown; /* on the console: the level that held when it was written, not when it is printed */
+    char text[LOG_LINE_MAX + 13];
 };
 static_assert(sizeof(struct log_slot) == 256, "struct log_slot");
 
@@ -57,6 +59,7 @@ static void log_store(enum log_level level, const char *fmt, va_list ap)
     smp_mb(); /* pairs with the second look in log_read */
     slot->ns = log_time();
     slot->level = level;
+    slot->shown = level <= READ_ONCE(log_console_level);
     slot->len = (u8)vscnprintf(slot->text, LOG_LINE_MAX, fmt, ap);
     log_tame(slot->text, slot->len);
     store_release(&slot->stamp, number + 1);
@@ -80,6 +83,7 @@ static int log_copy(u64 number, struct log_record *out)
     out->seq = number;
     out->ns = slot->ns;
     out->level = slot->level;
+    out->shown = slot->shown;
     memcpy(out->text, slot->text, slot->len);
     out->text[slot->len] = '\0';
     smp_mb(); /* pairs with the one in log_store */
@@ -126,7 +130,7 @@ static bool log_print_next(void)
 
     if (!log_read(&log_shown, &rec))
         return false;
-    if (rec.level <= log_console_level)
+    if (rec.shown)
         log_show(&rec);
     return true;
 }

@@ -44,6 +44,23 @@ static unsigned log_count(u64 seq, const char *text)
     return n;
 }
 
+/* The printer may be another CPU, which comes to a line when the console is quiet already. */
+SELFTEST(log_line_is_shown_by_the_level_that_held_when_it_came)
+{
+    static struct log_record rec;
+    u64 seq = log_end();
+    u32 right = 0;
+
+    log_set_console_level(LOG_WARN);
+    log_warn("selftest is shown");
+    log_info("selftest is not shown");
+    log_set_console_level(LOG_ERR);
+    while (log_read(&seq, &rec))
+        right += rec.shown ? strcmp(rec.text, "selftest is shown") == 0
+                           : strcmp(rec.text, "selftest is not shown") == 0;
+    CHECK(right == 2);
+}
+
 SELFTEST(log_shows_no_control_characters)
 {
     u64 seq = log_end();
