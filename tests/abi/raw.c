@@ -279,6 +279,25 @@ TEST(all_that_joined_a_group_hear_it)
     EXPECT_ERR(recv(a, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
 }
 
+/* No route leads there, and no interface is named. */
+TEST(who_is_bound_to_an_address_sends_to_groups_from_its_interface)
+{
+    int a, s;
+    char got[16];
+
+    own_net();
+    a = group_receiver(5000);
+    EXPECT(join(a, IP_ADD_MEMBERSHIP, "239.0.0.1", "127.0.0.1") == 0);
+    s = socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT(s >= 0 && bind_at(s, "127.0.0.1", 0) == 0);
+    send_to(s, "x", 1, "239.0.0.1", 5000);
+    EXPECT(recv(a, got, sizeof(got), 0) == 1 && got[0] == 'x');
+    set(s, SOL_SOCKET, SO_BROADCAST, 1);
+    send_to(s, "y", 1, "255.255.255.255", 5000);
+    EXPECT(recv(a, got, sizeof(got), 0) == 1 && got[0] == 'y');
+    EXPECT_ERR(recv(a, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+}
+
 /* Its own copy of the packet has the headers that were taken off, not what lay there before. */
 TEST(a_filter_of_one_that_joined_a_group_sees_the_ip_header)
 {

@@ -250,6 +250,14 @@ static void inet_flow_group(const struct inet_sock *s, struct ip_flow *f)
         f->from = ip_from_v4(ip_swap32(READ_ONCE(s->group_source)));
 }
 
+/* ip(7) leaves it unsaid: who is bound to an address sends groups' packets, and those to all,
+ * through the device that has it, if no device is named. */
+static void inet_flow_shared(const struct inet_sock *s, struct ip_flow *f)
+{
+    if (!f->device && ip_is_v4(&f->to) && !ip_is_any(&f->from))
+        f->device = ip_local_device(s->sock.ns, &f->from);
+}
+
 static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *local,
                                 const struct ip_end *to, const struct socket_message *m,
                                 struct inet_way *way)
@@ -279,6 +287,8 @@ static __noinline int inet_path(const struct inet_sock *s, const struct ip_end *
         inet_flow_group(s, &f);
     if (!ip_is_any(&f.from) && !ip_local_device(s->sock.ns, &f.from))
         return v4 ? -ENETUNREACH : -EINVAL; /* IP_FREEBIND gives a name, not a sender's address */
+    if (inet_is_shared(&to->addr))
+        inet_flow_shared(s, &f);
     err = ip_path_find(s->sock.ns, &f, &way->path);
     if (err)
         return err;

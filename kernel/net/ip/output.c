@@ -58,7 +58,8 @@ static int output_send(struct net_ns *ns, struct packet *p, const struct ip_path
     case IP_LOCAL:
         return loopback_send(path->dev, p);
     case IP_BROADCAST:
-        output_loop(ns, p);
+        if (path->dev->index != LOOPBACK_INDEX) /* lo brings it back itself */
+            output_loop(ns, p);
         return ip_output_link(p, path->dev, all);
     case IP_MULTICAST:
         return output_group(ns, p, path, h);

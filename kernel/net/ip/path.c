@@ -232,6 +232,7 @@ static int path_find(struct ip_config *c, const struct ip_flow *f, struct ip_pat
 int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out)
 {
     struct ip_path found = {.next = f->to, .source = f->from};
+    bool all = ip_is_v4(&f->to) && ip_v4(&f->to) == ~0U;
     struct ip_config *c = ip_config_of(ns);
     int err = 0;
 
@@ -244,10 +245,11 @@ int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out
         return -EINVAL;
     if (path_is_own(ns, &f->to) && (!f->device || f->device == LOOPBACK_INDEX)) {
         path_set_local(ns, f, &found);
-    } else if (f->device == LOOPBACK_INDEX && ip_is_multicast(&f->to) && loopback_is_up(ns)) {
+    } else if (f->device == LOOPBACK_INDEX && (ip_is_multicast(&f->to) || all) &&
+               loopback_is_up(ns)) {
         if (ip_is_any(&found.source)) /* lo has no other in a namespace without configuration */
             found.source = ip_is_v4(&f->to) ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
-        path_set(&found, loopback_of(ns), IP_MULTICAST);
+        path_set(&found, loopback_of(ns), all ? IP_BROADCAST : IP_MULTICAST);
     } else if (c) {
         rcu_read_lock();
         err = path_find(c, f, &found);
