@@ -36,8 +36,10 @@ static void icmp6_echo(struct packet *p, const struct ip_info *h, u8 *at)
     at[0] = ICMP6_ECHO_REPLY;
     at[2] = at[3] = 0;
     answer.from = path.source;
-    ip_sum_later(p, &answer, 2);
-    (void)ip_output(ns, p, &path, &answer);
+    if (ip_sum_now(p, &answer, 2))
+        (void)ip_output(ns, p, &path, &answer);
+    else
+        packet_free(p);
     ip_path_put(&path);
 }
 

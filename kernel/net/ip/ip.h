@@ -139,9 +139,11 @@ void ip_path_confirm(struct net_ns *ns, const struct ip_path *path);
 u64 ip_pseudo_sum(const struct ip_info *h, u32 n);
 /* The transport's checksum over all of p is right, or the device has seen to it. */
 bool ip_sum_is_ok(const struct packet *p, const struct ip_info *h);
-/* p's sum at `offset` of the transport's header is left to the device, or to the last step before
- * it. */
+/* p's sum at `offset` of TCP's or UDP's header is left to the device, or to the last step before
+ * it: of other protocols not all devices make one (QEMU's e1000e does not). */
 void ip_sum_later(struct packet *p, const struct ip_info *h, u16 offset);
+/* The same of any protocol, made now. False: the word lies outside the linear bytes. */
+bool ip_sum_now(struct packet *p, const struct ip_info *h, u16 offset) __must_check;
 
 /* Answers p, which was received and is h, with an ICMP error in its family, within the limits of
  * RFC 1122 3.2.2 and RFC 4443 2.4 (never for an error, a group, a broadcast, a fragment behind the

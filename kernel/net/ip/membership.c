@@ -67,8 +67,7 @@ static bool membership_head6(struct packet *p, struct netdev *dev, const struct 
     struct ip_info h = {.from = membership_source6(dev), .to = *to, .protocol = IPV6_ICMP};
     struct ipv6 v = {.hops = 1, .from = h.from, .to = *to};
 
-    ip_sum_later(p, &h, 2);
-    if (!packet_finish_sum(p))
+    if (!ip_sum_now(p, &h, 2))
         return false;
     memcpy(packet_push(p, ALERT_HEADER6), "\x3a\0\x05\x02\0\0\x01\0", ALERT_HEADER6);
     v.payload = (u16)p->len;

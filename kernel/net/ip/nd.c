@@ -31,10 +31,13 @@ static void nd_send(struct netdev *dev, const struct nd *m, const struct ip_addr
         return;
     }
     memcpy(at, bytes, n);
-    ip_sum_later(p, &h, 2);
     ip_group_link(to, group);
+    if (!ip_sum_now(p, &h, 2)) {
+        packet_free(p);
+        return;
+    }
     ipv6_build(packet_push(p, IPV6_HEADER), &v6); /* a new packet has space for it */
-    if (!packet_finish_sum(p) || l->header(p, dev, ETHERTYPE_IPV6, link ? link : group))
+    if (l->header(p, dev, ETHERTYPE_IPV6, link ? link : group))
         packet_free(p);
     else
         (void)netdev_transmit(dev, p);

@@ -33,3 +33,11 @@ void ip_sum_later(struct packet *p, const struct ip_info *h, u16 offset)
     p->csum_offset = offset;
     p->flags |= PACKET_CSUM_PARTIAL;
 }
+
+bool ip_sum_now(struct packet *p, const struct ip_info *h, u16 offset)
+{
+    if ((u32)offset + sizeof(u16) > p->linear)
+        return false;
+    ip_sum_later(p, h, offset);
+    return packet_finish_sum(p);
+}

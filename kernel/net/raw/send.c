@@ -112,10 +112,8 @@ static int raw_make_echo(struct raw_sock *r, struct packet *p, const struct ip_i
     at[2] = at[3] = 0;
     at[4] = (u8)(ident >> 8);
     at[5] = (u8)ident;
-    if (!v4) {
-        ip_sum_later(p, info, 2);
-        return 0;
-    }
+    if (!v4)
+        return ip_sum_now(p, info, 2) ? 0 : -EINVAL;
     sum = (u16)~checksum_fold(packet_sum(p, 0, p->len, 0));
     memcpy(at + 2, &sum, sizeof(sum));
     return 0;
@@ -135,10 +133,8 @@ static int raw_output(struct raw_sock *r, struct packet *p, const struct inet_wa
                             : raw_send_header6(r, p, way, &info);
     if (r->ping)
         err = raw_make_echo(r, p, &info);
-    else if (at >= 0 && (u32)at + 2 > p->linear)
+    else if (at >= 0 && !ip_sum_now(p, &info, (u16)at))
         err = -EINVAL;
-    else if (at >= 0)
-        ip_sum_later(p, &info, (u16)at);
     if (err) {
         packet_free(p);
         return err;

@@ -45,10 +45,6 @@ void udp_lite_sum(const struct udp_sock *u, struct packet *p, const struct ip_in
     u16 sum;
 
     wire_put_u16(at + 4, (u16)covered);
-    if (covered == p->len) {
-        ip_sum_later(p, h, 6);
-        return;
-    }
     sum = (u16)~checksum_fold(packet_sum(p, 0, covered, ip_pseudo_sum(h, p->len)));
     if (!sum)
         sum = 0xffff; /* RFC 3828 3.1: 0 says that there is none, which may not be */
