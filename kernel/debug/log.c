@@ -23,8 +23,7 @@ struct log_slot {
     u64 ns;
     u8 level;
     u8 len;
-    bool
-        shown; /* on the console: the level that held when it was written, not when it is printed */
+    bool shown; /* on the console: by the level that held when it was written */
     char text[LOG_LINE_MAX + 13];
 };
 static_assert(sizeof(struct log_slot) == 256, "struct log_slot");

@@ -120,25 +120,20 @@ TEST(families_are_found_by_name_and_number)
     EXPECT(generic_ask(s, &m, &got) == ENOENT);
 }
 
+static bool is_family(struct nlmsghdr *h, const void *name)
+{
+    return attr_is(h, BODY, CTRL_ATTR_FAMILY_NAME, name);
+}
+
+static bool is_of_device(struct nlmsghdr *h, const void *index)
+{
+    return inner_u32(attr_find(h, BODY, 1), ETHTOOL_A_HEADER_DEV_INDEX) == *(const uint32_t *)index;
+}
+
 /* How many messages a dump has with that text, or that index in ethtool's header. */
 static int dumped(int s, const struct message *m, const char *name, uint32_t index)
 {
-    static struct message got;
-    int n = 0;
-
-    netlink_send(s, m);
-    for (;;) {
-        int left = (int)recv(s, &got, sizeof(got), 0);
-
-        EXPECT(left > 0);
-        for (struct nlmsghdr *h = &got.h; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
-            if (h->nlmsg_type == NLMSG_DONE)
-                return n;
-            EXPECT(h->nlmsg_type != NLMSG_ERROR);
-            n += name ? attr_is(h, BODY, CTRL_ATTR_FAMILY_NAME, name)
-                      : inner_u32(attr_find(h, BODY, 1), ETHTOOL_A_HEADER_DEV_INDEX) == index;
-        }
-    }
+    return name ? netlink_dump(s, m, is_family, name) : netlink_dump(s, m, is_of_device, &index);
 }
 
 TEST(families_are_dumped)

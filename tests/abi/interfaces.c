@@ -325,28 +325,21 @@ TEST(netconf_says_what_a_device_forwards)
     EXPECT(conf_get(s, AF_APPLETALK, lo, &got) == EOPNOTSUPP);
 }
 
+static bool conf_is_of(struct nlmsghdr *h, const void *index)
+{
+    EXPECT(h->nlmsg_type == RTM_NEWNETCONF);
+    return conf_is(h, NETCONFA_IFINDEX) == *(const int *)index;
+}
+
 /* How many messages a dump has of that index. */
 static int conf_dumped(int s, int family, int index)
 {
-    static struct message got;
     struct message m;
     struct netconfmsg *c = message_body(&m);
-    int n = 0;
 
     message_begin(&m, RTM_GETNETCONF, NLM_F_DUMP, sizeof(*c));
     c->ncm_family = (unsigned char)family;
-    netlink_send(s, &m);
-    for (;;) {
-        int left = (int)recv(s, &got, sizeof(got), 0);
-
-        EXPECT(left > 0);
-        for (struct nlmsghdr *h = &got.h; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
-            if (h->nlmsg_type == NLMSG_DONE)
-                return n;
-            EXPECT(h->nlmsg_type == RTM_NEWNETCONF);
-            n += conf_is(h, NETCONFA_IFINDEX) == index;
-        }
-    }
+    return netlink_dump(s, &m, conf_is_of, &index);
 }
 
 TEST(netconf_dumps_devices_all_and_default)
@@ -398,24 +391,11 @@ TEST(a_device_without_a_chip_for_its_link_shows_no_registers_of_one)
 /* Messages of a dump of that family. */
 static int family_dumped(int s, int type, int family, size_t body)
 {
-    static struct message got;
     struct message m;
-    int n = 0;
 
     message_begin(&m, type, NLM_F_DUMP, body);
     *(unsigned char *)message_body(&m) = (unsigned char)family;
-    netlink_send(s, &m);
-    for (;;) {
-        int left = (int)recv(s, &got, sizeof(got), 0);
-
-        EXPECT(left > 0);
-        for (struct nlmsghdr *h = &got.h; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
-            if (h->nlmsg_type == NLMSG_DONE)
-                return n;
-            EXPECT(h->nlmsg_type != NLMSG_ERROR);
-            n++;
-        }
-    }
+    return netlink_dump(s, &m, NULL, NULL);
 }
 
 TEST(a_namespace_without_bridges_has_no_ports_of_them_nor_routes_of_groups)

@@ -79,6 +79,27 @@ static inline int netlink_ask(int s, struct message *m)
     return netlink_error(s);
 }
 
+/* How many messages of a dump `counts` says yes to; NULL: all. An error fails the test. */
+static inline int netlink_dump(int s, const struct message *m,
+                               bool (*counts)(struct nlmsghdr *h, const void *arg), const void *arg)
+{
+    static struct message got;
+    int n = 0;
+
+    netlink_send(s, m);
+    for (;;) {
+        int left = (int)recv(s, &got, sizeof(got), 0);
+
+        EXPECT(left > 0);
+        for (struct nlmsghdr *h = &got.h; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
+            if (h->nlmsg_type == NLMSG_DONE)
+                return n;
+            EXPECT(h->nlmsg_type != NLMSG_ERROR);
+            n += !counts || counts(h, arg);
+        }
+    }
+}
+
 static inline struct rtattr *attr_find(struct nlmsghdr *h, size_t body, int type)
 {
     struct rtattr *a = (void *)((char *)h + NLMSG_LENGTH(NLMSG_ALIGN(body)));

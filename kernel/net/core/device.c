@@ -339,7 +339,7 @@ static void devices_leave(struct netdev *dev)
     net_device_down(dev);
 }
 
-/* Nobody who is told that it has gone finds it, nor its name taken. */
+/* Programs that are told that it has gone find neither it nor its name taken. */
 static void devices_forget(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
@@ -478,8 +478,7 @@ void up_netdev_receive(struct packet *p)
     if (unlikely(READ_ONCE(p->dev->taps)) && up)
         net_tap_show(p->dev->ns, p, false);
     if (l && up) {
-        if (p->dev->ns) /* a device of a self-test may be in none */
-            net_count(p->dev->ns, MIB_FRAMES);
+        net_count(p->dev->ns, MIB_FRAMES);
         l->receive(p);
     } else {
         packet_free(p);

@@ -143,7 +143,7 @@ static struct list_node *neighbour_least_list(struct neighbour_table *t)
     return t->nr_asked ? neighbour_most_asked(t) : &t->used;
 }
 
-/* Whose place a new one takes; NULL: no one's. */
+/* Whose place a new one takes; NULL: there is space. */
 static struct neighbour_entry *neighbour_victim(struct neighbour_table *t, bool to_ask, u64 now)
 {
     struct neighbour_entry *e;

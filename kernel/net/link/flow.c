@@ -133,7 +133,7 @@ void flow_learn(struct flow_table *t, u32 hash, u32 queue)
 {
     u32 *slots = &t->slots[flow_place(hash)], word = flow_mark(hash) | (queue + 1);
     u32 *at = &slots[(hash >> 30) % FLOW_WAYS]; /* when all are others' */
-    bool none = false;
+    bool empty = false;
 
     for (u32 i = 0; i < FLOW_WAYS; i++) {
         u32 have = READ_ONCE(slots[i]);
@@ -144,8 +144,8 @@ void flow_learn(struct flow_table *t, u32 hash, u32 queue)
             at = &slots[i];
             break;
         }
-        if (!have && !none) {
-            none = true;
+        if (!have && !empty) {
+            empty = true;
             at = &slots[i];
         }
     }

@@ -37,6 +37,13 @@ static struct packet *tcp_answer_packet(const struct inet_sock *by, const struct
     return NULL;
 }
 
+static void tcp_answer_count(struct net_ns *ns, const struct tcp_segment *seg)
+{
+    net_count(ns, MIB_TCP_OUT);
+    if (seg->flags & TCP_RST)
+        net_count(ns, MIB_TCP_RESETS);
+}
+
 void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *seg)
 {
     struct ip_info out;
@@ -44,9 +51,7 @@ void tcp_answer(struct net_ns *ns, const struct ip_info *h, struct tcp_segment *
 
     if (!p)
         return;
-    net_count(ns, MIB_TCP_OUT);
-    if (seg->flags & TCP_RST)
-        net_count(ns, MIB_TCP_RESETS);
+    tcp_answer_count(ns, seg);
     (void)ip_answer(ns, p, &out, ip_needs_scope(&h->from) ? h->device : 0);
 }
 
@@ -56,8 +61,10 @@ void tcp_answer_by(const struct inet_sock *by, const struct ip_path *path, const
     struct ip_info out;
     struct packet *p = tcp_answer_packet(by, h, seg, &out);
 
-    if (p)
-        (void)ip_output(by->sock.ns, p, path, &out);
+    if (!p)
+        return;
+    tcp_answer_count(by->sock.ns, seg);
+    (void)ip_output(by->sock.ns, p, path, &out);
 }
 
 /* No connection, no listener (RFC 9293 3.10.7.1). Takes p. */
