@@ -100,8 +100,7 @@ static void mcfilter_put_addr(struct seq *out, const struct ip_addr *a, bool v4)
         seq_printf(out, "0x%08x ", ip_v4(a));
         return;
     }
-    for (u32 i = 0; i < sizeof(a->b); i++)
-        seq_printf(out, "%02x", a->b[i]);
+    ip_show_hex(out, a);
     seq_printf(out, " ");
 }
 

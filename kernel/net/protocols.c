@@ -2,7 +2,8 @@
  *
  * /proc/<pid>/net/protocols: the kinds of sockets, how large one is, and how many of them the
  * namespace has. Memory is no protocol's here but its account's: -1 and NI, "not implemented", as
- * Linux says of kinds without a bound of their own. The letters are the operations that a kind has.
+ * Linux says of kinds without a bound of their own. Of the other columns readers want the places
+ * alone: they are the same for all streams, and for all others.
  */
 #include "net/netlink/netlink.h"
 #include "net/packet/packet_sock.h"
@@ -19,10 +20,7 @@ static u64 protocols_count(struct socket_list *list, enum protocols_of which)
 {
     u64 nr, nr6, streams = 0;
 
-    spin_lock(&list->lock);
-    nr = list->nr;
-    nr6 = list->nr6;
-    spin_unlock(&list->lock);
+    socket_list_numbers(list, &nr, &nr6);
     if (which == OF_STREAMS || which == OF_OTHERS)
         for (struct socket *s = NULL; (s = socket_list_next(list, s)); cond_yield())
             streams += s->type == SOCK_STREAM;

@@ -7,23 +7,15 @@
 #include "net/unix/unix_priv.h"
 #include "vfs/pseudo.h"
 
-static void sockstat_count(struct socket_list *list, u64 *nr, u64 *nr6)
-{
-    spin_lock(&list->lock);
-    *nr = list->nr;
-    *nr6 = list->nr6;
-    spin_unlock(&list->lock);
-}
-
 static int sockstat_show(struct net_ns *ns, struct seq *out)
 {
     const struct tcp_ns *tn = tcp_ns_of(ns);
     u64 tcp, tcp6, udp, udp6, lite, lite6, local, none;
 
-    sockstat_count(&tcp_ns_of(ns)->list, &tcp, &tcp6);
-    sockstat_count(&udp_ns_of(ns, false)->list, &udp, &udp6);
-    sockstat_count(&udp_ns_of(ns, true)->list, &lite, &lite6);
-    sockstat_count(&((struct unix_ns *)net_part(ns, unix_ns_offset))->list, &local, &none);
+    socket_list_numbers(&tcp_ns_of(ns)->list, &tcp, &tcp6);
+    socket_list_numbers(&udp_ns_of(ns, false)->list, &udp, &udp6);
+    socket_list_numbers(&udp_ns_of(ns, true)->list, &lite, &lite6);
+    socket_list_numbers(&((struct unix_ns *)net_part(ns, unix_ns_offset))->list, &local, &none);
     seq_printf(out, "sockets: used %lu\nTCP: inuse %lu orphan %u tw %u alloc %lu mem 0\n",
                tcp + udp + lite + local, tcp - tcp6, READ_ONCE(tn->orphans.nr),
                READ_ONCE(tn->rests.nr), tcp);
@@ -35,9 +27,9 @@ static int sockstat_show6(struct net_ns *ns, struct seq *out)
 {
     u64 tcp, tcp6, udp, udp6, lite, lite6;
 
-    sockstat_count(&tcp_ns_of(ns)->list, &tcp, &tcp6);
-    sockstat_count(&udp_ns_of(ns, false)->list, &udp, &udp6);
-    sockstat_count(&udp_ns_of(ns, true)->list, &lite, &lite6);
+    socket_list_numbers(&tcp_ns_of(ns)->list, &tcp, &tcp6);
+    socket_list_numbers(&udp_ns_of(ns, false)->list, &udp, &udp6);
+    socket_list_numbers(&udp_ns_of(ns, true)->list, &lite, &lite6);
     seq_printf(out, "TCP6: inuse %lu\nUDP6: inuse %lu\nUDPLITE6: inuse %lu\n", tcp6, udp6, lite6);
     return 0;
 }

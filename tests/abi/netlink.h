@@ -79,7 +79,8 @@ static inline int netlink_ask(int s, struct message *m)
     return netlink_error(s);
 }
 
-/* How many messages of a dump `counts` says yes to; NULL: all. An error fails the test. */
+/* How many messages of a dump `counts` says yes to; NULL: all. Negative: the error that ended it.
+ */
 static inline int netlink_dump(int s, const struct message *m,
                                bool (*counts)(struct nlmsghdr *h, const void *arg), const void *arg)
 {
@@ -93,7 +94,7 @@ static inline int netlink_dump(int s, const struct message *m,
         EXPECT(left > 0);
         for (struct nlmsghdr *h = &got.h; NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
             if (h->nlmsg_type == NLMSG_DONE)
-                return n;
+                return *(int *)NLMSG_DATA(h) ? *(int *)NLMSG_DATA(h) : n;
             EXPECT(h->nlmsg_type != NLMSG_ERROR);
             n += !counts || counts(h, arg);
         }

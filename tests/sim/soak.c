@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Runs and lies by the million, by several processes: each takes a hundred seeds at a time from a
- * counter that they share, so that all end together. The first one's parent says how far they are.
+ * counter that they share, so that all end together. Their parent says how far they are.
  */
 #include "sim.h"
 
@@ -17,13 +17,12 @@
 #define SOAK_EVERY 10     /* seconds between two lines */
 #define SOAK_JOBS_MOST 256U
 
-/* Shared. a  atomic */
+/* Shared. I immutable · a atomic */
 struct soak {
-    u64 from, n;         /* n runs, then n lies */
-    _Atomic u64 next;    /* a  the first that no process has taken */
-    _Atomic u64 done;    /* a */
-    _Atomic u32 failed;  /* a */
-    _Atomic u32 leaving; /* a  processes that have nothing left to do */
+    u64 from, n;        /* I  n runs, then n lies */
+    _Atomic u64 next;   /* a  the first that no process has taken */
+    _Atomic u64 done;   /* a */
+    _Atomic u32 failed; /* a */
 };
 
 static bool soak_one(const struct soak *k, u64 i)
@@ -41,7 +40,6 @@ static void soak_work(struct soak *k)
             k->done++;
         }
     }
-    k->leaving++;
 }
 
 static u64 soak_seconds(void)
@@ -70,7 +68,7 @@ static void soak_watch(struct soak *k, u32 jobs)
     int status;
 
     while (ended < jobs) {
-        pid_t pid = waitpid(-1, &status, k->leaving ? 0 : WNOHANG);
+        pid_t pid = waitpid(-1, &status, WNOHANG);
 
         if (pid > 0) {
             ended++;

@@ -187,6 +187,14 @@ u32 socket_list_take(struct socket_list *list, const struct socket *after, struc
     return got;
 }
 
+void socket_list_numbers(struct socket_list *list, u64 *nr, u64 *nr6)
+{
+    spin_lock(&list->lock);
+    *nr = list->nr;
+    *nr6 = list->nr6;
+    spin_unlock(&list->lock);
+}
+
 struct socket *socket_list_next(struct socket_list *list, struct socket *after)
 {
     struct socket *next;

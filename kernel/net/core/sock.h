@@ -367,6 +367,8 @@ void socket_list_each(struct socket_list *list, void (*fn)(struct socket *s, u32
  * into out; how many, 0: there are no more. One hold of the lock. */
 u32 socket_list_take(struct socket_list *list, const struct socket *after, struct socket **out,
                      u32 n);
+/* How many there are, and how many of AF_INET6 among them. */
+void socket_list_numbers(struct socket_list *list, u64 *nr, u64 *nr6);
 /* The next behind `after`, whose reference it takes, or the first (NULL): a reference; NULL: there
  * are no more. */
 struct socket *socket_list_next(struct socket_list *list, struct socket *after);

@@ -230,3 +230,5 @@ struct inet_line {
 };
 void inet_show(struct seq *out, struct inet_sock *s, const struct inet_line *l);
 void inet_show_head(struct seq *out, int family, bool stream);
+/* proc_devices.c: its 16 bytes in hexadecimal */
+void ip_show_hex(struct seq *out, const struct ip_addr *a);

@@ -9,6 +9,7 @@
 #include "net/core/device.h"
 #include "net/ip/addr.h"
 #include "net/ip/fib.h"
+#include "net/ip/inet.h"
 #include "net/link/loopback.h"
 #include "vfs/pseudo.h"
 
@@ -113,7 +114,7 @@ static int proc_route(struct net_ns *ns, struct seq *out)
     return 0;
 }
 
-static void proc_hex(struct seq *out, const struct ip_addr *a)
+void ip_show_hex(struct seq *out, const struct ip_addr *a)
 {
     for (u32 i = 0; i < sizeof(a->b); i++)
         seq_printf(out, "%02x", a->b[i]);
@@ -127,11 +128,11 @@ static void proc_ipv6_route_line(struct net_ns *ns, struct seq *out, const struc
                 (v->prefix == LPM_BITS ? RTF_HOST : 0) | (v->nr_hops ? 0 : RTF_REJECT);
     struct ip_addr none = {0};
 
-    proc_hex(out, &v->to);
+    ip_show_hex(out, &v->to);
     seq_printf(out, " %02x ", v->prefix);
-    proc_hex(out, &none);
+    ip_show_hex(out, &none);
     seq_printf(out, " 00 ");
-    proc_hex(out, gateway ? &v->hops[0].gateway : &none);
+    ip_show_hex(out, gateway ? &v->hops[0].gateway : &none);
     seq_printf(out, " %08x %08x %08x %08x %8s\n", v->priority, 1, 0, flags, dev ? dev->name : "lo");
     if (dev)
         netdev_put(dev);
@@ -185,7 +186,7 @@ static int proc_if_inet6(struct net_ns *ns, struct seq *out)
         cond_yield();
         if (!dev)
             continue;
-        proc_hex(out, &v.addr);
+        ip_show_hex(out, &v.addr);
         seq_printf(out, " %02x %02x %02x %02x %8s\n", v.device, v.prefix,
                    v.scope == SCOPE_HOST   ? 0x10
                    : v.scope == SCOPE_LINK ? 0x20

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ethtool's ioctl (SIOCETHTOOL): its commands, who may give them, and what a device is. Debian's
- * ethtool asks for a family of generic netlink first, which is not there, and then goes this way.
+ * ethtool's ioctl (SIOCETHTOOL): its commands, who may give them, and what a device is. ethtool(8)
+ * asks by generic netlink (ethtool_genl.c) first, and comes this way for what that refuses.
  *
  * What a device has not is EOPNOTSUPP; so is all that would have to be set at hardware.
  */
@@ -35,7 +35,6 @@ struct ethtool_times {
     s32 clock;
     u32 tx_types, tx_unused[3], rx_filters, rx_unused[3];
 };
-#define TIMES_BY_SOFTWARE 0x1aU /* SOF_TIMESTAMPING_{TX_SOFTWARE,RX_SOFTWARE,SOFTWARE} */
 
 /* Of a virtio device the place is that of what carries it. */
 static const struct device *ethtool_place(const struct device *dev)
@@ -90,7 +89,7 @@ static s64 ethtool_get_channels(struct netdev *dev, u32 cmd, u64 at)
 
 static s64 ethtool_get_times(struct netdev *dev, u32 cmd, u64 at)
 {
-    struct ethtool_times t = {.cmd = cmd, .how = TIMES_BY_SOFTWARE, .clock = -1};
+    struct ethtool_times t = {.cmd = cmd, .how = ETHTOOL_STAMPS_BY_SOFTWARE, .clock = -1};
 
     return copy_out((void __user *)at, &t, sizeof(t));
 }

@@ -12,9 +12,13 @@
 #include "net/core/device.h"
 #include "net/netlink/ethtool_sets.h"
 
+/* SOF_TIMESTAMPING_{TX_SOFTWARE,RX_SOFTWARE,SOFTWARE}: bits of ETHTOOL_SET_STAMPS. */
+#define ETHTOOL_STAMPS_BY_SOFTWARE 0x1aU
+
 /* Each bit is a feature's, by its place in ETHTOOL_SET_FEATURES. */
 struct ethtool_word {
-    u32 available, requested, active, never;
+    u32 available, requested, active;
+    u32 never; /* 0: no feature is fixed by its name */
 };
 void ethtool_features_of(const struct netdev *dev, struct ethtool_word *out);
 /* Its features have changed: those who listen are told. */

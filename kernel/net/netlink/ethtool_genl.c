@@ -15,7 +15,6 @@
 #include "net/netlink/generic.h"
 
 #define ETHNL_VERSION 1
-#define STAMPS_BY_SOFTWARE 0x1aU /* bits of ETHTOOL_SET_STAMPS */
 
 /* Commands of programs, and of the kernel's answers. */
 enum {
@@ -212,9 +211,9 @@ static int ethnl_channels(struct nl_builder *b, struct netdev *dev, const void *
 
 static int ethnl_tsinfo(struct nl_builder *b, struct netdev *dev, const void *how)
 {
-    ethnl_put_bits(
-        b, how,
-        &(struct ethnl_bits){TSINFO_TIMESTAMPING, ETHTOOL_SET_STAMPS, STAMPS_BY_SOFTWARE, 0, true});
+    ethnl_put_bits(b, how,
+                   &(struct ethnl_bits){TSINFO_TIMESTAMPING, ETHTOOL_SET_STAMPS,
+                                        ETHTOOL_STAMPS_BY_SOFTWARE, 0, true});
     return 0;
 }
 
@@ -376,7 +375,7 @@ static int ethnl_request(struct nl_request *r, const struct genl_command *c)
 /* ---- of all devices ---- */
 
 struct ethnl_walk {
-    u64 last; /* index of the device that was told of last */
+    u32 last; /* index of the device that was told of last */
     const struct genl_command *command;
     struct ethtool_ask ask;
 };
@@ -386,7 +385,7 @@ static bool ethnl_dump_step(struct nl_dump *d, struct nl_builder *b)
     struct ethnl_walk *w = (void *)d->state;
     struct netdev *dev;
 
-    while ((dev = net_device_next(d->ns, (u32)w->last))) {
+    while ((dev = net_device_next(d->ns, w->last))) {
         void *g = nl_dumped(d, b, GENL_ID_ETHTOOL, sizeof(struct genl_header));
         bool fits = ethnl_message(b, g, dev, w->command, &w->ask) != -EMSGSIZE;
 

@@ -112,11 +112,13 @@ static int genl_answer(struct nl_request *r, const struct genl_family *f)
 {
     struct nl_builder b;
     int err = nl_answer_begin(&b);
+    bool fits;
 
     if (err)
         return err;
-    (void)genl_fill(&b, nl_answer(r, &b, GENL_ID_CTRL, sizeof(struct genl_header)), f);
-    return nl_answer_end(r, &b);
+    fits = genl_fill(&b, nl_answer(r, &b, GENL_ID_CTRL, sizeof(struct genl_header)), f);
+    err = nl_answer_end(r, &b);
+    return fits ? err : -EMSGSIZE;
 }
 
 static const struct genl_family *genl_named(const char *name)

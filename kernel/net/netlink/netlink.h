@@ -81,7 +81,7 @@ struct nl_protocol {
 };
 #define NETLINK_PROTOCOL(id) TABLE_ENTRY(struct nl_protocol, nl_protocols, #id)
 
-/* Whoever opened the socket and whoever sends now have it in the namespace's user namespace. */
+/* The socket's maker and the sender have it in the namespace's user namespace. */
 bool nl_capable(const struct nl_request *r, int cap);
 /* The same over another namespace. */
 bool nl_capable_in(const struct nl_request *r, const struct net_ns *ns, int cap);
@@ -111,7 +111,8 @@ struct nl_dump;
 struct nl_dump_ops {
     enum nl_matter matter;
     /* Puts messages until one does not fit: true: all are there; false: it is called again with
-     * more space, and goes on from `state`. May sleep. */
+     * more space, and goes on from `state`; if even NL_PIECE_MAX has none for one, the dump ends
+     * with -EMSGSIZE. May sleep. */
     bool (*step)(struct nl_dump *d, struct nl_builder *b);
     void (*end)(struct nl_dump *d); /* or NULL: gives up what its state refers to. May sleep. */
 };

@@ -197,13 +197,22 @@ void *nl_dumped(struct nl_dump *d, struct nl_builder *b, u16 type, u32 body)
     return nl_begin(b, type, flags, d->h.seq, d->h.port, body);
 }
 
-/* The next piece. True: it was the last. */
-static bool nl_dump_piece(struct nl_sock *s, struct nl_dump *d)
+/* What ends a dump; err: why it ends before all was told. False: there is no space. */
+static bool nl_dump_end(struct nl_dump *d, struct nl_builder *b, s32 err)
 {
-    u32 size = MAX(NL_PIECE, READ_ONCE(s->largest));
+    s32 *end = nl_dumped(d, b, NLMSG_DONE, sizeof(*end));
+
+    if (end)
+        *end = err;
+    return nl_end(b) && end;
+}
+
+/* The next piece, of at most so many bytes. True: it was the last. */
+static bool nl_dump_piece_of(struct nl_sock *s, struct nl_dump *d, u32 size)
+{
     u8 *buf = FAILPOINT(netlink_dump) ? NULL : kmalloc(size);
     struct nl_builder b;
-    bool done;
+    bool done, none;
 
     if (!buf) {
         WRITE_ONCE(s->sock.error, ENOBUFS);
@@ -212,16 +221,23 @@ static bool nl_dump_piece(struct nl_sock *s, struct nl_dump *d)
     }
     nl_builder_init(&b, buf, size);
     done = d->step(d, &b);
-    if (!done && !b.len) /* no message is as large */
-        done = true;
-    if (done) {
-        done = nl_dumped(d, &b, NLMSG_DONE, sizeof(s32));
-        done = nl_end(&b) && done;
+    none = !done && !b.len; /* one message is larger */
+    if (none && size < NL_PIECE_MAX) {
+        kfree(buf);
+        return nl_dump_piece_of(s, d, NL_PIECE_MAX);
     }
+    if (done || none)
+        done = nl_dump_end(d, &b, none ? -EMSGSIZE : 0);
     if (b.len && !nl_queue(s, buf, b.len, 0))
         done = true;
     kfree(buf);
     return done;
+}
+
+/* Pieces are as large as the reader's space has been, but for a message that is larger. */
+static bool nl_dump_piece(struct nl_sock *s, struct nl_dump *d)
+{
+    return nl_dump_piece_of(s, d, MAX(NL_PIECE, READ_ONCE(s->largest)));
 }
 
 /* The dump is back, or it is over. */

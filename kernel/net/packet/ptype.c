@@ -19,7 +19,8 @@ static void ptype_line(struct seq *out, u16 type, const char *device, const char
     seq_printf(out, " %-8s %s\n", device, who);
 }
 
-static void ptype_socket(struct net_ns *ns, struct seq *out, const struct packet_sock *ps)
+static void ptype_socket(struct net_ns *ns, struct seq *out, const struct packet_sock *ps,
+                         u16 protocol)
 {
     u32 device = READ_ONCE(ps->device);
     struct netdev *dev = device ? net_device_by_index(ns, device) : NULL;
@@ -30,8 +31,7 @@ static void ptype_socket(struct net_ns *ns, struct seq *out, const struct packet
         netdev_put(dev);
     }
     if (dev || !device)
-        ptype_line(out, READ_ONCE(ps->protocol), name,
-                   READ_ONCE(ps->ring) ? "tpacket_rcv" : "packet_rcv");
+        ptype_line(out, protocol, name, READ_ONCE(ps->ring) ? "tpacket_rcv" : "packet_rcv");
 }
 
 static void ptype_sockets(struct net_ns *ns, struct seq *out, bool all)
@@ -42,7 +42,7 @@ static void ptype_sockets(struct net_ns *ns, struct seq *out, bool all)
         u16 protocol = READ_ONCE(packet_of(s)->protocol);
 
         if (protocol && (protocol == ETH_P_ALL) == all)
-            ptype_socket(ns, out, packet_of(s));
+            ptype_socket(ns, out, packet_of(s), protocol);
     }
 }
 
@@ -54,7 +54,9 @@ static int ptype_show(struct net_ns *ns, struct seq *out)
     ptype_sockets(ns, out, true);
     ptype_sockets(ns, out, false);
     TABLE_FOR_EACH(p, net_protocols)
-    ptype_line(out, p->type, "", p->shown);
+    {
+        ptype_line(out, p->type, "", p->shown);
+    }
     return 0;
 }
 NET_FILE(ptype) = {"ptype", ptype_show};
